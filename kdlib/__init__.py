@@ -1,0 +1,8 @@
+"""Multiresolution knowledge distillation for anomaly detection (CVPR 2021), as a small library."""
+
+from kdlib.data import Images, Split, load
+from kdlib.detector import Detector
+from kdlib.recipe import Recipe, recipe_for
+
+__version__ = "0.1.0"
+__all__ = ["Detector", "Images", "Recipe", "Split", "load", "recipe_for"]

@@ -1,0 +1,38 @@
+"""Data sets: `load` one by the name it has in the paper's tables."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kdlib.data.classes import digits, fashion_mnist, mnist
+from kdlib.data.folder import mvtec_ad, mvtec_layout
+from kdlib.data.images import Images, Split, as_images
+from kdlib.data.textures import textures
+
+__all__ = ["DATASETS", "Images", "Split", "as_images", "load", "mvtec_layout"]
+
+# The one-vs-rest sets name their `normal` a class, the others a category.
+DATASETS: Mapping[str, Callable[..., Split]] = {
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "mvtec_ad": mvtec_ad,
+    "digits": digits,
+    "textures": textures,
+}
+ONE_VS_REST = ("mnist", "fashion_mnist", "digits")
+
+
+def load(dataset: str, normal: str, *, root: Path | None = None) -> Split:
+    """The training and test images of one experiment.
+
+    Args:
+        dataset: a key of `DATASETS`.
+        normal: the normal class, or the category.
+        root: where the data lies; by default ``$KDLIB_DATA/<dataset>``.
+
+    Raises:
+        ValueError, FileNotFoundError: no such data set, class or category, or its files are missing or damaged.
+    """
+    if dataset not in DATASETS:
+        raise ValueError(f"data set: no {dataset!r}; known are {', '.join(DATASETS)}")
+    settings = {} if root is None else {"root": Path(root)}
+    return DATASETS[dataset](normal, **settings)

@@ -1,0 +1,102 @@
+"""`textures`: real texture, known truth, made in seconds.
+
+scikit-image's photographs of brick, grass and gravel are cut into patches; defects are painted into some, with exact
+masks; the result is written in MVTec AD's layout. Training patches come from the left of a photograph, test patches from
+the right: no pixel is in both.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from kdlib.data.folder import mvtec_layout
+from kdlib.data.images import Split
+from kdlib.files import ensure_folder, work_folder
+
+CATEGORIES = ("brick", "grass", "gravel")
+DEFECTS = ("blob", "scratch", "swap")
+SIZE = 128
+TRAIN, GOOD, EACH_DEFECT = 80, 20, 10  # patches; photographs are 512 x 512
+BORDER = 340  # column that parts training from test
+
+
+def textures(category: str, *, root: Path | None = None) -> Split:
+    """One category of `textures`, made when it is not there yet."""
+    if category not in CATEGORIES:
+        raise ValueError(f"textures: no category {category!r}; known are {', '.join(CATEGORIES)}")
+    root = root or work_folder() / "data" / "textures"
+    if not (root / category).is_dir():
+        make_category(root, category)
+    return mvtec_layout(root, category, dataset="textures")
+
+
+def make_category(root: Path, category: str, *, seed: int = 0) -> None:
+    """Write one category below ``root``, whole or not at all."""
+    from skimage import data
+
+    photograph = getattr(data, category)()
+    other = getattr(data, CATEGORIES[CATEGORIES.index(category) - 1])()
+    random = np.random.default_rng([seed, CATEGORIES.index(category)])
+    scratch = Path(tempfile.mkdtemp(dir=ensure_folder(root), prefix=f".{category}."))
+    try:
+        for number in range(TRAIN):
+            _write(scratch / "train" / "good", number, _patch(photograph[:, :BORDER], random))
+        for number in range(GOOD):
+            _write(scratch / "test" / "good", number, _patch(photograph[:, BORDER:], random))
+        for kind in DEFECTS:
+            for number in range(EACH_DEFECT):
+                patch = _patch(photograph[:, BORDER:], random)
+                patch, mask = paint_defect(patch, kind, random, other=other)
+                _write(scratch / "test" / kind, number, patch)
+                _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
+        scratch.chmod(0o755)
+        scratch.rename(root / category)
+    except OSError:
+        if not (root / category).is_dir():  # somebody else may have been faster: theirs is the same
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def paint_defect(
+    patch: np.ndarray, kind: str, random: np.random.Generator, *, other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A defect painted into a grey patch (H, W): the patch and the mask of the pixels that it covers.
+
+    ``"blob"`` lightens or darkens a spot, ``"scratch"`` draws a thin curve, ``"swap"`` puts in another texture.
+    """
+    side = patch.shape[0]
+    row, column = random.integers(side // 4, 3 * side // 4, size=2)
+    if kind == "scratch":
+        length, angle, bend = random.uniform(30, 60), random.uniform(0, np.pi), random.uniform(-0.02, 0.02)
+        along = np.linspace(-length / 2, length / 2, 200)
+        rows = row + along * np.sin(angle) + bend * along**2 * np.cos(angle)
+        columns = column + along * np.cos(angle) - bend * along**2 * np.sin(angle)
+        mask = np.zeros(patch.shape, dtype=bool)
+        mask[rows.round().clip(0, side - 1).astype(int), columns.round().clip(0, side - 1).astype(int)] = True
+        mask = ndimage.binary_dilation(mask)
+    else:  # an irregular spot: smooth noise, cut at the level that leaves a disk-like region
+        y, x = np.mgrid[:side, :side]
+        radius = random.uniform(8, 16)
+        wobble = ndimage.gaussian_filter(random.standard_normal(patch.shape), 4)
+        mask = np.hypot(y - row, x - column) + 4 * wobble / wobble.std() < radius
+    if kind == "swap":
+        painted = np.where(mask, _patch(other, random), patch)
+    else:
+        shift = random.choice([-1, 1]) * random.uniform(50, 90)
+        painted = np.where(mask, patch + shift, patch).clip(0, 255)
+    return painted.astype(np.uint8), mask
+
+
+def _patch(photograph: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    row, column = (random.integers(0, side - SIZE + 1) for side in photograph.shape)
+    return photograph[row : row + SIZE, column : column + SIZE]
+
+
+def _write(folder: Path, number: int, image: np.ndarray, *, suffix: str = "") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(folder / f"{number:03d}{suffix}.png")

@@ -1,0 +1,189 @@
+"""`Detector`: the one object a user needs. Fit it on good images; score, localize and threshold any others."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from kdlib import weights
+from kdlib.data import Images, as_images
+from kdlib.distill import Training, batch_length, distill, make_cloner, make_source, prepare, progress, source_activations, take
+from kdlib.files import ensure_folder, write_atomically
+from kdlib.localize import attribution, localization_map
+from kdlib.losses import discrepancy
+from kdlib.networks import Cloner, Source, half_precision
+from kdlib.recipe import Recipe
+
+FORMAT = "kdlib.detector/1"
+
+# For images of one's own: normalised as the source was trained, which the paper does for photographs only.
+DEFAULT = Recipe(size=128, normalize=True, epochs=50)
+
+ImagesLike = Images | str | Path | np.ndarray | Tensor
+
+
+class Detector:
+    """Anomaly detection by multiresolution knowledge distillation.
+
+    Args:
+        recipe: all settings of the method.
+        seed: of the cloner's weights and the order of training.
+        device: ``"cuda"`` where there is one, else ``"cpu"``, by default.
+
+    >>> detector = Detector().fit("photos/good")            # doctest: +SKIP
+    >>> detector.score("photos/new") > detector.threshold()  # doctest: +SKIP
+    """
+
+    def __init__(self, recipe: Recipe = DEFAULT, *, seed: int = 0, device: str | torch.device | None = None) -> None:
+        self.recipe, self.seed = recipe, seed
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.cloner: Cloner = make_cloner(recipe, self.device, seed=seed).eval()
+        self.training = Training()
+        self.held_out_scores: np.ndarray | None = None
+        self._source: Source | None = None
+
+    @property
+    def source(self) -> Source:
+        """The frozen source, loaded when first needed."""
+        if self._source is None:
+            self._source = make_source(self.recipe, self.device)
+        return self._source
+
+    def fit(
+        self,
+        images: ImagesLike,
+        *,
+        held_out: float = 0.1,
+        evaluate: Callable[[int, float], dict[str, float] | None] | None = None,
+        checkpoint: Path | None = None,
+        cache: bool = False,
+    ) -> Self:
+        """Distil the source into the cloner on normal images.
+
+        Args:
+            images: a folder, `Images`, an 8-bit array (N, H, W[, 3]) or a float tensor (N, 3, H, W) in [0, 1].
+            held_out: part of the images that is not trained on but scored, for `threshold`.
+            evaluate, checkpoint: see `distill`.
+            cache: keep the source's activations in the work folder for the next detector on the same images.
+
+        Raises:
+            ValueError, OSError: the images are not usable, or a folder is not writable; nothing was begun then.
+        """
+        images = as_images(images)
+        if not 0 <= held_out < 1:
+            raise ValueError(f"fit: held_out is {held_out}, expected a part of the images from 0 to below 1")
+        order = np.random.default_rng(self.seed).permutation(len(images))
+        count = int(np.ceil(held_out * len(images)))
+        train, kept = np.sort(order[count:]), np.sort(order[:count])
+        if len(train) < 2:
+            raise ValueError(f"fit: {len(train)} of {len(images)} images left to train on, at least 2 are needed")
+        if checkpoint:
+            ensure_folder(checkpoint.parent)
+        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop)
+        chosen = pixels[torch.from_numpy(train)]
+        key = images[train].fingerprint if cache else ""
+        activations = source_activations(self.source, chosen, self.recipe, key=key)
+        self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
+        self.training = distill(
+            self.cloner, chosen, activations, self.recipe, seed=self.seed, evaluate=evaluate, checkpoint=checkpoint
+        )
+        self.held_out_scores = self.score_pixels(pixels[torch.from_numpy(kept)]) if count else None
+        return self
+
+    def score(self, images: ImagesLike) -> np.ndarray:
+        """Discrepancy of each image (Eq. 4), higher is more anomalous: (N,)."""
+        return self.score_pixels(self._pixels(images))
+
+    def score_pixels(self, pixels: Tensor, activations: Mapping[str, Tensor] | None = None, *, lam: float | None = None) -> np.ndarray:
+        """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
+        lam = self._lambda() if lam is None else lam
+        half = half_precision(self.recipe.precision, self.device)
+        scores, step = [], batch_length(self.recipe)
+        was_training = self.cloner.training
+        self.cloner.eval()
+        with torch.inference_mode(), progress(len(pixels), "score", "image") as bar:
+            for start in range(0, len(pixels), step):
+                part = slice(start, start + step)
+                x = prepare(pixels[part], self.recipe, self.device)
+                source = take(activations, part, self.device) if activations else self.source(x)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                    found = self.cloner(x)
+                scores.append(discrepancy(source, found, lam=lam, points=self.recipe.score_points).cpu())
+                bar.update(len(x))
+        self.cloner.train(was_training)
+        return torch.cat(scores).numpy()
+
+    def localize(self, images: ImagesLike) -> np.ndarray:
+        """Localization map of each image (Eq. 5 and 6), higher is more anomalous: (N, S, S) at working size S."""
+        return localization_map(self.attribute(images), self.recipe)
+
+    def attribute(self, images: ImagesLike) -> np.ndarray:
+        """Attribution map of each image, before smoothing and opening (Eq. 5): (N, S, S)."""
+        pixels, lam = self._pixels(images), self._lambda()
+        maps, step = [], max(1, batch_length(self.recipe) // 2)
+        was_training = self.cloner.training
+        self.cloner.eval()
+        with progress(len(pixels), "localize", "image") as bar:
+            for batch in pixels.split(step):
+                x = prepare(batch, self.recipe, self.device)
+                maps.append(attribution(self.source, self.cloner, x, lam=lam, recipe=self.recipe))
+                bar.update(len(batch))
+        self.cloner.train(was_training)
+        return np.concatenate(maps)
+
+    def threshold(self, quantile: float = 0.99) -> float:
+        """The score that a part ``quantile`` of the held-out normal images stays at or below."""
+        if not 0 <= quantile <= 1:
+            raise ValueError(f"threshold: quantile is {quantile}, expected 0 to 1")
+        if self.held_out_scores is None:
+            raise ValueError("threshold: no held-out images; fit with held_out above 0, such as 0.1")
+        return float(np.quantile(self.held_out_scores, quantile, method="higher"))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted detector as one safetensors file; the source is named by checksum, not stored."""
+        self._lambda()
+        tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
+        if self.held_out_scores is not None:
+            tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
+        about = {
+            "format": FORMAT,
+            "checksum": weights.checksum(self.recipe.weights),
+            "recipe": json.dumps(self.recipe.to_dict()),
+            "seed": str(self.seed),
+            "training": json.dumps(dataclasses.asdict(self.training)),
+        }
+        write_atomically(Path(path), safetensors.torch.save(tensors, about))
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
+        """Read a detector that `save` wrote.
+
+        Raises:
+            ValueError: another kind of file, a damaged one, or one made with other source weights.
+        """
+        tensors, about = weights.read_safetensors(Path(path), format=FORMAT)
+        try:
+            recipe = Recipe.from_dict(json.loads(about["recipe"]))
+            detector = cls(recipe, seed=int(about["seed"]), device=device)
+            detector.training = Training(**json.loads(about["training"]))
+            detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
+            detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path}: not a detector of this version of kdlib ({error}); fit and save it again") from error
+        if about["checksum"] != (expected := weights.checksum(recipe.weights)):
+            raise ValueError(f"{path}: made with other source weights ({about['checksum']}, here {expected}); fit it again")
+        return detector
+
+    def _pixels(self, images: ImagesLike) -> Tensor:
+        return as_images(images).pixels(self.recipe.size, crop=self.recipe.crop)
+
+    def _lambda(self) -> float:
+        if not self.training.epoch:
+            raise ValueError("detector: not fitted; call fit with normal images, or load one")
+        return self.training.lam

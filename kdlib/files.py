@@ -1,0 +1,61 @@
+"""Where files go, and how they get there whole."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Weights and downloads, shared by all projects of a user: ``$KDLIB_CACHE`` or ``~/.cache/kdlib``."""
+    return Path(os.environ.get("KDLIB_CACHE") or Path.home() / ".cache" / "kdlib")
+
+
+def work_folder() -> Path:
+    """Checkpoints, activations, generated data: ``$KDLIB_WORK`` or ``work`` in the current folder."""
+    return Path(os.environ.get("KDLIB_WORK") or "work")
+
+
+def data_folder() -> Path:
+    """Data sets: ``$KDLIB_DATA`` or ``data`` in the current folder."""
+    return Path(os.environ.get("KDLIB_DATA") or "data")
+
+
+def results_folder() -> Path:
+    """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder."""
+    return Path(os.environ.get("KDLIB_RESULTS") or "results")
+
+
+def ensure_folder(folder: Path) -> Path:
+    """The folder, made and writable.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"{folder}: cannot be written ({error.strerror}); free it, or name another folder in KDLIB_CACHE, KDLIB_WORK"
+            " or KDLIB_RESULTS"
+        ) from error
+    return folder
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds all of it or is untouched, whatever happens meanwhile."""
+    ensure_folder(path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)  # mkstemp makes files that only their owner can read
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

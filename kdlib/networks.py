@@ -1,0 +1,148 @@
+"""The two networks: the source (frozen VGG-16) and the cloner (Fig. 2 and Sec. 3.2 of the paper).
+
+Both hand out a dict of named activations, ``{"pool2": (B, 128, H/4, W/4), … "pool5": (B, 512, H/32, W/32)}``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdlib import weights
+
+CRITICAL_POINTS = ("pool2", "pool3", "pool4", "pool5")
+
+# Output channels of the convolutions of each block; a max-pool ends each block.
+VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+CLONERS: Mapping[str, tuple[tuple[int, ...], ...]] = {
+    "small": ((16, 16), (16, 128), (16, 16, 256), (16, 16, 512), (16, 16, 512)),
+    "equal": VGG16,
+}
+
+
+class Source(nn.Module):
+    """VGG-16 without its classifier, frozen inside itself: its weights are buffers, it has no parameters.
+
+    Its ReLUs are functions, not modules, so Captum's guided backpropagation leaves them alone.
+
+    Args:
+        tensors: as of `weights.load`.
+        critical_points: which activations to hand out; nothing behind the last one is computed.
+        scaling: see `weights.scale_exponents`.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], *, critical_points: Sequence[str] = CRITICAL_POINTS, scaling: str = "native"
+    ) -> None:
+        super().__init__()
+        self.critical_points = check_critical_points(critical_points)
+        exponents = weights.scale_exponents(dict(tensors), scaling)
+        before = 0  # exponent of the input of the convolution
+        for name in weights.CONVOLUTIONS:
+            after = exponents[name[0]]
+            # scale of a ReLU network: positive factors pass through, so y * 2**after = relu(w 2**(after-before) x + b 2**after)
+            self.register_buffer(f"conv{name}_weight", tensors[f"conv{name}.weight"] * 2.0 ** (after - before))
+            self.register_buffer(f"conv{name}_bias", tensors[f"conv{name}.bias"] * 2.0**after)
+            before = after
+
+    @classmethod
+    def pretrained(cls, name: str = "vgg-release", **settings: object) -> Self:
+        """The source with the weights of `weights.load`."""
+        return cls(weights.load(name), **settings)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Activations of ImageNet-normalised RGB images (B, 3, H, W), H and W at least 32."""
+        x = x.to(self.conv1_1_weight.dtype)
+        found = {}
+        for name in weights.CONVOLUTIONS:
+            if name[2] == "1" and name != "1_1":  # a block begins: the one before it ends
+                x = F.max_pool2d(x, 2)
+                found[f"pool{int(name[0]) - 1}"] = x
+                if found.keys() >= set(self.critical_points):
+                    break
+            x = F.relu(F.conv2d(x, getattr(self, f"conv{name}_weight"), getattr(self, f"conv{name}_bias"), padding=1))
+        else:
+            found["pool5"] = F.max_pool2d(x, 2)
+        return {point: found[point] for point in self.critical_points}
+
+
+class Cloner(nn.Module):
+    """The small network that imitates the source: 3x3 convolutions without bias, Xavier-uniform (Sec. 3.2).
+
+    BatchNorm after every convolution but the last one of a block, then ReLU.
+
+    Args:
+        channels: a name of `CLONERS`, or the output channels of the convolutions, block by block.
+        critical_points: as for `Source`; blocks behind the last one do not exist.
+        norm_shift: whether BatchNorm learns a shift, as in the reference code; ``False`` is "no bias at all".
+        conv_bias: whether convolutions learn a bias.
+    """
+
+    def __init__(
+        self,
+        channels: str | Sequence[Sequence[int]] = "small",
+        *,
+        critical_points: Sequence[str] = CRITICAL_POINTS,
+        norm_shift: bool = True,
+        conv_bias: bool = False,
+    ) -> None:
+        super().__init__()
+        if isinstance(channels, str):
+            if channels not in CLONERS:
+                raise ValueError(f"cloner: no {channels!r}; known are {', '.join(CLONERS)}")
+            channels = CLONERS[channels]
+        self.critical_points = check_critical_points(critical_points)
+        inputs = 3
+        self.blocks = nn.ModuleDict()
+        for number, block in enumerate(channels[: int(self.critical_points[-1][-1])], start=1):
+            layers: list[nn.Module] = []
+            for position, outputs in enumerate(block, start=1):
+                convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=conv_bias)
+                nn.init.xavier_uniform_(convolution.weight)
+                layers.append(convolution)
+                if position < len(block):
+                    layers.append(nn.BatchNorm2d(outputs))
+                    if not norm_shift:
+                        layers[-1].bias = None
+                else:
+                    layers.append(nn.MaxPool2d(2))  # before its ReLU: the two commute, and a quarter is left to do
+                layers.append(nn.ReLU())
+                inputs = outputs
+            self.blocks[f"pool{number}"] = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Activations of images (B, 3, H, W), H and W at least 32."""
+        found = {}
+        for name, block in self.blocks.items():
+            found[name] = x = block(x)
+        return {point: found[point] for point in self.critical_points}
+
+
+def check_critical_points(points: Sequence[str]) -> tuple[str, ...]:
+    """The critical points in the order of the network.
+
+    Raises:
+        ValueError: unknown, doubled or no points.
+    """
+    unknown = [p for p in points if p not in CRITICAL_POINTS]
+    if unknown or not points or len(set(points)) < len(points) or isinstance(points, str):
+        raise ValueError(f"critical points: expected one or more of {', '.join(CRITICAL_POINTS)}; found {points!r}")
+    return tuple(sorted(points))
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of learned values; buffers, such as BatchNorm's running statistics, do not count."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def half_precision(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: ``"bf16"`` yes, ``"fp32"`` no, ``"auto"`` where the machine gains from it."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise ValueError(f"precision: no {precision!r}; known are auto, bf16, fp32")
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,136 @@
+"""`Recipe`: every setting of the method, in one frozen place. Presets and profiles are functions to recipes."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from kdlib.networks import CLONERS, CRITICAL_POINTS, check_critical_points
+from kdlib.weights import SOURCES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of one experiment; the defaults are the paper's for a small image data set."""
+
+    # source
+    weights: str = "vgg-release"  # or "torchvision", the paper's, which is a download of 528 MB
+    scaling: str = "network"  # one factor for all source activations; see weights.scale_exponents
+    # input
+    size: int = 128  # pixels
+    crop: int | None = None  # centre crop after resizing
+    normalize: bool = False  # with ImageNet's mean and standard deviation (Sec. 4.2.1: CIFAR-10 only)
+    # cloner
+    cloner: str = "small"
+    norm_shift: bool = True  # BatchNorm's shift: learned in the reference code, Sec. 3.2 argues against it
+    conv_bias: bool = False
+    # loss
+    critical_points: tuple[str, ...] = CRITICAL_POINTS  # that train
+    score_points: tuple[str, ...] = CRITICAL_POINTS  # that score and localize
+    lam: float | None = None  # lambda of Eq. 4; None: both terms of one size on the untrained cloner
+    # training (Sec. 3.2)
+    epochs: int = 51
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the machine gains from it
+    # localization (Sec. 4.2.2)
+    sigma: float = 4.0  # of the Gaussian, pixels
+    opening: int = 3  # diameter of the structuring element, pixels, odd; 0: none
+    stretch: bool = False  # the reference clips and stretches each map to [0, 1], which loses magnitudes across images
+    # reductions of a profile
+    train_limit: int | None = None  # at most so many training images
+    test_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("critical_points", "score_points"):
+            object.__setattr__(self, field, check_critical_points(getattr(self, field)))
+        self._expect("weights", self.weights in SOURCES, f"one of {', '.join(SOURCES)}")
+        self._expect("cloner", self.cloner in CLONERS, f"one of {', '.join(CLONERS)}")
+        self._expect("scaling", self.scaling in ("native", "network", "critical_point"), "native, network, critical_point")
+        self._expect("precision", self.precision in ("auto", "bf16", "fp32"), "auto, bf16 or fp32")
+        self._expect("size", self.size >= 32 and self.input_size >= 32, "at least 32 pixels: five max-pools halve it")
+        self._expect("crop", self.crop is None or self.crop <= self.size, f"at most size, {self.size}")
+        self._expect("score_points", set(self.score_points) <= set(self.critical_points), "a part of critical_points")
+        self._expect("lam", self.lam is None or self.lam >= 0, "0 or more, inf, or None")
+        for name in ("epochs", "batch_size", "learning_rate"):
+            self._expect(name, 0 < getattr(self, name) < math.inf, "more than 0")
+        self._expect("sigma", 0 <= self.sigma < self.size, f"from 0 to size, {self.size}")
+        self._expect("opening", self.opening in (0, *range(1, self.size, 2)), f"0, or odd and below size, {self.size}")
+        for name in ("train_limit", "test_limit"):
+            self._expect(name, getattr(self, name) is None or getattr(self, name) >= 2, "2 or more, or None")
+
+    def _expect(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f"recipe: {name} is {getattr(self, name)!r}, expected {expected}")
+
+    @property
+    def input_size(self) -> int:
+        """Side of the images that the networks see, pixels."""
+        return self.crop or self.size
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """This recipe with other settings; an unknown name is an error that lists the known ones."""
+        known = [f.name for f in dataclasses.fields(self)]
+        if unknown := [name for name in changes if name not in known]:
+            raise ValueError(f"recipe: no setting {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, object]:
+        """All settings as JSON has them: lists for tuples, "inf" for an infinite lambda."""
+        plain = dataclasses.asdict(self)
+        plain |= {k: list(v) for k, v in plain.items() if isinstance(v, tuple)}
+        return plain | ({"lam": "inf"} if self.lam == math.inf else {})
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> "Recipe":
+        """The recipe that `to_dict` wrote; settings that it does not know are refused."""
+        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+        return cls().replace(**tuples | ({"lam": math.inf} if plain.get("lam") == "inf" else {}))
+
+
+_BY_DATASET: dict[str, dict[str, Any]] = {
+    "mnist": {"size": 32, "epochs": 51},
+    "fashion_mnist": {"size": 32, "epochs": 51},
+    "digits": {"size": 32, "epochs": 51},
+    "cifar10": {"size": 256, "crop": 224, "normalize": True, "epochs": 201},
+    "mvtec_ad": {"size": 128, "epochs": 601},
+    "textures": {"size": 128, "epochs": 201},
+    "retinal_oct": {"size": 128, "epochs": 201},
+    "head_ct": {"size": 128, "epochs": 201},
+    "brain_mri": {"size": 256, "epochs": 201},
+}
+
+
+def paper(dataset: str) -> Recipe:
+    """What the paper's text says for a data set: four critical points score, lambda balances both terms."""
+    if dataset not in _BY_DATASET:
+        raise ValueError(f"preset: no data set {dataset!r}; known are {', '.join(_BY_DATASET)}")
+    return Recipe(**_BY_DATASET[dataset])
+
+
+def reference(dataset: str) -> Recipe:
+    """What the public reference code does: the last three score, lambda is fixed, each map is stretched."""
+    lam = 2.0 if dataset == "mvtec_ad" else 100.0  # the code weighs the value loss: 0.5 and 0.01
+    return paper(dataset).replace(lam=lam, score_points=("pool3", "pool4", "pool5"), stretch=True)
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Seconds: shows that a path works. Its figures are never compared with the paper's."""
+    return recipe.replace(epochs=min(recipe.epochs, 2), train_limit=64, test_limit=100)
+
+
+def laptop(recipe: Recipe) -> Recipe:
+    """Minutes on two cores: a fifth of the epochs, at most 1,000 training and 2,000 test images."""
+    return recipe.replace(epochs=max(2, recipe.epochs // 5), train_limit=1000, test_limit=2000)
+
+
+PRESETS = {"paper": paper, "reference": reference}
+PROFILES = {"smoke": smoke, "laptop": laptop, "paper": lambda recipe: recipe}
+
+
+def recipe_for(dataset: str, *, preset: str = "paper", profile: str = "paper") -> Recipe:
+    """The recipe of a data set in a preset, reduced to a profile."""
+    for what, name, known in (("preset", preset, PRESETS), ("profile", profile, PROFILES)):
+        if name not in known:
+            raise ValueError(f"{what}: no {name!r}; known are {', '.join(known)}")
+    return PROFILES[profile](PRESETS[preset](dataset))

@@ -1,0 +1,232 @@
+"""Experiments and their records: `run` makes one entry of a table, and finds it when it is there already."""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdlib import weights
+from kdlib.data import ONE_VS_REST, Split, load
+from kdlib.detector import Detector
+from kdlib.distill import source_activations
+from kdlib.files import ensure_folder, results_folder, work_folder, write_atomically
+from kdlib.metrics import aupro, auroc
+from kdlib.networks import half_precision
+from kdlib.recipe import Recipe, recipe_for
+
+SCHEMA = 1
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One entry of a table: a recipe, a data set with its normal class or category, a seed."""
+
+    dataset: str
+    normal: str
+    seed: int = 0
+    preset: str = "paper"
+    profile: str = "paper"
+    recipe: Recipe
+
+    @classmethod
+    def of(
+        cls, dataset: str, normal: str, *, seed: int = 0, preset: str = "paper", profile: str = "paper", **changes: Any
+    ) -> "Experiment":
+        """The experiment of a preset and a profile, with some settings of the recipe changed."""
+        recipe = recipe_for(dataset, preset=preset, profile=profile).replace(**changes)
+        return cls(dataset=dataset, normal=normal, seed=seed, preset=preset, profile=profile, recipe=recipe)
+
+    @cached_property
+    def data(self) -> Split:
+        """The images, reduced to the recipe's limits by a choice that depends on the data set's size only."""
+        split = load(self.dataset, self.normal)
+        limits = ((split.train, self.recipe.train_limit), (split.test, self.recipe.test_limit))
+        train, test = (images if limit is None else images[_spread(len(images), limit)] for images, limit in limits)
+        return Split(split.dataset, split.normal, train, test, split.has_masks, split.copy_note)
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of recipe, data, seed and source weights: 16 digits.
+
+        Settings at their default are left out, so that a setting that the library learns later changes no id.
+        """
+        defaults = Recipe().to_dict()
+        parts = {
+            "recipe": {k: v for k, v in self.recipe.to_dict().items() if v != defaults[k]},
+            "data": [self.dataset, self.normal, self.data.train.fingerprint, self.data.test.fingerprint],
+            "seed": self.seed,
+            "weights": weights.checksum(self.recipe.weights),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the record has it; the paper's tables call `normal` a class or a category."""
+        normal = "normal_class" if self.dataset in ONE_VS_REST else "category"
+        return {
+            "dataset": self.dataset,
+            normal: self.normal,
+            "seed": self.seed,
+            "preset": self.preset,
+            "profile": self.profile,
+            "recipe": self.recipe.to_dict(),
+        }
+
+
+def run(experiment: Experiment, *, results: Path | None = None) -> Record:
+    """The record of an experiment: read where it exists, made and written otherwise.
+
+    An experiment that was killed goes on from its checkpoint in the work folder and ends with the same figures.
+    """
+    results = results or results_folder()
+    path = results / experiment.dataset / f"{experiment.id}.json"
+    if path.exists():
+        return read_record(path)
+    ensure_folder(path.parent)
+    recipe, data = experiment.recipe, experiment.data
+    begin, folder = time.monotonic(), work_folder() / "checkpoints" / experiment.id
+    detector = Detector(recipe, seed=experiment.seed)
+    test = data.test.pixels(recipe.size, crop=recipe.crop)
+    known = source_activations(detector.source, test, recipe, key=data.test.fingerprint)
+    masks = data.test.mask_pixels(recipe.size, crop=recipe.crop) if data.has_masks else None
+    labels = data.test.labels
+    assert labels is not None
+    evaluating = 0.0
+
+    def evaluate(epoch: int, lam: float) -> dict[str, float] | None:
+        nonlocal evaluating
+        if not is_evaluated(epoch, recipe.epochs):
+            return None
+        start = time.monotonic()
+        found = {"image_auroc": auroc(labels, detector.score_pixels(test, known, lam=lam))}
+        evaluating += time.monotonic() - start
+        return {name: value for name, value in found.items() if value is not None}
+
+    detector.fit(data.train, held_out=0, evaluate=evaluate, checkpoint=folder / "checkpoint.safetensors", cache=True)
+    scores = detector.score_pixels(test, known)
+    metrics: dict[str, Any] = summary(detector.training.evaluations)
+    if masks is not None:
+        maps = detector.localize(data.test)
+        metrics["pixel_auroc"] = {"all": auroc(masks, maps), "defective": auroc(masks[labels == 1], maps[labels == 1])}
+        metrics["aupro"] = aupro(masks, maps)
+    training = detector.training
+    record = {
+        "schema": SCHEMA,
+        "id": experiment.id,
+        "experiment": experiment.to_dict(),
+        "metrics": metrics,
+        "cost": {
+            "seconds": round(time.monotonic() - begin, 1),
+            "training_seconds": round(training.seconds, 1),
+            "training_images_per_second": round(recipe.epochs * len(data.train) / training.seconds, 1),
+            "evaluation_seconds": round(evaluating, 1),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        },
+        "training": {"lam": training.lam, "losses": training.losses},
+        "provenance": provenance(experiment, detector.device),
+    }
+    arrays = BytesIO()
+    np.savez_compressed(arrays, scores=scores, labels=labels.astype(np.int8))
+    write_atomically(path.with_suffix(".npz"), arrays.getvalue())
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    return record
+
+
+def is_evaluated(epoch: int, epochs: int) -> bool:
+    """Ten evaluations at the end, a 60th of the training apart (10 epochs on MVTec AD, as in the paper); before that a fifth
+    as many."""
+    step = max(1, epochs // 60)
+    left = epochs - epoch
+    return left % step == 0 and (left < 10 * step or left % (5 * step) == 0)
+
+
+def summary(evaluations: list[dict[str, float]]) -> dict[str, Any]:
+    """Last, mean of the last ten and best of the evaluations, and all of them."""
+    found = [e["image_auroc"] for e in evaluations if "image_auroc" in e]
+    image = {"last": found[-1], "mean_last_10": float(np.mean(found[-10:])), "best": max(found)} if found else None
+    return {"image_auroc": image, "evaluations": evaluations}
+
+
+def provenance(experiment: Experiment, device: torch.device) -> dict[str, Any]:
+    """Where figures come from: versions, commit, machine, weights, data."""
+    data = experiment.data
+    return {
+        "versions": {p: metadata.version(p) for p in ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "captum")},
+        "python": platform.python_version(),
+        "commit": commit(),
+        "machine": {"device": str(device), "processor": processor(), "threads": torch.get_num_threads()},
+        "precision": "bf16" if half_precision(experiment.recipe.precision, device) else "fp32",
+        "weights": {"name": experiment.recipe.weights, "checksum": weights.checksum(experiment.recipe.weights)},
+        "data": {
+            "train": {"images": len(data.train), "fingerprint": data.train.fingerprint},
+            "test": {"images": len(data.test), "fingerprint": data.test.fingerprint},
+            "copy_note": data.copy_note,
+        },
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def commit() -> str:
+    """The commit of this repository, with "+" where files differ from it; empty outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def read_record(path: Path) -> Record:
+    """One record.
+
+    Raises:
+        ValueError: not a record of this schema.
+    """
+    try:
+        record: Record = json.loads(path.read_text())
+        if record["schema"] != SCHEMA or record["id"] != path.stem:
+            raise ValueError(f"schema {record['schema']}, id {record['id']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a record of schema {SCHEMA} ({error}); remove it and run the experiment again") from error
+    return record
+
+
+def records(results: Path | None = None, **wanted: Any) -> list[Record]:
+    """All records whose experiment has the wanted settings, such as ``dataset="fashion_mnist", profile="paper"``."""
+
+    def walk() -> Iterator[Record]:
+        for path in sorted((results or results_folder()).glob(f"{wanted.get('dataset', '*')}/*.json")):
+            record = read_record(path)
+            experiment = record["experiment"]
+            normal = experiment.get("normal_class", experiment.get("category"))
+            known = experiment["recipe"] | experiment | {"normal": normal}
+            if all(known.get(key) == value for key, value in wanted.items()):
+                yield record
+
+    return list(walk())
+
+
+def _spread(length: int, limit: int) -> np.ndarray:
+    """At most ``limit`` indices, a random choice that is the same everywhere, in order."""
+    return np.sort(np.random.default_rng(0).permutation(length)[:limit])

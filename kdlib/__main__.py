@@ -18,7 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--seed", type=int, nargs="+", default=[0])
     command.add_argument("--preset", choices=PRESETS, default="paper")
     command.add_argument("--profile", choices=PROFILES, default="paper")
-    command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the recipe, such as lam=1")
+    command.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the recipe, such as lam=1"
+    )
     options = parser.parse_args(arguments)
     try:
         changes = dict(parse_setting(setting) for setting in options.set)
@@ -28,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
                     options.dataset, normal, seed=seed, preset=options.preset, profile=options.profile, **changes
                 )
                 record = run(experiment)
-                print(options.dataset, normal, f"seed {seed}", record["id"], record["metrics"]["image_auroc"], flush=True)
+                print(
+                    options.dataset, normal, f"seed {seed}", record["id"], record["metrics"]["image_auroc"], flush=True
+                )
     except (ValueError, OSError) as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return 2

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from kdlib import weights
+from kdlib.activations import batch_length, make_source, prepare, progress, source_activations, take
 from kdlib.data import Images, as_images
-from kdlib.distill import Training, batch_length, distill, make_cloner, make_source, prepare, progress, source_activations, take
+from kdlib.distill import Training, distill, make_cloner
 from kdlib.files import ensure_folder, write_atomically
 from kdlib.localize import attribution, localization_map
 from kdlib.losses import discrepancy
@@ -100,14 +101,16 @@ class Detector:
         """Discrepancy of each image (Eq. 4), higher is more anomalous: (N,)."""
         return self.score_pixels(self._pixels(images))
 
-    def score_pixels(self, pixels: Tensor, activations: Mapping[str, Tensor] | None = None, *, lam: float | None = None) -> np.ndarray:
+    def score_pixels(
+        self, pixels: Tensor, activations: Mapping[str, Tensor] | None = None, *, lam: float | None = None
+    ) -> np.ndarray:
         """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
         lam = self._lambda() if lam is None else lam
         half = half_precision(self.recipe.precision, self.device)
         scores, step = [], batch_length(self.recipe)
         was_training = self.cloner.training
         self.cloner.eval()
-        with torch.inference_mode(), progress(len(pixels), "score", "image") as bar:
+        with torch.inference_mode(), progress(len(pixels), "score") as bar:
             for start in range(0, len(pixels), step):
                 part = slice(start, start + step)
                 x = prepare(pixels[part], self.recipe, self.device)
@@ -129,7 +132,7 @@ class Detector:
         maps, step = [], max(1, batch_length(self.recipe) // 2)
         was_training = self.cloner.training
         self.cloner.eval()
-        with progress(len(pixels), "localize", "image") as bar:
+        with progress(len(pixels), "localize") as bar:
             for batch in pixels.split(step):
                 x = prepare(batch, self.recipe, self.device)
                 maps.append(attribution(self.source, self.cloner, x, lam=lam, recipe=self.recipe))
@@ -175,9 +178,13 @@ class Detector:
             detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
             detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{path}: not a detector of this version of kdlib ({error}); fit and save it again") from error
+            raise ValueError(
+                f"{path}: not a detector of this version of kdlib ({error}); fit and save it again"
+            ) from error
         if about["checksum"] != (expected := weights.checksum(recipe.weights)):
-            raise ValueError(f"{path}: made with other source weights ({about['checksum']}, here {expected}); fit it again")
+            raise ValueError(
+                f"{path}: made with other source weights ({about['checksum']}, here {expected}); fit it again"
+            )
         return detector
 
     def _pixels(self, images: ImagesLike) -> Tensor:

@@ -37,8 +37,8 @@ def ensure_folder(folder: Path) -> Path:
             pass
     except OSError as error:
         raise type(error)(
-            f"{folder}: cannot be written ({error.strerror}); free it, or name another folder in KDLIB_CACHE, KDLIB_WORK"
-            " or KDLIB_RESULTS"
+            f"{folder}: cannot be written ({error.strerror}); free it, or name another folder in KDLIB_CACHE, "
+            "KDLIB_WORK or KDLIB_RESULTS"
         ) from error
     return folder
 

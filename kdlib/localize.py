@@ -28,7 +28,8 @@ def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe
 def localization_map(attributions: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Gaussian, then grey opening with a cross (Eq. 6): (N, H, W) from (N, H, W).
 
-    The 3x3 ellipse of Sec. 4.2.2 is a cross, the disk of radius 1. Opening a grey map and then thresholding is the same as thresholding first.
+    The 3x3 ellipse of Sec. 4.2.2 is a cross, the disk of radius 1. Opening a grey map and then thresholding it is the
+    same as the other way round.
     """
     maps = attributions
     if recipe.stretch:  # as the reference: [minimum, 99th percentile] of each map becomes [0, 1]
@@ -39,4 +40,3 @@ def localization_map(attributions: np.ndarray, recipe: Recipe) -> np.ndarray:
     if recipe.opening:
         maps = ndimage.grey_opening(maps, footprint=disk(recipe.opening // 2)[None])
     return maps
-

@@ -12,7 +12,7 @@ Activations = Mapping[str, Tensor]
 
 
 class _InnerProducts(torch.autograd.Function):
-    """<s, c>, |s|² and |c|² in single precision, a few images at a time so that the casts stay in the processor's cache."""
+    """<s, c>, |s|² and |c|² in single precision, a few images at a time so that casts stay in the processor's cache."""
 
     @staticmethod
     def forward(ctx, source: Tensor, cloner: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[no-untyped-def]
@@ -25,7 +25,7 @@ class _InnerProducts(torch.autograd.Function):
         return dot, ss, cc
 
     @staticmethod
-    def backward(ctx, dot: Tensor, ss: Tensor, cc: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx, dot: Tensor, ss: Tensor, cc: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[no-untyped-def]
         source, cloner = ctx.saved_tensors
         needs_source, needs_cloner = ctx.needs_input_grad
         return (
@@ -63,9 +63,7 @@ def loss_terms(source: Activations, cloner: Activations, points: Sequence[str] |
     return torch.stack(value).sum(0), torch.stack(direction).sum(0)
 
 
-def discrepancy(
-    source: Activations, cloner: Activations, *, lam: float, points: Sequence[str] | None = None
-) -> Tensor:
+def discrepancy(source: Activations, cloner: Activations, *, lam: float, points: Sequence[str] | None = None) -> Tensor:
     """L_total = L_val + lambda L_dir of each image, Eq. 4: (B,).
 
     Args:
@@ -78,7 +76,7 @@ def discrepancy(
 
 
 def _vectors(x: Tensor) -> Tensor:
-    # The order of the elements does not matter as long as both have the same: this one copies nothing for channels_last.
+    # Any order of the elements will do as long as both have the same: this one copies nothing for channels_last.
     return x.permute(0, 2, 3, 1).flatten(1)
 
 

@@ -27,8 +27,8 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
 def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float | None:
     """Area under the per-region-overlap curve up to a false-positive rate, divided by that rate (MVTec AD, IJCV 2021).
 
-    Regions are the 8-connected components of all masks; the false-positive rate is over all defect-free pixels of the data
-    set; the curve is exact, trapezoidal, and interpolated at the limit.
+    Regions are the 8-connected components of all masks; the false-positive rate is over all defect-free pixels of the
+    data set; the curve is exact, trapezoidal, and interpolated at the limit.
 
     Args:
         masks: True where defective, (N, H, W).

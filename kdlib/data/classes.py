@@ -14,12 +14,12 @@ IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-u
 
 
 def fashion_mnist(normal: str, *, root: Path | None = None) -> Split:
-    """Fashion-MNIST (MIT licence): files of one's own, Debian's ``dataset-fashion-mnist``, or torchvision's download."""
+    """Fashion-MNIST (MIT licence): one's own files, Debian's ``dataset-fashion-mnist``, or torchvision's download."""
     return _idx_data_set("fashion_mnist", normal, root, DEBIAN_FASHION_MNIST)
 
 
 def mnist(normal: str, *, root: Path | None = None) -> Split:
-    """MNIST (CC BY-SA 3.0): files of one's own, or torchvision's download."""
+    """MNIST (CC BY-SA 3.0): one's own files, or torchvision's download."""
     return _idx_data_set("mnist", normal, root)
 
 

@@ -45,7 +45,9 @@ class Images:
         which = np.atleast_1d(np.arange(len(self))[chosen])
         return replace(
             self,
-            content=self.content[which] if isinstance(self.content, np.ndarray) else tuple(self.content[i] for i in which),
+            content=self.content[which]
+            if isinstance(self.content, np.ndarray)
+            else tuple(self.content[i] for i in which),
             names=tuple(self.names[i] for i in which),
             labels=None if self.labels is None else self.labels[which],
             masks=None if self.masks is None else tuple(self.masks[i] for i in which),

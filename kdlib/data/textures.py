@@ -1,8 +1,8 @@
 """`textures`: real texture, known truth, made in seconds.
 
 scikit-image's photographs of brick, grass and gravel are cut into patches; defects are painted into some, with exact
-masks; the result is written in MVTec AD's layout. Training patches come from the left of a photograph, test patches from
-the right: no pixel is in both.
+masks; the result is written in MVTec AD's layout. Training patches come from the left of a photograph, test patches
+from the right: no pixel is in both.
 """
 
 import shutil

@@ -1,0 +1,124 @@
+"""The source's activations of a data set: computed once and kept, as the source is frozen and nothing is augmented."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from kdlib import weights
+from kdlib.files import ensure_folder, work_folder
+from kdlib.networks import Source, half_precision
+from kdlib.recipe import Recipe
+
+
+def make_source(recipe: Recipe, device: torch.device) -> Source:
+    """The recipe's source on a device, in the precision that the recipe asks for."""
+    source = Source.pretrained(recipe.weights, critical_points=recipe.critical_points, scaling=recipe.scaling)
+    dtype = torch.bfloat16 if half_precision(recipe.precision, device) else torch.float32
+    return source.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+
+
+def prepare(pixels: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
+    """What the networks see: 8-bit pixels (B, 3, H, W) as floats in [0, 1], normalised where the recipe says so."""
+    x = pixels.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
+    if recipe.normalize:
+        mean, std = (
+            torch.tensor(v, device=device).view(3, 1, 1) for v in (weights.IMAGENET_MEAN, weights.IMAGENET_STD)
+        )
+        x = x.sub_(mean).div_(std)
+    return x
+
+
+def batch_length(recipe: Recipe) -> int:
+    """Images of a forward pass: as many pixels as 32 images of 128 px, which the processor's cache likes best."""
+    return max(1, 32 * 128**2 // recipe.input_size**2)
+
+
+def source_activations(
+    source: Source, pixels: Tensor, recipe: Recipe, *, key: str = "", memory: float | None = None
+) -> dict[str, Tensor]:
+    """The source's activations of all images, {point: (N, C, H, W)}, in the source's precision.
+
+    Args:
+        pixels: 8-bit, (N, 3, H, W).
+        key: names the images; where given, the activations are kept in the work folder and found again.
+        memory: bytes that they may take before they go to files that are mapped into memory; half of what is free by
+            default.
+
+    Raises:
+        OSError: the work folder cannot be written, or its disk is too small.
+    """
+    with torch.inference_mode():
+        first = source(prepare(pixels[:1], recipe, source.device))
+    shapes = {p: (len(pixels), a.shape[2], a.shape[3], a.shape[1]) for p, a in first.items()}
+    size = sum(math.prod(shape) for shape in shapes.values()) * source.dtype.itemsize
+    if not key and size <= (_free_memory() / 2 if memory is None else memory):
+        kept = {p: torch.empty(shape, dtype=source.dtype).permute(0, 3, 1, 2) for p, shape in shapes.items()}
+        return _fill(kept, source, pixels, recipe)
+
+    parent = ensure_folder(work_folder() / "activations")
+    folder = parent / _name(source, recipe, key)
+    if key and folder.is_dir():
+        return {p: _mapped(folder / p, shape, source.dtype) for p, shape in shapes.items()}
+    if (free := shutil.disk_usage(parent).free) < size:
+        raise OSError(f"{parent}: the source's activations need {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+    scratch = Path(tempfile.mkdtemp(dir=parent, prefix=".part-"))
+    try:
+        mapped = {p: _mapped(scratch / p, shape, source.dtype, write=True) for p, shape in shapes.items()}
+        kept = _fill(mapped, source, pixels, recipe)
+        if key:
+            scratch.chmod(0o755)
+            try:
+                scratch.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # another process may have been faster: its files are the same
+                    raise
+        return kept
+    finally:  # an unlinked file stays mapped until nobody uses it
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
+    step = batch_length(recipe)
+    with torch.inference_mode(), progress(len(pixels), "source") as bar:
+        for start in range(0, len(pixels), step):
+            x = prepare(pixels[start : start + step], recipe, source.device)
+            for point, activation in source(x).items():
+                kept[point][start : start + step] = activation.cpu()
+            bar.update(len(x))
+    return kept
+
+
+def _name(source: Source, recipe: Recipe, key: str) -> str:
+    settings = [recipe.scaling, recipe.size, recipe.crop, recipe.normalize, recipe.critical_points, str(source.dtype)]
+    return hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype, *, write: bool = False) -> Tensor:
+    return torch.from_file(str(path), shared=write, size=math.prod(shape), dtype=dtype).view(shape).permute(0, 3, 1, 2)
+
+
+def _free_memory() -> float:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # macOS does not tell
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
+
+
+def take(activations: Mapping[str, Tensor], chosen: Tensor | slice, device: torch.device) -> dict[str, Tensor]:
+    """A batch of kept activations."""
+    return {p: a.permute(0, 2, 3, 1)[chosen].to(device).permute(0, 3, 1, 2) for p, a in activations.items()}
+
+
+def progress(total: int, what: str, *, done: int = 0) -> tqdm:
+    """A progress bar over images; none where ``KDLIB_PROGRESS`` is 0, as in executed notebooks."""
+    hidden = os.environ.get("KDLIB_PROGRESS") == "0"
+    return tqdm(total=total, initial=done, desc=what, unit="image", disable=hidden, leave=False)

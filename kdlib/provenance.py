@@ -1,0 +1,64 @@
+"""Where figures come from: versions, commit, machine, weights, data."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdlib import weights
+from kdlib.data import Split
+from kdlib.networks import half_precision
+from kdlib.recipe import Recipe
+
+
+def provenance(recipe: Recipe, device: torch.device) -> dict[str, Any]:
+    """What a record says of the program and the machine that made it."""
+    return {
+        "versions": {
+            p: metadata.version(p) for p in ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "captum")
+        },
+        "python": platform.python_version(),
+        "commit": commit(),
+        "machine": {"device": str(device), "processor": processor(), "threads": torch.get_num_threads()},
+        "precision": "bf16" if half_precision(recipe.precision, device) else "fp32",
+        "weights": {"name": recipe.weights, "checksum": weights.checksum(recipe.weights)},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def data_provenance(data: Split) -> dict[str, Any]:
+    """What a record says of its images."""
+    return {
+        "train": {"images": len(data.train), "fingerprint": data.train.fingerprint},
+        "test": {"images": len(data.test), "fingerprint": data.test.fingerprint},
+        "copy_note": data.copy_note,
+    }
+
+
+def commit() -> str:
+    """The commit of this repository, with "+" where files differ from it; empty outside git."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--abbrev=12",
+        "--dirty=+",
+        "--exclude=*",
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

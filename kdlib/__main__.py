@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("run", help="run experiments that have no record yet")
     command.add_argument("--dataset", required=True, help="such as fashion_mnist, textures, mvtec_ad")
-    command.add_argument("--normal", required=True, nargs="+", help="normal classes, or categories")
+    command.add_argument("--normal-class", "--category", dest="normal", required=True, nargs="+", help="one or more")
     command.add_argument("--seed", type=int, nargs="+", default=[0])
     command.add_argument("--preset", choices=PRESETS, default="paper")
     command.add_argument("--profile", choices=PROFILES, default="paper")

@@ -119,7 +119,7 @@ class Cloner(nn.Module):
                 if position < len(block):
                     norm = nn.BatchNorm2d(outputs)
                     if not norm_shift:
-                        norm.bias = None
+                        norm.register_parameter("bias", None)
                     layers.append(norm)
                 else:
                     layers.append(nn.MaxPool2d(2))  # before its ReLU: the two commute, and a quarter is left to do

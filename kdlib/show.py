@@ -43,9 +43,8 @@ def slider(figures: Sequence[Figure], labels: Sequence[str], *, name: str, alts:
         name: what the slider changes.
     """
     if not len(figures) == len(labels) == len(alts) >= 2:
-        raise ValueError(
-            f"slider: expected 2 or more figures, a label and an alt each; found {len(figures)}, {len(labels)}, {len(alts)}"
-        )
+        counts = f"{len(figures)}, {len(labels)}, {len(alts)}"
+        raise ValueError(f"slider: expected 2 or more figures, each with label and alt; found {counts}")
     frames = [
         widgets.HTML(f"{_img(f, a)}<p>{html.escape(name)}: {html.escape(t)}</p>")
         for f, t, a in zip(figures, labels, alts, strict=True)

@@ -1,0 +1,177 @@
+"""What is fast, measured side by side: `python benchmarks/speed.py [training source scoring localization]`.
+
+Each pair of ways is timed in one run, alternating, and compared by the median: machines are noisy, ratios less so.
+Run it with nothing else running. The last line of each benchmark is JSON.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdlib import Detector, load, recipe_for, weights
+from kdlib.activations import make_source, prepare, source_activations, take
+from kdlib.distill import make_cloner
+from kdlib.losses import discrepancy
+from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, half_precision
+from kdlib.provenance import commit, processor
+from kdlib.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+def seconds(ways: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
+    """Median seconds of a call of each way, called in turn after one call that does not count."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, call in ways.items():
+            start = time.perf_counter()
+            call()
+            if number:
+                found[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def reference_source() -> nn.Sequential:
+    """VGG-16 as the reference code has it: modules with parameters, single precision, contiguous."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for block in VGG16:
+        for outputs in block:
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    network = nn.Sequential(*layers).eval()
+    convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+    for name, convolution in zip(weights.CONVOLUTIONS, convolutions, strict=True):
+        tensors = weights.load("vgg-release")
+        convolution.load_state_dict({kind: tensors[f"conv{name}.{kind}"] for kind in ("weight", "bias")})
+    return network
+
+
+def reference_step(*, frozen: bool) -> Callable[[], object]:
+    """A training step of the reference recipe: both networks in the graph, the source's gradients computed and unused.
+
+    ``frozen`` is the same with gradients of the source's weights switched off, which the reference code does not do.
+    """
+    source, cloner = reference_source(), Cloner()
+    source.requires_grad_(not frozen)
+    optimizer = torch.optim.Adam(cloner.parameters(), lr=1e-3)
+    x = torch.rand(64, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+
+    def step() -> None:
+        found, pools, y = cloner(x), [], x
+        for layer in source:
+            y = layer(y)
+            if isinstance(layer, nn.MaxPool2d):
+                pools.append(y)
+        loss = torch.zeros(())
+        for point, a in zip(CRITICAL_POINTS, pools[1:], strict=True):
+            c = found[point]
+            loss = loss + F.mse_loss(a, c) + 2 * (1 - F.cosine_similarity(a.flatten(1), c.flatten(1))).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def our_step() -> Callable[[], object]:
+    """A training step of `distill.distill`, with its batch taken from kept activations."""
+    recipe = Recipe(size=128, normalize=True)
+    pixels = torch.randint(0, 256, (128, 3, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    kept = source_activations(make_source(recipe, CPU), pixels, recipe)
+    cloner = make_cloner(recipe, CPU, seed=0).train()
+    optimizer = torch.optim.Adam(cloner.parameters(), lr=1e-3, fused=True)
+    chosen = torch.randperm(128, generator=torch.Generator().manual_seed(0))[:64]
+
+    def step() -> None:
+        x, source = prepare(pixels[chosen], recipe, CPU), take(kept, chosen, CPU)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half_precision("auto", CPU)):
+            found = cloner(x)
+        loss = discrepancy(source, found, lam=2.0).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def training() -> dict[str, float]:
+    """Images/s of training at 128 px, batch 64, against the reference recipe."""
+    ways = {
+        "reference": reference_step(frozen=False),
+        "reference, frozen": reference_step(frozen=True),
+        "kdlib": our_step(),
+    }
+    rate = {name: 64 / s for name, s in seconds(ways, rounds=5).items()}
+    return {f"{name}, images/s": r for name, r in rate.items()} | {
+        "kdlib / reference": rate["kdlib"] / rate["reference"],
+        "kdlib / reference, frozen": rate["kdlib"] / rate["reference, frozen"],
+    }
+
+
+def source() -> dict[str, float]:
+    """The source's forward pass at 128 px against a matrix product of the same precision."""
+    recipe = Recipe(size=128, normalize=True)
+    network = make_source(recipe, CPU)
+    x = torch.rand(32, 3, 128, 128).contiguous(memory_format=torch.channels_last)
+    matrix = torch.rand(2048, 2048).to(network.dtype)
+
+    def forward() -> dict[str, Tensor]:
+        with torch.inference_mode():
+            return network(x)
+
+    multiplications = 32 * source_multiplications(128)
+    found = seconds({"source": forward, "matrix": lambda: [matrix @ matrix for _ in range(16)]}, rounds=9)
+    rates = {"source": 2e-9 * multiplications / found["source"], "matrix": 2e-9 * 16 * 2048**3 / found["matrix"]}
+    return {f"{k}, GFLOP/s": v for k, v in rates.items()} | {"source / matrix": rates["source"] / rates["matrix"]}
+
+
+def source_multiplications(size: int) -> int:
+    """Multiplications of the source's convolutions for one image."""
+    total, inputs = 0, 3
+    for number, block in enumerate(VGG16):
+        for outputs in block:
+            total += 9 * inputs * outputs * (size >> number) ** 2
+            inputs = outputs
+    return total
+
+
+def scoring() -> dict[str, float]:
+    """10,000 images of Fashion-MNIST at 32 px, source warm."""
+    data = load("fashion_mnist", "0")
+    detector = Detector(recipe_for("fashion_mnist").replace(epochs=1)).fit(data.train[:256], held_out=0)
+    return {"seconds for 10,000 images": seconds({"score": lambda: detector.score(data.test)}, rounds=3)["score"]}
+
+
+def localization() -> dict[str, float]:
+    """Localization maps at 128 px in one call: milliseconds an image."""
+    data = load("textures", "brick")
+    detector = Detector(Recipe(size=128, normalize=True, epochs=1)).fit(data.train[:16], held_out=0)
+    found = seconds({"localize": lambda: detector.localize(data.test[:32])}, rounds=3)
+    return {"milliseconds an image": 1000 * found["localize"] / 32}
+
+
+BENCHMARKS = {f.__name__: f for f in (training, source, scoring, localization)}
+
+
+def main(chosen: list[str]) -> None:
+    """Run the chosen benchmarks, or all."""
+    if unknown := set(chosen) - set(BENCHMARKS):
+        sys.exit(f"benchmarks: no {', '.join(sorted(unknown))}; known are {', '.join(BENCHMARKS)}")
+    for name in chosen or BENCHMARKS:
+        print(f"{name}: {BENCHMARKS[name].__doc__}")
+        found = {key: float(np.round(value, 3)) for key, value in BENCHMARKS[name]().items()}
+        machine = {"processor": processor(), "threads": torch.get_num_threads(), "commit": commit()}
+        print(json.dumps({"benchmark": name, **found, **machine}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from kdlib.files import cache_folder, write_atomically
+from kdlib.files import cache_folder, ensure_folder, write_atomically
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, images in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,6 +40,7 @@ def load(name: str) -> dict[str, Tensor]:
         raise ValueError(f"source weights: no {name!r}; known are {', '.join(SOURCES)}")
     path = cache_folder() / "weights" / f"{name}.safetensors"
     if not path.exists():
+        ensure_folder(path.parent)
         tensors = SOURCES[name]()
         write_atomically(path, safetensors.torch.save(tensors, {"format": FORMAT, "checksum": CHECKSUMS[name]}))
     return read_safetensors(path, format=FORMAT, checksum=CHECKSUMS[name])[0]

@@ -1,0 +1,87 @@
+# `make book` and `make test` are the whole set-up; `make help` lists the rest. Works with GNU make 3.81 and bash.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help book test lab lint lock clean fashion-mnist chromium
+.DELETE_ON_ERROR:
+
+PROFILE ?= laptop
+WORK ?= work
+NEED_GB ?= 8
+FIND_PYTHON := for p in python3.11 python3 python; do \
+    $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$p; break; }; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+BIN := .venv/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z.-]*\):.*## /  make \1\t/p' Makefile | expand -t 14
+	@echo "Variables: PROFILE=smoke|laptop|paper (now $(PROFILE)), WORK=folder (now $(WORK)), PYTHON=/path/to/python3.11"
+
+book: .venv/.stamp fashion-mnist ## execute what is stale, build the book, print where it is
+	$(BIN)/python book/build.py --profile $(PROFILE) --work $(WORK)
+
+test: lint fashion-mnist chromium ## lint, types, tests, all notebooks and the book in the smoke profile
+	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.stamp ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+lab: .venv/.stamp fashion-mnist ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+clean: ## remove what was built: the work folder and the caches, not .venv
+	rm -rf $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# Every transitive version from requirements.txt, for Python 3.11 on Linux and macOS. The tool lives in a throwaway folder;
+# sed drops the markers that hold for every place we support.
+lock: .venv/.stamp ## write requirements.lock anew from requirements.txt
+	rm -rf $(WORK)/lock && $(BIN)/python -m venv $(WORK)/lock && $(WORK)/lock/bin/pip install -q uv==0.13.9
+	$(WORK)/lock/bin/uv pip compile -q --universal --upgrade --python-version 3.11 --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links requirements.txt -o $(WORK)/lock/out
+	{ echo "# Made by make lock from requirements.txt; not edited by hand."; sed -E \
+	    -e "s/ and \(sys_platform == 'darwin' or sys_platform == 'linux'\)//" \
+	    -e "s/ ; python_full_version < '3.12'$$//" -e "s/python_full_version < '3.12' and //" \
+	    -e "s/ and python_full_version < '3.12'//" $(WORK)/lock/out; } > requirements.lock
+	rm -rf $(WORK)/lock
+
+# --- the environment -------------------------------------------------------------------------------------------------
+# Made anew only when the lock or pyproject.toml changed. pip's log says whether it was the disk or the network.
+.venv/.stamp: requirements.lock pyproject.toml
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	    echo "Python 3.11 is needed; $(or $(PYTHON),python3) is $$($(or $(PYTHON),python3) --version 2>&1 | head -n 1)."; \
+	    echo "Debian 12: apt-get install python3 python3-venv. macOS: brew install python@3.11."; \
+	    echo "If it lies somewhere else: make PYTHON=/path/to/python3.11"; exit 1; } >&2
+	@free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); [ "$$free" -ge $(NEED_GB) ] || { \
+	    echo "Disk: $(NEED_GB) GB free are needed here for .venv and the work folder, found $$free GB."; \
+	    echo "Free some, or move this folder to a larger disk."; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call apt,python3-venv,.venv cannot be made); }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { echo "$(PYTHON) -m venv .venv failed; see above." >&2; exit 1; }
+	@echo "Installing requirements.lock into .venv (about 3 GB on Linux with its CUDA libraries, 1 GB on macOS)."
+	@set -o pipefail; rm -f .venv/pip.log; \
+	$(BIN)/python -m pip install --log .venv/pip.log --retries 2 --progress-bar off -r requirements.lock 2>&1 \
+	    | { grep --line-buffered -E '^(Downloading|Installing|ERROR)|^ *Downloading' || true; } || { \
+	    if grep -q 'No space left' .venv/pip.log; then echo "Disk: full while installing; free some space and repeat."; \
+	    elif grep -qE 'Connection|Network is unreachable|name resolution|Name or service|nodename|timed out|Max retries' \
+	        .venv/pip.log; then \
+	        echo "Network: pip could not reach its package index. Connect, or set a proxy or mirror for pip, and repeat."; \
+	    else echo "pip failed; all it said is in .venv/pip.log."; fi; exit 1; } >&2
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e . --log .venv/pip.log
+	@touch $@
+
+# --- Debian's packages -----------------------------------------------------------------------------------------------
+# apt: install package $(1) as root on Debian; elsewhere say that it is missing and $(2), what follows from that.
+apt = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Installing Debian's $(1)."; \
+      apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $(1) >/dev/null \
+      || echo "apt-get could not install $(1): $(2)." >&2; \
+      else echo "Not installed: $(1): $(2). On Debian: apt-get install $(1)" >&2; fi
+
+fashion-mnist:
+	@[ -d /usr/share/datasets/fashion-mnist ] || { $(call apt,dataset-fashion-mnist,Fashion-MNIST is downloaded on first use); }
+
+# KDLIB_CHROMIUM names another browser of the Chromium family; without any, the tests that need one are skipped.
+chromium:
+	@[ -n "$$KDLIB_CHROMIUM" ] || command -v chromium google-chrome >/dev/null || [ -d "/Applications/Google Chrome.app" ] \
+	    || { $(call apt,chromium,tests that look at pages are skipped (with CI=true they fail)); }

@@ -1,0 +1,45 @@
+"""Sphinx extension: the pages work without network, from the file system.
+
+MathJax and the widget manager are copied from installed packages (`sphinx-mathjax-offline`, `widgetsnbextension`)
+instead of being loaded from a CDN. `widgets.js` beside this file drives the widget manager without a kernel.
+"""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+
+
+def package_file(package: str, path: str) -> Path:
+    """A file that an installed package carries; the package is never imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None or not (found := Path(spec.origin).parent / path).exists():
+        raise FileNotFoundError(f"{package} is not installed or has no {path}; run `make` to install requirements.lock")
+    return found
+
+
+def copy(app: Sphinx) -> None:
+    """Put the scripts into `_static/offline/` before the pages that name them are written."""
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / "offline"
+    target.mkdir(parents=True, exist_ok=True)
+    mathjax = package_file("sphinx-mathjax-offline", "static/mathjax")
+    shutil.copy(mathjax / "tex-svg.js", target)  # glyphs as paths: a page on disk needs no web font
+    shutil.copytree(mathjax / "input/tex/extensions", target / "input/tex/extensions", dirs_exist_ok=True)
+    shutil.copy(package_file("widgetsnbextension", "static/extension.js"), target / "jupyter-widgets.js")
+    shutil.copy(HERE / "widgets.js", target)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.config.mathjax_path = "offline/tex-svg.js"
+    app.config.nb_ipywidgets_js = {"offline/widgets.js": {"defer": "defer"}}  # on pages with widgets only
+    app.config.html_context = {"default_mode": "auto", **app.config.html_context}  # unset, the theme logs an error
+    app.connect("builder-inited", copy)
+    for listeners in app.events.listeners.values():  # jupyter-book always loads thebe, from a CDN
+        listeners[:] = [each for each in listeners if getattr(each.handler, "__name__", "") != "init_thebe_core"]
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

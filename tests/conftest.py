@@ -1,0 +1,82 @@
+"""What the tests share: folders of their own, the real source, a few digits, a detector that is fitted in a second."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from kdlib import Detector, Recipe, Split, load, weights
+from kdlib.networks import Source
+
+TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
+
+
+@contextmanager
+def environment(home: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("cache", "work", "results", "data"):
+            patch.setenv(f"KDLIB_{name.upper()}", str(home / name))
+        patch.setenv("KDLIB_PROGRESS", "0")
+        yield
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where cache, work, results and data of all tests lie: the source is converted once."""
+    return tmp_path_factory.mktemp("kdlib")
+
+
+@pytest.fixture(autouse=True)
+def folders(home: Path) -> Iterator[None]:
+    """No test touches a folder of the user. Set for each test, so that fixtures that build the book see none of it."""
+    with environment(home):
+        yield
+
+
+@pytest.fixture(scope="session")
+def released(home: Path) -> dict[str, Tensor]:
+    """The default source weights: real, folded, as released."""
+    with environment(home):
+        return weights.load("vgg-release")
+
+
+@pytest.fixture(scope="session")
+def source(home: Path, released: dict[str, Tensor]) -> Source:
+    """The source of `TINY`."""
+    with environment(home):
+        return Source(released, scaling=TINY.scaling)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Split:
+    """32 zeros to train on; 60 digits, a few of them zeros, to test with."""
+    split = load("digits", "0")
+    return Split("digits", "0", split.train[:32], split.test[:60])
+
+
+@pytest.fixture(scope="session")
+def fitted(home: Path, digits: Split) -> Detector:
+    """A detector of the session: a test may use it, not fit it."""
+    with environment(home):
+        return Detector(TINY).fit(digits.train)
+
+
+class _Bomb:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> Iterator[bytes]:
+    """A pickle that makes a file when it is unpickled; the test fails if somebody did."""
+    path = tmp_path / "exploded"
+    yield pickle.dumps(_Bomb(path))
+    assert not path.exists(), "a file was unpickled"

@@ -1,0 +1,123 @@
+"""The built book, smoke profile: complete, offline, described, linked; looked at in a browser."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, sync_playwright
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+ROOT = Path(__file__).parent.parent
+WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale
+PAGES = [str(name) for name in parse_toc_yaml(ROOT / "_toc.yml")]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def built() -> subprocess.CompletedProcess[str]:
+    """What `make book` does, in the smoke profile."""
+    command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke", "--work", str(WORK)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def site(built: subprocess.CompletedProcess[str]) -> Path:
+    if built.returncode:
+        pytest.fail("the book was not built; see test_the_book_builds_without_a_warning", pytrace=False)
+    return WORK / "site" / "smoke"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    macos = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+    program = os.environ.get("KDLIB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not program and macos.exists():
+        program = str(macos)
+    if not program:
+        message = "no Chromium; on Debian: apt-get install chromium; or set KDLIB_CHROMIUM"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@cache
+def parsed(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text(), "html.parser")
+
+
+def test_the_book_builds_without_a_warning(built: subprocess.CompletedProcess[str]) -> None:
+    assert built.returncode == 0, f"{built.stdout}\n{built.stderr}"
+    assert (WORK / "site" / "smoke" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_needs_no_network(site: Path, page: str) -> None:
+    """Links that a reader may follow can lead anywhere; what the page loads by itself lies in the site."""
+    html = parsed(site / f"{page}.html")
+    loaded = [str(tag["src"]) for tag in html.find_all(["script", "img", "iframe", "source", "video"], src=True)]
+    loaded += [str(tag["href"]) for tag in html.find_all("link", href=True)]
+    for address in loaded:
+        parts = urlsplit(address)
+        assert not parts.netloc, f"{page} loads {address}"
+        if parts.scheme != "data":
+            assert (site / f"{page}.html").parent.joinpath(unquote(parts.path)).is_file(), f"{page} has no {address}"
+    inline = "\n".join(tag.get_text() for tag in html.find_all("script", src=False))
+    assert not re.findall(r"https?://[^\s\"']+\.(?:js|css|mjs)\b", inline)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_image_says_what_it_shows(site: Path, page: str) -> None:
+    for image in parsed(site / f"{page}.html").find_all("img"):
+        alt = str(image.get("alt", "")).strip()
+        assert alt, f"{page}: {image.get('src')} has no alt text"
+        assert " " in alt, f"{page}: {alt!r} is not a description"
+        assert not re.search(r"\.(png|svg|jpe?g|gif)$", alt), f"{page}: {alt!r} is a path"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_internal_links_resolve(site: Path, page: str) -> None:
+    here = site / f"{page}.html"
+    for link in parsed(here).find_all("a", href=True):
+        parts = urlsplit(str(link["href"]))
+        if parts.scheme or parts.netloc:
+            continue
+        target = (here.parent / unquote(parts.path)).resolve() if parts.path else here
+        assert target.is_file(), f"{page}: {link['href']} leads nowhere"
+        if parts.fragment and target.suffix == ".html":
+            assert parsed(target).find(id=unquote(parts.fragment)), f"{page}: {link['href']} has no such place"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_works_from_the_file_system(site: Path, browser: Browser, page: str) -> None:
+    """Opened offline: no script fails, nothing is asked of a host, formulas are set, widgets are shown."""
+    context = browser.new_context(offline=True)
+    try:
+        tab = context.new_page()
+        troubles: list[str] = []
+        tab.on("pageerror", lambda error: troubles.append(f"script: {error}"))
+        tab.on("console", lambda said: troubles.append(f"console: {said.text}") if said.type == "error" else None)
+        tab.on("request", lambda asked: troubles.append(f"asks {asked.url}") if asked.url.startswith("http") else None)
+        tab.goto((site / f"{page}.html").as_uri())
+        formulas = tab.locator(".math").count()
+        if formulas:
+            tab.evaluate("MathJax.startup.promise")
+            assert tab.locator("mjx-container").count() >= formulas
+            wrong = tab.locator("mjx-container [data-mml-node='merror'], mjx-container [fill='red']")
+            assert wrong.count() == 0, "a formula has an error or an unknown macro"
+        if views := tab.locator("script[type='application/vnd.jupyter.widget-view+json']").count():
+            tab.wait_for_function("document.documentElement.dataset.widgets === 'shown'", timeout=30_000)
+            assert tab.locator(".jupyter-widgets-view > .jupyter-widgets").count() == views
+            assert tab.locator(".jupyter-widgets-error-widget").count() == 0
+        assert troubles == []
+    finally:
+        context.close()

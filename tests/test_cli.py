@@ -1,0 +1,91 @@
+"""``python -m kdlib run``."""
+
+import ast
+import math
+from pathlib import Path
+
+import pytest
+
+from kdlib.__main__ import main, parse_setting
+from kdlib.runs import records
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+def test_run(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["train_limit=8", "test_limit=20", "epochs=1", "lam=inf"]
+    arguments = [
+        "run",
+        "--dataset",
+        "digits",
+        "--normal",
+        "0",
+        "1",
+        "--seed",
+        "3",
+        "--profile",
+        "smoke",
+        "--set",
+        *settings,
+    ]
+    assert main(arguments) == 0
+    made = {r["experiment"]["normal_class"]: r for r in records()}
+    assert set(made) == {"0", "1"}
+    assert made["0"]["experiment"]["seed"] == 3
+    assert made["0"]["experiment"]["recipe"]["lam"] == "inf"
+    lines = capsys.readouterr().out.splitlines()
+    for line, normal in zip(lines, "01", strict=True):
+        head, _, metrics = line.partition("{")
+        assert head == f"digits {normal} seed 3 {made[normal]['id']} "
+        assert ast.literal_eval("{" + metrics) == made[normal]["metrics"]["image_auroc"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "digit", "--normal", "0"], "no data set 'digit'; known are mnist, fashion_mnist, digits"),
+        (["--dataset", "digits", "--normal", "zero"], "digits: no class 'zero'; known are 0, 1, 2"),
+        (["--dataset", "mvtec_ad", "--normal", "bottle"], "mvtec_ad: no folder"),
+        (["--dataset", "digits", "--normal", "0", "--set", "epochs"], "--set: expected NAME=VALUE, found 'epochs'"),
+        (["--dataset", "digits", "--normal", "0", "--set", "epoch=3"], "no setting 'epoch'; known are weights"),
+        (["--dataset", "digits", "--normal", "0", "--set", "epochs=0"], "epochs is 0, expected more than 0"),
+        (["--dataset", "digits", "--normal", "0", "--set", "epochs=ten"], "epochs is 'ten', expected"),
+        (["--dataset", "digits", "--normal", "0", "--set", "weights=[1]"], r"weights is [1], expected"),
+    ],
+)
+def test_unusable_arguments(
+    arguments: list[str], message: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("kdlib: ")
+    assert message in err
+    assert not list(results.glob("**/*.json"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--dataset", "digits"], ["run", "--profile", "fast"]])
+def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: python -m kdlib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lam=1", ("lam", 1)),
+        ("lam=inf", ("lam", math.inf)),
+        ("lam=None", ("lam", None)),
+        ("normalize=True", ("normalize", True)),
+        ("cloner=equal", ("cloner", "equal")),
+        ("score_points=('pool3',)", ("score_points", ("pool3",))),
+    ],
+)
+def test_settings(text: str, expected: tuple[str, object]) -> None:
+    assert parse_setting(text) == expected

@@ -1,0 +1,365 @@
+"""Data sets: what they give, and every kind of bad input they refuse."""
+
+import gzip
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from kdlib import Images, load
+from kdlib.data import as_images, mvtec_layout
+from kdlib.data.classes import IDX, digits
+from kdlib.data.images import read_image
+
+RNG = np.random.default_rng(0)
+
+
+def save(path: Path, size: int | tuple[int, int] = 40, value: int | None = None) -> Path:
+    """A square (or height x width) grey image: noise, or one value."""
+    shape = (size, size) if isinstance(size, int) else size
+    pixels = RNG.integers(0, 256, shape, dtype=np.uint8) if value is None else np.full(shape, value, np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def bottle(tmp_path: Path) -> Path:
+    """A whole category in MVTec AD's layout."""
+    folder = tmp_path / "mvtec_ad" / "bottle"
+    for name in ("train/good/0", "train/good/1", "test/good/0", "test/crack/0", "test/hole/0"):
+        save(folder / f"{name}.png")
+    for name in ("crack", "hole"):
+        save(folder / "ground_truth" / name / "0_mask.png", value=0)
+    return folder
+
+
+def read(folder: Path) -> object:
+    return mvtec_layout(folder.parent, folder.name, dataset="mvtec_ad")
+
+
+# --- MVTec AD's layout ------------------------------------------------------------------------------------------------
+
+
+def test_layout(bottle: Path) -> None:
+    Image.fromarray(np.pad(np.full((10, 20), 255, np.uint8), ((15,), (10,)))).save(
+        bottle / "ground_truth/hole/0_mask.png"
+    )
+    split = load("mvtec_ad", "bottle", root=bottle.parent)
+    assert (split.dataset, split.normal, split.has_masks) == ("mvtec_ad", "bottle", True)
+    assert split.train.names == ("good/0.png", "good/1.png")
+    assert split.test.names == ("crack/0.png", "good/0.png", "hole/0.png")
+    assert split.test.labels is not None
+    assert split.test.labels.tolist() == [1, 0, 1]
+    masks = split.test.mask_pixels(40)
+    assert masks.sum((1, 2)).tolist() == [0, 0, 10 * 20]
+    assert masks[2, 15:25, 10:30].all()
+    assert split.copy_note == "19 good test images of the original are missing; resized copy, 40x40"
+
+
+def test_no_masks_is_no_error(bottle: Path) -> None:
+    shutil.rmtree(bottle / "ground_truth")
+    split = load("mvtec_ad", "bottle", root=bottle.parent)
+    assert not split.has_masks
+    assert not split.test.mask_pixels(32).any()
+
+
+def remove(name: str) -> Callable[[Path], object]:
+    return lambda folder: shutil.rmtree(folder / name)
+
+
+def empty(name: str) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        for path in (folder / name).iterdir():
+            path.unlink()
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove("."), "no category 'bottle' below .*; found none. Layout: <category>/train/good"),
+        (remove("train"), "no category 'bottle'"),
+        (remove("train/good"), "train/good: no such folder"),
+        (empty("train/good"), "train/good: no images in it; expected files that end in .png"),
+        (remove("test"), "no folder .*test. Layout"),
+        (empty("test/good"), "test/good: no images in it"),
+        (empty("ground_truth/hole"), "hole/0.png: no mask .*hole/0_mask.png; add it, or remove ground_truth"),
+        (lambda f: save(f / "train/good/2.png", 41), "images of mixed sizes: .*is 40x40, .*2.png is 41x41; crop"),
+        (lambda f: save(f / "test/good/1.png", (40, 50)), "mixed sizes: .*1.png is 50x40"),
+        (lambda f: save(f / "ground_truth/hole/0_mask.png", 20), "0_mask.png is 20x20, its image 0.png is 40x40"),
+        (lambda f: (f / "test/good/0.png").write_bytes(b""), "good/0.png: not a readable image"),
+        (
+            lambda f: (f / "train/good/0.png").write_text("text"),
+            "good/0.png: not a readable image .*; replace or remove",
+        ),
+    ],
+)
+def test_damaged_layout(bottle: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(bottle)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        read(bottle)
+
+
+def test_missing_folder_and_category(bottle: Path, home: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"mvtec_ad: no folder .*data/mvtec_ad; expected there: <category>"):
+        load("mvtec_ad", "bottle")
+    with pytest.raises(FileNotFoundError, match=r"no category 'botle' below .*; found bottle\."):
+        load("mvtec_ad", "botle", root=bottle.parent)
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "bmp", "webp"])
+@pytest.mark.filterwarnings("ignore")  # PIL's own, on some broken TIFF files
+def test_truncated_image(kind: str, tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(whole, kind)
+    path = tmp_path / f"cut.{kind}"
+    for length in range(0, len(whole.getvalue()) - 50, 37):
+        path.write_bytes(whole.getvalue()[:length])
+        with pytest.raises(ValueError, match=rf"cut\.{kind}: not a readable image .*; replace or remove it"):
+            read_image(path)
+
+
+def test_header_of_a_giant_is_no_image(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (24, 20)).save(content, "bmp")
+    damaged = bytearray(content.getvalue())
+    damaged[20] = 255  # the width's third byte
+    (tmp_path / "giant.bmp").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"giant\.bmp: not a readable image"):
+        read_image(tmp_path / "giant.bmp")
+
+
+def test_every_unreadable_file_is_named(tmp_path: Path) -> None:
+    for number in range(4):
+        path = save(tmp_path / f"{number}.png")
+        if number % 2:
+            path.write_bytes(path.read_bytes()[:300])  # the header is whole
+    with pytest.raises(ValueError, match=r"(?s)^2 of 4 images cannot be read:.*1\.png.*3\.png"):
+        as_images(tmp_path).pixels(32)
+
+
+COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "LA", "P", "P with transparency", "CMYK", "1"])
+def test_all_kinds_of_colour_become_rgb(kind: str, tmp_path: Path) -> None:
+    rgb = Image.fromarray(COLOURS)
+    path = tmp_path / ("image.tif" if kind == "CMYK" else "image.png")
+    if kind.startswith("P"):
+        transparency = bytes([0, 128, 255, 0]) if "with" in kind else None
+        rgb.quantize(4).save(path, transparency=transparency)
+    elif kind == "RGBA":
+        alpha = Image.fromarray(np.array([[0, 255], [128, 0]], np.uint8))
+        Image.merge("RGBA", (*rgb.split(), alpha)).save(path)
+    else:
+        rgb.convert(kind).save(path)
+    found = np.array(read_image(path))
+    expected = np.array(rgb.convert(kind).convert("RGB")) if kind in ("LA", "1") else COLOURS
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_16_bit_grey_is_scaled_to_8(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 257, 0x8080, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert np.array(read_image(tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 1, 0x80, 255]
+
+
+def test_pixels_are_resized_then_cropped() -> None:
+    content = RNG.integers(0, 256, (2, 50, 50, 3), dtype=np.uint8)
+    whole = as_images(content).pixels(48)
+    assert (whole.shape, whole.dtype) == ((2, 3, 48, 48), torch.uint8)
+    assert torch.equal(as_images(content).pixels(48, crop=32), whole[:, :, 8:40, 8:40])
+    untouched = as_images(content).pixels(50)
+    assert torch.equal(untouched, torch.from_numpy(content).permute(0, 3, 1, 2))
+
+
+def test_masks_stay_masks_when_resized(tmp_path: Path) -> None:
+    Image.fromarray(np.pad(np.full((20, 20), 7, np.uint8), 10)).save(tmp_path / "mask.png")  # 7: any value but 0 counts
+    images = Images(np.zeros((2, 40, 40), np.uint8), ("a", "b"), masks=(tmp_path / "mask.png", None))
+    found = images.mask_pixels(36, crop=20)  # at 36 pixels: rows and columns 9 to 26; the crop begins at 8
+    expected = np.zeros((20, 20), bool)
+    expected[1:19, 1:19] = True
+    np.testing.assert_array_equal(found, [expected, np.zeros_like(expected)])
+
+
+def test_subset_keeps_what_belongs_together(tmp_path: Path) -> None:
+    masks = tuple(tmp_path / str(i) for i in range(4))
+    images = Images(np.arange(4, dtype=np.uint8).reshape(4, 1, 1), tuple("abcd"), np.array([0, 1, 0, 1]), masks)
+    part = images[[3, 1]]
+    assert (part.names, part.masks) == (("d", "b"), (masks[3], masks[1]))
+    assert isinstance(part.content, np.ndarray)
+    assert part.content.ravel().tolist() == [3, 1]
+    assert part.labels is not None
+    assert part.labels.tolist() == [1, 1]
+    assert [len(images[c]) for c in (2, slice(1, None), images.labels == 1)] == [1, 3, 2]
+
+
+def test_labels_and_names_must_fit() -> None:
+    with pytest.raises(ValueError, match="3 images, but 2 names, labels or masks"):
+        Images(np.zeros((3, 4, 4), np.uint8), ("a", "b"))
+
+
+@given(st.integers(0, 2 * 5 * 5 - 1), st.integers(1, 255))
+def test_fingerprint_of_pixels_changes_with_every_byte(position: int, change: int) -> None:
+    content = np.zeros((2, 5, 5), np.uint8)
+    before = as_images(content)
+    changed = content.copy()
+    changed.flat[position] = change
+    assert as_images(changed).fingerprint != before.fingerprint
+    assert Images(content, ("a", "b"), np.array([0, 1])).fingerprint == before.fingerprint
+
+
+def test_fingerprint_of_files(bottle: Path) -> None:
+    def fingerprint() -> str:
+        return load("mvtec_ad", "bottle", root=bottle.parent).test.fingerprint
+
+    first = fingerprint()
+    assert fingerprint() == first
+    mask = bottle / "ground_truth/hole/0_mask.png"
+    mask.write_bytes(mask.read_bytes() + b"\0")
+    assert fingerprint() != first
+
+
+# --- what a user has --------------------------------------------------------------------------------------------------
+
+
+def test_floats_are_8_bit_images() -> None:
+    content = RNG.integers(0, 256, (3, 20, 20, 3), dtype=np.uint8)
+    floats = torch.from_numpy(content).permute(0, 3, 1, 2).float() / 255
+    for images in (floats, floats.numpy(), floats.double()):
+        np.testing.assert_array_equal(as_images(images).content, content)
+
+
+def test_folder(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", ".hidden.png"):
+        save(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    images = as_images(str(tmp_path))
+    assert images.names == ("a.JPG", "b.png")
+    assert images.labels is None
+    assert as_images(images) is images
+    save(tmp_path / "c.png", 41)
+    with pytest.raises(ValueError, match=r"images of mixed sizes: .*is 40x40, c\.png is 41x41; crop or resize"):
+        as_images(tmp_path)
+
+
+def bad(value: float) -> torch.Tensor:
+    images = torch.full((3, 3, 4, 4), 0.5)
+    images[1, 2, 3, 0] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (bad(float("nan")), "NaN or infinite pixels in 1 of 3, first in number 1"),
+        (bad(float("inf")), "NaN or infinite pixels in 1 of 3, first in number 1"),
+        (bad(1.01), "found values from 0.5 to 1.01"),
+        (bad(-0.1), "found values from -0.1 to 0.5"),
+        (np.zeros((4, 4), np.uint8), r"found uint8 \(4, 4\)"),
+        (np.zeros((2, 4, 4, 4), np.uint8), r"found uint8 \(2, 4, 4, 4\)"),
+        (np.zeros((2, 4, 4), np.int64), r"found int64 \(2, 4, 4\)"),
+        (np.zeros((2, 4, 4, 3), np.float32), r"found float32 \(2, 4, 4, 3\)"),
+        (np.zeros((0, 4, 4), np.uint8), "there are none"),
+        (torch.zeros(0, 3, 4, 4), "there are none"),
+    ],
+)
+def test_unusable_arrays(images: np.ndarray | torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^images: .*{message}"):
+        as_images(images)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_unusable_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such folder|no images in it"):
+        as_images(tmp_path / name)
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def test_digits_one_against_the_rest() -> None:
+    split = digits("3")
+    assert len(split.train) + 599 < 1797
+    assert len(split.test) == 599
+    labels = split.test.labels
+    assert labels is not None
+    assert 40 < (labels == 0).sum() < 80  # a tenth is normal
+    assert split.train.labels is not None
+    assert not split.train.labels.any()
+    assert isinstance(split.train.content, np.ndarray)
+    assert split.train.content.max() == 255
+
+
+@pytest.fixture
+def fashion(tmp_path: Path) -> Path:
+    """Four tiny IDX files, two of them gzipped: 20 training and 10 test images of two classes."""
+    folder = tmp_path / "fashion_mnist"
+    folder.mkdir()
+    for name in IDX:
+        count = 20 if name.startswith("train") else 10
+        array = np.arange(count, dtype=np.uint8) % 2
+        if "images" in name:
+            array = RNG.integers(0, 255, (count, 28, 28), dtype=np.uint8)
+        content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+        if "images" in name:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def test_idx_files(fashion: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_DATA", str(fashion.parent))
+    split = load("fashion_mnist", "1")
+    assert (len(split.train), len(split.test)) == (10, 10)
+    assert split.train.names[:2] == ("train/1", "train/3")
+    assert split.test.labels is not None
+    assert split.test.labels.tolist() == [1, 0] * 5
+    assert split.train.pixels(32).shape == (10, 3, 32, 32)
+
+
+IMAGES, LABELS = f"{IDX[0]}.gz", IDX[1]
+
+
+def change(name: str, edit: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(edit((folder / name).read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (shutil.rmtree, "no folder .*; expected there: train-images-idx3-ubyte"),
+        (lambda f: (f / LABELS).unlink(), "no file train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz in"),
+        (change(IMAGES, lambda c: c[:-100]), "train-images-idx3-ubyte.gz is not a whole IDX file .*fetch it again"),
+        (change(IMAGES, lambda c: c[:10] + b"\xff" + c[11:]), "train-images-idx3-ubyte.gz is not a whole IDX file"),
+        (change(IMAGES, lambda c: b"not gzip"), "train-images-idx3-ubyte.gz is not a whole IDX file"),
+        (change(LABELS, lambda c: c[:-1]), "train-labels-idx1-ubyte is not a whole IDX file"),
+        (change(LABELS, lambda c: b""), "train-labels-idx1-ubyte is not a whole IDX file"),
+        (change(LABELS, lambda c: bytes([0, 0, 8, 1, 0, 0, 0, 5, 0, 1, 0, 1, 0])), "20 images, but 5 "),
+    ],
+)
+def test_damaged_idx_files(fashion: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(fashion)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load("fashion_mnist", "0", root=fashion)
+
+
+def test_unknown_class_and_data_set(fashion: Path) -> None:
+    with pytest.raises(ValueError, match="fashion_mnist: no class '7'; known are 0, 1"):
+        load("fashion_mnist", "7", root=fashion)
+    with pytest.raises(ValueError, match="digits: no class 'zero'; known are 0, 1, 2"):
+        load("digits", "zero")
+    with pytest.raises(ValueError, match="no 'imagenet'; known are mnist, fashion_mnist, mvtec_ad, digits, textures"):
+        load("imagenet", "0")

@@ -1,0 +1,249 @@
+"""The one object a user needs: fit, score, threshold, localize, save, load, and what it refuses."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from conftest import TINY
+from torch import Tensor
+
+from kdlib import Detector, Recipe, Split, load
+from kdlib.losses import discrepancy
+from kdlib.metrics import auroc
+
+
+def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:
+    images = digits.test[:5]
+    x = images.pixels(32).float() / 255
+    with torch.no_grad():
+        expected = discrepancy(fitted.source(x), fitted.cloner(x), lam=fitted.training.lam)
+    scores = fitted.score(images)
+    assert scores.shape == (5,)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    assert not fitted.cloner.training
+
+
+def test_all_kinds_of_images_have_one_score(fitted: Detector, digits: Split, tmp_path: Path) -> None:
+    images = digits.test[:3]
+    pixels = images.pixels(32)
+    for number, array in enumerate(pixels):
+        images.image(number).resize((32, 32), 2).save(tmp_path / f"{number}.png")
+        assert array.shape == (3, 32, 32)
+    expected = fitted.score(images)
+    array = pixels.permute(0, 2, 3, 1).numpy()
+    for same in (array, pixels.float() / 255, tmp_path, str(tmp_path)):
+        np.testing.assert_array_equal(fitted.score(same), expected)
+
+
+def test_threshold_is_a_quantile_of_held_out_scores(fitted: Detector) -> None:
+    held_out = fitted.held_out_scores
+    assert held_out is not None
+    assert len(held_out) == 4  # a tenth of 32, rounded up
+    for quantile in (0, 0.3, 0.5, 0.99, 1):
+        threshold = fitted.threshold(quantile)
+        assert threshold in held_out
+        assert np.mean(held_out <= threshold) >= quantile
+    assert fitted.threshold(1) == held_out.max()
+    with pytest.raises(ValueError, match=r"quantile is 1\.5, expected 0 to 1"):
+        fitted.threshold(1.5)
+
+
+def test_threshold_needs_held_out_images(digits: Split) -> None:
+    detector = Detector(replace(TINY, epochs=1)).fit(digits.train[:8], held_out=0)
+    with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
+        detector.threshold()
+
+
+def test_localization_map_of_every_image(fitted: Detector, digits: Split) -> None:
+    maps = fitted.localize(digits.test[:3])
+    assert maps.shape == (3, 32, 32)
+    assert (maps >= 0).all()
+    assert (maps.max((1, 2)) > 0).all()
+
+
+def test_fitting_again_begins_anew(digits: Split) -> None:
+    recipe = replace(TINY, epochs=1)
+    twice = Detector(recipe).fit(digits.train[8:16]).fit(digits.train[:8])
+    once = Detector(recipe).fit(digits.train[:8])
+    np.testing.assert_array_equal(twice.score(digits.test[:5]), once.score(digits.test[:5]))
+
+
+# --- what fit refuses -------------------------------------------------------------------------------------------------
+
+
+def unfitted(detector: Detector, images: object, tmp_path: Path) -> list[Callable[[], object]]:
+    score: list[Callable[[], object]] = [lambda: detector.score(images), lambda: detector.localize(images)]  # type: ignore[arg-type]
+    return [*score, lambda: detector.save(tmp_path / "detector.safetensors")]
+
+
+def test_not_fitted(digits: Split, tmp_path: Path) -> None:
+    for use in unfitted(Detector(TINY), digits.test, tmp_path):
+        with pytest.raises(ValueError, match="not fitted; call fit with normal images, or load one"):
+            use()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_second_fit_is_no_fit(digits: Split, tmp_path: Path) -> None:
+    def interrupt(epoch: int, lam: float) -> None:
+        raise KeyboardInterrupt
+
+    detector = Detector(replace(TINY, epochs=1)).fit(digits.train[:8])
+    with pytest.raises(KeyboardInterrupt):
+        detector.fit(digits.train[8:16], evaluate=interrupt)
+    for use in unfitted(detector, digits.test, tmp_path):
+        with pytest.raises(ValueError, match="not fitted"):
+            use()
+
+
+NAN = torch.full((4, 3, 32, 32), torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("images", "held_out", "message"),
+    [
+        (np.zeros((1, 32, 32), np.uint8), 0.1, "0 of 1 images left to train on, at least 2 are needed"),
+        (np.zeros((1, 32, 32), np.uint8), 0, "1 of 1 images left to train on"),
+        (np.zeros((4, 32, 32), np.uint8), 0.9, "0 of 4 images left"),
+        (np.zeros((4, 32, 32), np.uint8), 1, "held_out is 1, expected a part of the images from 0 to below 1"),
+        (np.zeros((0, 32, 32), np.uint8), 0.1, "images: there are none"),
+        (NAN, 0.1, "NaN or infinite pixels in 4 of 4"),
+    ],
+)
+def test_unusable_images_are_refused_before_any_work(
+    images: np.ndarray | Tensor, held_out: float, message: str
+) -> None:
+    detector = Detector(TINY)
+    with pytest.raises(ValueError, match=message):
+        detector.fit(images, held_out=held_out)
+    assert detector._source is None
+
+
+def test_unwritable_checkpoint_is_refused_before_any_work(digits: Split, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    detector = Detector(TINY)
+    with pytest.raises(OSError, match="file/folder: cannot be written"):
+        detector.fit(digits.train, checkpoint=tmp_path / "file" / "folder" / "checkpoint")
+    assert detector._source is None
+
+
+# --- save and load ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(fitted: Detector, tmp_path: Path) -> Path:
+    fitted.save(tmp_path / "detector.safetensors")
+    return tmp_path / "detector.safetensors"
+
+
+def rewrite(path: Path, **about: str | None) -> None:
+    """The same tensors with other metadata; None removes an entry."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        found = file.metadata() | about
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    path.write_bytes(safetensors.torch.save(tensors, {k: v for k, v in found.items() if v is not None}))
+
+
+def test_a_loaded_detector_is_the_saved_one(fitted: Detector, saved: Path, digits: Split) -> None:
+    loaded = Detector.load(saved)
+    images = digits.test[:10]
+    np.testing.assert_array_equal(loaded.score(images), fitted.score(images))
+    np.testing.assert_array_equal(loaded.localize(images[:2]), fitted.localize(images[:2]))
+    assert loaded.threshold(0.5) == fitted.threshold(0.5)
+    assert (loaded.recipe, loaded.seed, loaded.training) == (fitted.recipe, fitted.seed, fitted.training)
+    assert saved.stat().st_size < 2e6  # the cloner alone
+
+
+def test_infinite_lambda_survives(digits: Split, tmp_path: Path) -> None:
+    detector = Detector(replace(TINY, epochs=1, lam=float("inf"))).fit(digits.train[:8], held_out=0)
+    detector.save(tmp_path / "d")
+    loaded = Detector.load(tmp_path / "d")
+    np.testing.assert_array_equal(loaded.score(digits.test[:3]), detector.score(digits.test[:3]))
+    assert loaded.held_out_scores is None
+
+
+@pytest.mark.parametrize("content", [b"", b"text", bytes(1000)])
+def test_damaged_file(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "d.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"d\.safetensors: not a safetensors file"):
+        Detector.load(tmp_path / "d.safetensors")
+
+
+def test_truncated_file(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        Detector.load(saved)
+
+
+def test_pickle_is_never_unpickled(bomb: bytes, tmp_path: Path) -> None:
+    (tmp_path / "d.safetensors").write_bytes(bomb)
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        Detector.load(tmp_path / "d.safetensors")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
+        Detector.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"format": "kdlib.source/1"}, "format is 'kdlib.source/1', expected 'kdlib.detector/1'; this is another kind"),
+        ({"checksum": "0" * 64}, r"made with other source weights \(0000.*, here 3be9.*fit it again"),
+        ({"checksum": None}, "not a detector of this version"),
+        ({"recipe": None}, "not a detector of this version"),
+        ({"recipe": "{"}, "not a detector of this version"),
+        ({"recipe": "null"}, "not a detector of this version"),
+        ({"recipe": json.dumps({"momentum": 1})}, "not a detector of this version .*momentum.*; fit and save it again"),
+        ({"recipe": json.dumps({"cloner": "equal"})}, "not a detector of this version"),
+        ({"seed": "first"}, "not a detector of this version"),
+        ({"training": json.dumps({"steps": 3})}, "not a detector of this version"),
+    ],
+)
+def test_foreign_file(saved: Path, about: dict[str, str | None], message: str) -> None:
+    rewrite(saved, **about)
+    with pytest.raises(ValueError, match=rf"detector\.safetensors: {message}"):
+        Detector.load(saved)
+
+
+def test_failed_save_leaves_the_old_file(saved: Path, fitted: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for path in (saved, saved.with_name("new")):
+        with pytest.raises(OSError, match="no space left"):
+            fitted.save(path)
+    assert saved.read_bytes() == before
+    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+def test_saved_file_has_the_usual_permissions(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    assert saved.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+# --- does it detect? --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_defects_in_real_texture_are_found(tmp_path: Path) -> None:
+    split = load("textures", "brick")
+    detector = Detector(Recipe(size=64, normalize=True, epochs=15)).fit(split.train)
+    assert split.test.labels is not None
+    found = auroc(split.test.labels, detector.score(split.test))
+    assert found is not None
+    assert found > 0.9
+    maps, masks = detector.localize(split.test), split.test.mask_pixels(64)
+    pixel = auroc(masks, maps)
+    assert pixel is not None
+    assert pixel > 0.8

@@ -1,0 +1,250 @@
+"""Experiments: ids, records, what is skipped, and what a killed run ends with."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import environment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdlib import runs
+from kdlib.__main__ import main
+from kdlib.recipe import Recipe
+from kdlib.runs import Experiment, Record, is_evaluated, read_record, records, run, summary
+from kdlib.weights import read_safetensors
+
+SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
+
+
+def experiment(**changes: Any) -> Experiment:
+    return Experiment.of("digits", "0", **SMALL | changes)
+
+
+@pytest.fixture(scope="module")
+def record(home: Path) -> Record:
+    with environment(home):
+        return run(experiment())
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results and work of one test."""
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "work"))
+    return tmp_path / "results"
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def test_record_says_everything(record: Record) -> None:
+    assert set(record) == {"schema", "id", "experiment", "metrics", "cost", "training", "provenance"}
+    assert (record["schema"], record["id"]) == (1, experiment().id)
+    named = {"dataset": "digits", "normal_class": "0", "seed": 0, "preset": "paper", "profile": "smoke"}
+    assert record["experiment"] == named | {"recipe": experiment().recipe.to_dict()}
+    assert set(record["metrics"]["image_auroc"]) == {"last", "mean_last_10", "best"}
+    assert [set(e) for e in record["metrics"]["evaluations"]] == [{"epoch", "image_auroc"}] * 2
+    assert all(0 <= e["image_auroc"] <= 1 for e in record["metrics"]["evaluations"])
+    assert {"seconds", "training_images_per_second", "peak_memory_bytes"} <= set(record["cost"])
+    assert 1e8 < record["cost"]["peak_memory_bytes"] < 1e11
+    origin = record["provenance"]
+    assert {"versions", "python", "commit", "machine", "precision", "weights", "data", "date"} <= set(origin)
+    assert origin["weights"]["checksum"].startswith("3be917fb")
+    assert (origin["data"]["train"]["images"], origin["data"]["test"]["images"]) == (16, 20)
+
+
+def test_record_on_disk_is_strict_json_beside_its_scores(home: Path, record: Record) -> None:
+    path = home / "results" / "digits" / f"{record['id']}.json"
+    assert json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")) == record
+    with np.load(path.with_suffix(".npz")) as kept:
+        assert kept["scores"].shape == kept["labels"].shape == (20,)
+
+
+def test_infinite_lambda_in_strict_json(results: Path) -> None:
+    infinite = experiment(lam=float("inf"), train_limit=4)
+    run(infinite)
+    text = (results / "digits" / f"{infinite.id}.json").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert read_record(results / "digits" / f"{infinite.id}.json")["experiment"]["recipe"]["lam"] == "inf"
+
+
+def test_masks_give_pixel_metrics(results: Path) -> None:
+    made = Experiment.of("textures", "brick", **SMALL, size=32)
+    record = run(made)
+    assert record["experiment"]["category"] == "brick"
+    assert set(record["metrics"]["pixel_auroc"]) == {"all", "defective"}
+    for value in (*record["metrics"]["pixel_auroc"].values(), record["metrics"]["aupro"]):
+        assert 0 < value < 1
+
+
+def test_what_is_there_is_not_run_again(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "Detector", lambda *_, **__: pytest.fail("run again"))
+    assert run(experiment()) == record
+
+
+def test_same_experiment_same_figures(record: Record, results: Path) -> None:
+    again = run(experiment())
+    assert again["metrics"] == record["metrics"]
+    assert again["training"] == record["training"]
+
+
+def test_records_are_filtered(results: Path, record: Record) -> None:
+    for name, changes in (("a", {"seed": 1}), ("b", {"profile": "paper"}), ("c", {})):
+        copy = record | {"id": name, "experiment": record["experiment"] | changes}
+        path = results / "digits" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(copy))
+
+    def found(**wanted: Any) -> str:
+        return "".join(r["id"] for r in records(**wanted))
+
+    assert found() == found(dataset="digits", normal="0", size=32) == "abc"
+    assert (found(seed=1), found(profile="paper"), found(profile="smoke", seed=0)) == ("a", "b", "c")
+    assert found(dataset="mnist") == found(normal="1") == found(size=64) == found(category="0") == ""
+    assert records(results / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda r: r | {"schema": 2},
+        lambda r: r | {"id": "other"},
+        lambda r: {k: v for k, v in r.items() if k != "schema"},
+        lambda r: [r],
+        lambda r: None,
+        lambda r: {"schema": 1, "id": "r"},  # no experiment
+    ],
+)
+def test_foreign_record(edit: Callable[[Record], object], record: Record, tmp_path: Path) -> None:
+    path = tmp_path / "digits" / "r.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(edit(record | {"id": "r"})))
+    with pytest.raises(
+        ValueError, match=r"r\.json: not a record of schema 1 .*; remove it and run the experiment again"
+    ):
+        records(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00"])
+def test_damaged_record(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"r\.json: not a record"):
+        read_record(tmp_path / "r.json")
+
+
+def test_unwritable_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(runs, "Detector", lambda *_, **__: pytest.fail("worked in vain"))
+    with pytest.raises(OSError, match="file/digits: cannot be written"):
+        run(experiment(), results=tmp_path / "file")
+
+
+def test_provenance_names_the_commit(record: Record) -> None:
+    there = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
+    commit = record["provenance"]["commit"]
+    assert there.stdout.startswith(commit.removesuffix("+")) if there.returncode == 0 else commit == ""
+
+
+# --- ids and data -----------------------------------------------------------------------------------------------------
+
+
+def test_id_is_of_recipe_data_and_seed() -> None:
+    first = experiment()
+    assert first.id == experiment().id
+    assert len(first.id) == 16
+    others = experiment(seed=1), experiment(epochs=3), experiment(test_limit=21), Experiment.of("digits", "1", **SMALL)
+    assert len({first.id, *(e.id for e in others)}) == 5
+    assert replace(first, preset="mine", profile="mine").id == first.id  # names of settings are no settings
+
+
+def test_a_setting_learned_later_changes_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Later(Recipe):
+        dropout: float = 0.0
+
+    first = experiment()
+    settings = {name: getattr(first.recipe, name) for name in Recipe.__dataclass_fields__}
+    monkeypatch.setattr(runs, "Recipe", Later)
+    assert replace(first, recipe=Later(**settings)).id == first.id
+    assert replace(first, recipe=Later(**settings, dropout=0.5)).id != first.id
+
+
+def test_limits_choose_the_same_images_everywhere() -> None:
+    first, second = experiment().data, experiment(seed=7, epochs=1).data
+    assert (len(first.train), len(first.test)) == (16, 20)
+    assert (first.train.names, first.test.names) == (second.train.names, second.test.names)
+    assert first.test.labels is not None
+    assert set(first.test.labels) == {0, 1}
+    everything = experiment(train_limit=None, test_limit=10**6).data
+    assert len(everything.test) == 599
+    order = [everything.test.names.index(name) for name in first.test.names]
+    assert order == sorted(order)
+
+
+# --- evaluations ------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 2000))
+def test_ten_evaluations_at_the_end(epochs: int) -> None:
+    found = [epoch for epoch in range(1, epochs + 1) if is_evaluated(epoch, epochs)]
+    step = max(1, epochs // 60)
+    last = min(10, epochs)
+    assert found[-last:] == [epochs - step * i for i in reversed(range(last))]
+    assert all(b - a == 5 * step for a, b in pairwise(found[:-10]))
+
+
+def test_mvtec_is_evaluated_every_ten_epochs_at_the_end() -> None:
+    assert [e for e in range(1, 602) if is_evaluated(e, 601)][-10:] == list(range(511, 602, 10))
+
+
+def test_summary() -> None:
+    evaluations = [{"epoch": e, "image_auroc": a} for e, a in enumerate([0.99, *[0.5] * 5, *[0.7] * 5], 1)]
+    image = summary(evaluations)["image_auroc"]
+    assert image == {"last": 0.7, "mean_last_10": pytest.approx(0.6), "best": 0.99}
+    assert summary([])["image_auroc"] is None
+
+
+# --- killed -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> None:
+    settings = ["epochs=40", "train_limit=16", "test_limit=20"]
+    arguments = ["run", "--dataset", "digits", "--normal", "0", "--set", *settings]
+    program = (
+        "import sys, kdlib.distill; kdlib.distill.distill.__kwdefaults__['checkpoint_seconds'] = 0\n"
+        "from kdlib.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
+    checkpoints = results.parent / "work" / "checkpoints"
+    while process.poll() is None and not list(checkpoints.glob("*/checkpoint.safetensors")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not list(results.glob("*/*.json"))
+    (checkpoint,) = checkpoints.glob("*/checkpoint.safetensors")
+    _, about = read_safetensors(checkpoint, format="kdlib.checkpoint/1")
+    assert 0 < json.loads(about["training"])["epoch"] < 40
+
+    assert main(arguments) == 0
+    (continued,) = records()
+    whole = Experiment.of("digits", "0", epochs=40, train_limit=16, test_limit=20)
+    assert continued["id"] == whole.id
+    with environment(home):
+        expected = run(whole, results=home / "whole")
+    assert continued["metrics"] == expected["metrics"]
+    assert continued["training"] == expected["training"]
+    scores = [np.load(folder / "digits" / f"{whole.id}.npz")["scores"] for folder in (results, home / "whole")]
+    np.testing.assert_array_equal(*scores)

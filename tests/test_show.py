@@ -1,0 +1,112 @@
+"""Plots, tables and sliders: described, complete, closed."""
+
+import re
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ipywidgets import embed
+
+from kdlib import show
+
+
+@pytest.fixture(autouse=True)
+def plots() -> Iterator[None]:
+    backend = mpl.get_backend()
+    plt.switch_backend("agg")
+    with mpl.rc_context():
+        yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+def test_figure_is_described_and_closed() -> None:
+    fig, axis = plt.subplots(figsize=(1, 1))
+    axis.plot([0, 1])
+    html = show.figure(fig, alt='a <b>"line"</b>', caption="x < y & z").data
+    assert 'alt="a &lt;b&gt;&quot;line&quot;&lt;/b&gt;"' in html
+    assert "<figcaption>x &lt; y &amp; z</figcaption>" in html
+    assert len(re.findall('src="data:image/png;base64,iVBORw0KGgo', html)) == 1
+    assert not plt.fignum_exists(fig.number)
+
+
+@pytest.mark.parametrize("alt", ["", "  "])
+def test_figure_needs_a_description(alt: str) -> None:
+    fig, _ = plt.subplots(figsize=(1, 1))
+    with pytest.raises(ValueError, match="alt text is empty; say what the picture shows"):
+        show.figure(fig, alt=alt)
+
+
+def test_slider_works_in_a_static_page() -> None:
+    figures = [plt.subplots(figsize=(1, 1))[0] for _ in range(3)]
+    box = show.slider(figures, ["0 & 1", "2", "3"], name="sigma", alts=["first", "second", "third"])
+    control, stack = box.children
+    assert (control.min, control.value, control.max) == (0, 0, 2)
+    assert [re.findall('alt="(.*?)"', frame.value) for frame in stack.children] == [["first"], ["second"], ["third"]]
+    assert "sigma: 0 &amp; 1" in stack.children[0].value
+    state = embed.dependency_state([box])
+    (link,) = [v["state"] for v in state.values() if v["model_name"] == "LinkModel"]
+    assert link["source"] == [f"IPY_MODEL_{control.model_id}", "value"]
+    assert link["target"] == [f"IPY_MODEL_{stack.model_id}", "selected_index"]
+
+
+@pytest.mark.parametrize(("figures", "labels", "alts"), [(1, 1, 1), (3, 2, 3), (2, 2, 3)])
+def test_slider_needs_a_label_and_a_description_each(figures: int, labels: int, alts: int) -> None:
+    made = [plt.subplots(figsize=(1, 1))[0] for _ in range(figures)]
+    with pytest.raises(ValueError, match=rf"slider: expected 2 or more figures.*found {figures}, {labels}, {alts}"):
+        show.slider(made, ["l"] * labels, name="n", alts=["a"] * alts)
+
+
+def test_pictures_takes_all_layouts() -> None:
+    images: list[np.ndarray | torch.Tensor] = [
+        np.zeros((3, 8, 8), np.uint8),
+        torch.zeros(8, 8, 3, dtype=torch.uint8),
+        np.eye(8),
+    ]
+    fig = show.pictures(images, titles=["a", "b"], columns=2)
+    assert [axis.get_title() for axis in fig.axes] == ["a", "b", "", ""]
+    assert [len(axis.images) for axis in fig.axes] == [1, 1, 1, 0]
+    assert not any(axis.axison for axis in fig.axes)
+
+
+def test_localization_has_one_colour_scale() -> None:
+    maps = np.random.default_rng(0).random((2, 8, 8)) * [[[1]], [[10]]]
+    masks = np.zeros((2, 8, 8), bool)
+    masks[0, 2:4, 2:4] = True
+    fig = show.localization([*np.zeros((2, 3, 8, 8), np.uint8)], maps, masks=masks, titles=["good", "bad"])
+    assert len(fig.axes) == 6
+    scales = {axis.images[-1].get_clim() for axis in fig.axes[2:]}
+    assert scales == {(maps.min(), np.quantile(maps, 0.999))}
+    assert [axis.get_title() for axis in fig.axes[:2]] == ["good", "bad"]
+    assert [len(axis.collections) for axis in fig.axes] == [1, 0, 1, 0, 0, 0]
+
+
+def test_detection_shows_auroc_and_threshold() -> None:
+    fig = show.detection(np.array([0, 0, 1, 1]), np.array([1.0, 3, 2, 4]), threshold=2.5)
+    histogram, roc = fig.axes
+    assert roc.get_title() == "AUROC 0.7500"
+    assert 2.5 in [line.get_xdata()[0] for line in histogram.lines]  # type: ignore[index]
+
+
+def test_stability_has_a_line_a_record() -> None:
+    evaluations = [{"epoch": 5, "image_auroc": 0.5}, {"epoch": 10, "image_auroc": 0.75}]
+    records = [{"experiment": {"normal_class": n}, "metrics": {"evaluations": evaluations}} for n in ("3", "4")]
+    fig = show.stability(records)
+    assert [line.get_label() for line in fig.axes[0].lines] == ["3", "4"]
+    assert fig.axes[0].lines[0].get_ydata().tolist() == [50, 75]  # type: ignore[union-attr]
+
+
+def test_comparison_marks_what_is_more_than_2_off() -> None:
+    difference = [-2.01, -2.0, 0.5, 2.5, np.nan]
+    rows = pd.DataFrame({"published": 90.0, "difference": difference}, index=list("abcde"))
+    html = show.comparison(rows).data
+    style, body = html.split("</style>")
+    marked = re.findall(r"#(T_\w+_row\d+_col1)", style)
+    assert [name[name.index("row") : name.index("_col")] for name in marked] == ["row0", "row3"]
+    assert "bold" in style
+    cells = re.findall(r'class="data row\d col1" ?>([^<]*)<', body)
+    assert cells == ["-2.01", "-2.00", "+0.50", "+2.50", "–"]

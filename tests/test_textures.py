@@ -1,0 +1,102 @@
+"""`textures`: disjoint, exact, the same every time, whole or not there."""
+
+import importlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdlib import load
+from kdlib.data.images import read_image
+from kdlib.data.textures import BORDER, DEFECTS, SIZE, make_category, paint_defect, textures
+
+module = importlib.import_module("kdlib.data.textures")  # in kdlib.data the function has its name
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, count in (("TRAIN", 5), ("GOOD", 3), ("EACH_DEFECT", 2)):
+        monkeypatch.setattr(module, name, count)
+
+
+def test_layout() -> None:
+    split = load("textures", "brick")
+    assert split.has_masks
+    assert Counter(Path(name).parent.name for name in split.train.names) == {"good": 80}
+    assert Counter(Path(name).parent.name for name in split.test.names) == {"good": 20} | dict.fromkeys(DEFECTS, 10)
+    masks = split.test.mask_pixels(SIZE)
+    assert split.test.labels is not None
+    np.testing.assert_array_equal(masks.any((1, 2)), split.test.labels == 1)
+
+
+@pytest.mark.usefixtures("few")
+def test_no_pixel_is_in_training_and_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a photograph whose grey value is the column, patches say where they were cut."""
+    monkeypatch.setattr("skimage.data.brick", lambda: np.tile((np.arange(512) // 2).astype(np.uint8), (512, 1)))
+    make_category(tmp_path, "brick")
+    train = [np.array(read_image(p)) for p in (tmp_path / "brick/train/good").iterdir()]
+    test = [np.array(read_image(p)) for p in (tmp_path / "brick/test/good").iterdir()]
+    assert (len(train), len(test)) == (5, 3)
+    assert np.max(train) < BORDER // 2 <= np.min(test)
+
+
+@given(st.sampled_from(DEFECTS), st.integers(0, 2**32))
+def test_masks_are_exact(kind: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    patch = random.integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
+    other = np.full((SIZE, SIZE), 300, np.int16)  # a texture that no patch has
+    before = patch.copy()
+    painted, mask = paint_defect(patch, kind, random, other=other)
+    assert 0 < mask.mean() < 0.2
+    np.testing.assert_array_equal(painted[~mask], before[~mask])
+    np.testing.assert_array_equal(patch, before)
+    if kind == "swap":
+        assert (painted[mask] == 300 - 256).all()
+    else:  # a shift of 50 to 90, cut at black and white
+        shifted = np.abs(painted[mask].astype(int) - before[mask])
+        assert ((shifted >= 49) | np.isin(painted[mask], (0, 255))).all()
+
+
+@pytest.mark.usefixtures("few")
+def test_the_same_every_time(tmp_path: Path) -> None:
+    first, second = (textures("grass", root=tmp_path / name) for name in "ab")
+    assert first.train.fingerprint == second.train.fingerprint
+    assert first.test.fingerprint == second.test.fingerprint
+    make_category(tmp_path / "c", "grass", seed=1)
+    assert textures("grass", root=tmp_path / "c").train.fingerprint != first.train.fingerprint
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError])
+def test_interrupted_making_leaves_nothing(
+    interruption: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = module._write
+
+    def interrupted(folder: Path, number: int, *image: object, suffix: str = "") -> None:
+        write(folder, number, *image, suffix=suffix)
+        if suffix == "_mask":
+            raise interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_write", interrupted)
+        with pytest.raises(interruption):
+            textures("gravel", root=tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert len(textures("gravel", root=tmp_path).train) == 5
+
+
+def test_somebody_else_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TRAIN", "GOOD", "EACH_DEFECT"):
+        monkeypatch.setattr(module, name, 1)
+    make_category(tmp_path, "brick")
+    make_category(tmp_path, "brick")
+    assert [p.name for p in tmp_path.iterdir()] == ["brick"]
+
+
+def test_unknown_category() -> None:
+    with pytest.raises(ValueError, match="no category 'sand'; known are brick, grass, gravel"):
+        load("textures", "sand")

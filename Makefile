@@ -29,7 +29,7 @@ lint: .venv/.stamp ## ruff and mypy
 	$(BIN)/mypy
 
 lab: .venv/.stamp fashion-mnist ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	KDLIB_RESULTS="$(CURDIR)/results" KDLIB_WORK="$(abspath $(WORK))" $(BIN)/jupyter lab --notebook-dir=notebooks
 
 clean: ## remove what was built: the work folder and the caches, not .venv
 	rm -rf $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

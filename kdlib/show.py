@@ -73,7 +73,7 @@ def pictures(
     for axis, image, title in zip(axes.flat, images, [*titles] + [""] * len(images), strict=False):
         axis.imshow(_channels_last(image), cmap=HEAT)
         axis.set_title(title, fontsize=8)
-    fig.tight_layout(pad=0.3)
+    fig.tight_layout(pad=0.3, h_pad=1)
     return fig
 
 
@@ -135,10 +135,14 @@ def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None
 def stability(records: Sequence[Record]) -> Figure:
     """AUROC against epoch, a line a record: does training stay where it arrived?"""
     fig, axis = plt.subplots(figsize=(7, 3.5))
+    colours: dict[str, str] = {}  # one a class, whatever the number of seeds
     for record in records:
         experiment, evaluations = record["experiment"], record["metrics"]["evaluations"]
         normal = experiment.get("normal_class", experiment.get("category"))
-        axis.plot([e["epoch"] for e in evaluations], [100 * e["image_auroc"] for e in evaluations], label=normal)
+        label = None if normal in colours else normal
+        colour = colours.setdefault(normal, f"C{len(colours)}")
+        epochs, aurocs = zip(*((e["epoch"], 100 * e["image_auroc"]) for e in evaluations), strict=True)
+        axis.plot(epochs, aurocs, color=colour, label=label)
     axis.set(xlabel="epoch", ylabel="image AUROC, %")
     axis.legend(frameon=False, ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(fig)

@@ -71,7 +71,7 @@ def test_points_that_score_must_be_trained() -> None:
 
 
 def test_a_crop_too_small_for_five_pools() -> None:
-    with pytest.raises(ValueError, match="at least 32 pixels"):
+    with pytest.raises(ValueError, match="crop is 16, expected from 32 to size, 64"):
         Recipe(size=64, crop=16)
     assert Recipe(size=64, crop=32).input_size == 32
 

@@ -2,7 +2,7 @@
 
 scikit-image's photographs of brick, grass and gravel are cut into patches; defects are painted into some, with exact
 masks; the result is written in MVTec AD's layout. Training patches come from the left of a photograph, test patches
-from the right: no pixel is in both.
+from the right: no pixel is in both. Half of all patches are mirrored, as the bricks of the two sides lean apart.
 """
 
 import shutil
@@ -94,7 +94,7 @@ def paint_defect(
 
 def _patch(photograph: np.ndarray, random: np.random.Generator) -> np.ndarray:
     row, column = (random.integers(0, side - SIZE + 1) for side in photograph.shape)
-    return photograph[row : row + SIZE, column : column + SIZE]
+    return photograph[row : row + SIZE, column : column + SIZE][:, :: random.choice([-1, 1])]
 
 
 def _write(folder: Path, number: int, image: np.ndarray, *, suffix: str = "") -> None:

@@ -49,7 +49,7 @@ class Experiment:
     @cached_property
     def data(self) -> Split:
         """The images, reduced to the recipe's limits by a choice that depends on the data set's size only."""
-        split = load(self.dataset, self.normal)
+        split = load(self.dataset, self.normal, seed=self.seed)
         limits = ((split.train, self.recipe.train_limit), (split.test, self.recipe.test_limit))
         train, test = (images if limit is None else images[_spread(len(images), limit)] for images, limit in limits)
         return Split(split.dataset, split.normal, train, test, split.has_masks, split.copy_note)

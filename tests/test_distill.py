@@ -128,7 +128,7 @@ def test_half_precision_does_not_move_auroc() -> None:
     """A difficult digit, so that there is something to move."""
     split = load("digits", "8")
     test = split.test[:240]
-    detector = Detector(replace(TINY, epochs=5)).fit(split.train[:64])
+    detector = Detector(replace(TINY, epochs=5)).fit(split.train[:48])
     images = test.pixels(32)
     single = source_activations(detector.source, images, TINY)
     half = {p: a.bfloat16() for p, a in single.items()}

@@ -110,6 +110,12 @@ def test_aupro_of_perfect_and_of_constant_maps() -> None:
     assert aupro(masks, np.zeros(masks.shape)) == pytest.approx(0.15)  # one step from (0, 0) to (1, 1)
 
 
+def test_aupro_does_not_see_what_is_found_at_the_limit() -> None:
+    """Three of ten defect-free pixels come first: at a rate of 0.3 exactly the overlap jumps from 0 to 1."""
+    mask = np.array([[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]], bool)[None]
+    assert aupro(mask, -np.arange(11.0).reshape(mask.shape)) == 0
+
+
 def test_aupro_takes_masks_of_integers() -> None:
     masks = np.zeros((1, 6, 6), bool)
     masks[0, 1:3, 2:5] = True

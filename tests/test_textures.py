@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdlib import load
-from kdlib.data.images import read_image
 from kdlib.data.textures import BORDER, DEFECTS, SIZE, make_category, paint_defect, textures
 
 module = importlib.import_module("kdlib.data.textures")  # in kdlib.data the function has its name
@@ -32,15 +31,17 @@ def test_layout() -> None:
     np.testing.assert_array_equal(masks.any((1, 2)), split.test.labels == 1)
 
 
-@pytest.mark.usefixtures("few")
 def test_no_pixel_is_in_training_and_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a photograph whose grey value is the column, patches say where they were cut."""
+    monkeypatch.setattr(module, "GOOD", 80)
     monkeypatch.setattr("skimage.data.brick", lambda: np.tile((np.arange(512) // 2).astype(np.uint8), (512, 1)))
-    make_category(tmp_path, "brick")
-    train = [np.array(read_image(p)) for p in (tmp_path / "brick/train/good").iterdir()]
-    test = [np.array(read_image(p)) for p in (tmp_path / "brick/test/good").iterdir()]
-    assert (len(train), len(test)) == (5, 3)
-    assert np.max(train) < BORDER // 2 <= np.min(test)
+    split = textures("brick", root=tmp_path)
+    assert split.test.labels is not None
+    train, good = (part.pixels(SIZE) for part in (split.train, split.test[split.test.labels == 0]))
+    assert len(train) == len(good) == 80
+    assert train.max() < BORDER // 2 <= good.min()
+    defective = split.test[split.test.labels == 1]
+    assert defective.pixels(SIZE)[:, 0].numpy()[~defective.mask_pixels(SIZE)].min() >= BORDER // 2
 
 
 @given(st.sampled_from(DEFECTS), st.integers(0, 2**32))

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kdlib.data.classes import digits, fashion_mnist, mnist
+from kdlib.data.classes import cifar10, digits, fashion_mnist, mnist
 from kdlib.data.folder import mvtec_ad, mvtec_layout
 from kdlib.data.images import Images, Split, as_images
+from kdlib.data.medical import brain_mri, head_ct, retinal_oct
 from kdlib.data.textures import textures
 
 __all__ = ["DATASETS", "Images", "Split", "as_images", "load", "mvtec_layout"]
@@ -14,25 +15,33 @@ __all__ = ["DATASETS", "Images", "Split", "as_images", "load", "mvtec_layout"]
 DATASETS: Mapping[str, Callable[..., Split]] = {
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
     "mvtec_ad": mvtec_ad,
+    "retinal_oct": retinal_oct,
+    "head_ct": head_ct,
+    "brain_mri": brain_mri,
     "digits": digits,
     "textures": textures,
 }
-ONE_VS_REST = ("mnist", "fashion_mnist", "digits")
+ONE_VS_REST = ("mnist", "fashion_mnist", "cifar10", "digits")
+SPLIT_BY_SEED = ("head_ct", "brain_mri")
 
 
-def load(dataset: str, normal: str, *, root: Path | None = None) -> Split:
+def load(dataset: str, normal: str, *, root: Path | None = None, seed: int = 0) -> Split:
     """The training and test images of one experiment.
 
     Args:
         dataset: a key of `DATASETS`.
         normal: the normal class, or the category.
         root: where the data lies; by default ``$KDLIB_DATA/<dataset>``.
+        seed: of the split, where it is drawn at random (`SPLIT_BY_SEED`).
 
     Raises:
         ValueError, FileNotFoundError: no such data set, class or category, or its files are missing or damaged.
     """
     if dataset not in DATASETS:
         raise ValueError(f"data set: no {dataset!r}; known are {', '.join(DATASETS)}")
-    settings = {} if root is None else {"root": Path(root)}
+    settings: dict[str, object] = {} if root is None else {"root": Path(root)}
+    if dataset in SPLIT_BY_SEED:
+        settings["seed"] = seed
     return DATASETS[dataset](normal, **settings)

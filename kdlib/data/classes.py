@@ -1,16 +1,22 @@
 """Data sets of classes, used one-vs-rest: one class is normal, all others are anomalous (Sec. 4.1)."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from torchvision import datasets
 
-from kdlib.data.images import Images, Split
+from kdlib.data.images import Images, Split, list_images, read_image
 from kdlib.files import cache_folder, data_folder
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+LAYOUTS = dict.fromkeys(("mnist", "fashion_mnist"), f"{', '.join(IDX)} (.gz or not)")
+LAYOUTS["cifar10"] = "{train,test}/<class>/*.png"
+TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 
 
 def fashion_mnist(normal: str, *, root: Path | None = None) -> Split:
@@ -21,6 +27,25 @@ def fashion_mnist(normal: str, *, root: Path | None = None) -> Split:
 def mnist(normal: str, *, root: Path | None = None) -> Split:
     """MNIST (CC BY-SA 3.0): one's own files, or torchvision's download."""
     return _idx_data_set("mnist", normal, root)
+
+
+def cifar10(normal: str, *, root: Path | None = None) -> Split:
+    """CIFAR-10 (no licence stated by its authors): ``{train,test}/<class>/*`` as images, or torchvision's download.
+
+    Classes are numbered in alphabetical order, which is the official one.
+    """
+    folder = root or data_folder() / "cifar10"
+    if not (folder / "train").is_dir():
+        return one_vs_rest("cifar10", normal, *_download("cifar10"))
+    parts: list[np.ndarray] = []
+    for part in ("train", "test"):
+        names = sorted(p.name for p in (folder / part).iterdir() if p.is_dir())
+        files = [(path, number) for number, name in enumerate(names) for path in list_images(folder / part / name)]
+        with ThreadPoolExecutor() as pool:
+            pixels = list(pool.map(lambda file: np.asarray(read_image(file[0])), files))
+        parts += [np.stack(pixels), np.array([number for _, number in files])]
+    note = "JPEG copies, lossy" if files[0][0].suffix.lower() in (".jpg", ".jpeg") else ""
+    return replace(one_vs_rest("cifar10", normal, *parts), copy_note=note)
 
 
 def digits(normal: str) -> Split:
@@ -64,7 +89,7 @@ def _idx_data_set(dataset: str, normal: str, root: Path | None, *elsewhere: Path
 def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
     """Train pixels, train classes, test pixels, test classes from the four IDX files, gzipped or not."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{dataset}: no folder {folder}; expected there: {', '.join(IDX)} (.gz or not)")
+        raise FileNotFoundError(f"{dataset}: no folder {folder}; expected there: {LAYOUTS[dataset]}")
     arrays = []
     for name in IDX:
         path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
@@ -81,18 +106,14 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
 
 
 def _download(dataset: str) -> tuple[np.ndarray, ...]:
-    from torchvision import datasets
-
     parts = []
     for train in (True, False):
         try:
-            data = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[dataset](
-                cache_folder() / "data", train=train, download=True
-            )
+            data = TORCHVISION[dataset](cache_folder() / "data", train=train, download=True)
         except (OSError, RuntimeError) as error:
             raise FileNotFoundError(
                 f"{dataset}: not in {data_folder() / dataset}, and torchvision could not download it ({error}); put "
-                f"{', '.join(IDX)} (.gz or not) there, or name the folder above in KDLIB_DATA"
+                f"{LAYOUTS[dataset]} there, or name the folder above in KDLIB_DATA"
             ) from error
-        parts += [data.data.numpy(), data.targets.numpy()]
+        parts += [np.asarray(data.data), np.asarray(data.targets)]
     return tuple(parts)

@@ -53,7 +53,8 @@ class Detector:
     def source(self) -> Source:
         """The frozen source, loaded when first needed."""
         if self._source is None:
-            self._source = make_source(self.recipe, self.device)
+            with torch.inference_mode(False):  # what is made in inference mode has no gradients, which localize needs
+                self._source = make_source(self.recipe, self.device)
         return self._source
 
     def fit(
@@ -91,6 +92,7 @@ class Detector:
         key = images[train].fingerprint if cache else ""
         activations = source_activations(self.source, chosen, self.recipe, key=key)
         self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
+        self.training, self.held_out_scores = Training(), None  # not fitted, should the training be interrupted
         self.training = distill(
             self.cloner, chosen, activations, self.recipe, seed=self.seed, evaluate=evaluate, checkpoint=checkpoint
         )
@@ -177,14 +179,13 @@ class Detector:
             detector.training = Training(**json.loads(about["training"]))
             detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
             detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            checksum = about["checksum"]
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(
                 f"{path}: not a detector of this version of kdlib ({error}); fit and save it again"
             ) from error
-        if about["checksum"] != (expected := weights.checksum(recipe.weights)):
-            raise ValueError(
-                f"{path}: made with other source weights ({about['checksum']}, here {expected}); fit it again"
-            )
+        if checksum != (expected := weights.checksum(recipe.weights)):
+            raise ValueError(f"{path}: made with other source weights ({checksum}, here {expected}); fit it again")
         return detector
 
     def _pixels(self, images: ImagesLike) -> Tensor:

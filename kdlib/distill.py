@@ -1,6 +1,7 @@
 """Distillation: the cloner learns to imitate the source on normal images (Sec. 3.1 and 3.2)."""
 
 import copy
+import hashlib
 import json
 import math
 import time
@@ -12,12 +13,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from kdlib import weights
 from kdlib.activations import prepare, progress, take
 from kdlib.files import write_atomically
 from kdlib.losses import discrepancy, loss_terms
 from kdlib.networks import Cloner, half_precision
 from kdlib.recipe import Recipe
-from kdlib.weights import read_safetensors
 
 CHECKPOINT = "kdlib.checkpoint/1"
 
@@ -87,9 +88,9 @@ def distill(
         for chosen in order.split(recipe.batch_size):
             yield prepare(pixels[chosen], recipe, device), take(activations, chosen, device)
 
-    state = Training()
+    state, identity = Training(), _identity(pixels, recipe, seed) if checkpoint else ""
     if checkpoint and checkpoint.exists():
-        state = _load_checkpoint(checkpoint, cloner, optimizer)
+        state = _load_checkpoint(checkpoint, cloner, optimizer, identity)
     elif recipe.lam is None:
         first = (batch for batch, _ in zip(batches(0), range(8), strict=False))
         state.lam = balanced_lambda(cloner, first, half)
@@ -118,28 +119,38 @@ def distill(
             if evaluate and (found_metrics := evaluate(state.epoch, state.lam)):
                 state.evaluations.append({"epoch": state.epoch, **found_metrics})
             if checkpoint and (state.epoch == recipe.epochs or time.monotonic() - saved > checkpoint_seconds):
-                _save_checkpoint(checkpoint, cloner, optimizer, state)
+                _save_checkpoint(checkpoint, cloner, optimizer, state, identity)
                 saved = time.monotonic()
     cloner.eval()
     return state
 
 
-def _save_checkpoint(path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer, state: Training) -> None:
+def _identity(pixels: Tensor, recipe: Recipe, seed: int) -> str:
+    """Hash of all that decides how a training goes: its checkpoints are of use to no other."""
+    settings = json.dumps([recipe.to_dict(), seed, weights.checksum(recipe.weights)])
+    return hashlib.sha256(settings.encode() + pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def _save_checkpoint(
+    path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer, state: Training, identity: str
+) -> None:
     tensors = {f"cloner.{k}": v.contiguous() for k, v in cloner.state_dict().items()}
     for number, values in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{number}.{k}": v.contiguous() for k, v in values.items()}
-    write_atomically(
-        path, safetensors.torch.save(tensors, {"format": CHECKPOINT, "training": json.dumps(asdict(state))})
-    )
+    about = {"format": CHECKPOINT, "experiment": identity, "training": json.dumps(asdict(state))}
+    write_atomically(path, safetensors.torch.save(tensors, about))
 
 
-def _load_checkpoint(path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer) -> Training:
-    tensors, found = read_safetensors(path, format=CHECKPOINT)
+def _load_checkpoint(path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer, identity: str) -> Training:
+    tensors, found = weights.read_safetensors(path, format=CHECKPOINT, experiment=identity)
     cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items() if k.startswith("cloner.")})
+    parameters = list(cloner.parameters())
     adam: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("adam."):
             _, number, name = key.split(".")
+            if value.dim():  # in its parameter's memory layout: fused Adam goes through both in the order of memory
+                value = torch.empty_like(parameters[int(number)]).detach().copy_(value)
             adam.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": adam})
     return Training(**json.loads(found["training"]))

@@ -34,6 +34,7 @@ def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float |
         masks: True where defective, (N, H, W).
         maps: localization maps, (N, H, W).
     """
+    masks = masks.astype(bool)
     overlap_of_pixel = np.zeros(masks.shape)  # what a pixel adds to the mean overlap of all regions when it is found
     regions = 0
     for number, mask in enumerate(masks):

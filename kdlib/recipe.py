@@ -42,6 +42,11 @@ class Recipe:
     test_limit: int | None = None
 
     def __post_init__(self) -> None:
+        for setting in dataclasses.fields(self):
+            kind: Any = setting.type
+            if kind != tuple[str, ...]:
+                fits = isinstance(getattr(self, setting.name), kind | int if kind in (float, float | None) else kind)
+                self._expect(setting.name, fits, getattr(kind, "__name__", str(kind)))
         for field in ("critical_points", "score_points"):
             object.__setattr__(self, field, check_critical_points(getattr(self, field)))
         self._expect("weights", self.weights in SOURCES, f"one of {', '.join(SOURCES)}")
@@ -50,8 +55,8 @@ class Recipe:
             "scaling", self.scaling in ("native", "network", "critical_point"), "native, network, critical_point"
         )
         self._expect("precision", self.precision in ("auto", "bf16", "fp32"), "auto, bf16 or fp32")
-        self._expect("size", self.size >= 32 and self.input_size >= 32, "at least 32 pixels: five max-pools halve it")
-        self._expect("crop", self.crop is None or self.crop <= self.size, f"at most size, {self.size}")
+        self._expect("size", self.size >= 32, "at least 32 pixels: five max-pools halve it")
+        self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
         self._expect("score_points", set(self.score_points) <= set(self.critical_points), "a part of critical_points")
         self._expect("lam", self.lam is None or self.lam >= 0, "0 or more, inf, or None")
         for name in ("epochs", "batch_size", "learning_rate"):

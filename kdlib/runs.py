@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import resource
 import sys
 import time
@@ -132,13 +133,13 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             * (1 if sys.platform == "darwin" else 1024),
         },
-        "training": {"lam": training.lam, "losses": training.losses},
+        "training": {"lam": "inf" if training.lam == math.inf else training.lam, "losses": training.losses},
         "provenance": provenance(recipe, detector.device) | {"data": data_provenance(data)},
     }
     arrays = BytesIO()
     np.savez_compressed(arrays, scores=scores, labels=labels.astype(np.int8))
     write_atomically(path.with_suffix(".npz"), arrays.getvalue())
-    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return record
 
 
@@ -169,6 +170,8 @@ def read_record(path: Path) -> Record:
         record: Record = json.loads(path.read_text())
         if record["schema"] != SCHEMA or record["id"] != path.stem:
             raise ValueError(f"schema {record['schema']}, id {record['id']}")
+        if missing := {"experiment", "metrics"} - record.keys():
+            raise ValueError(f"no {', '.join(sorted(missing))}")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: not a record of schema {SCHEMA} ({error}); remove it and run the experiment again"

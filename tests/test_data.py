@@ -361,5 +361,5 @@ def test_unknown_class_and_data_set(fashion: Path) -> None:
         load("fashion_mnist", "7", root=fashion)
     with pytest.raises(ValueError, match="digits: no class 'zero'; known are 0, 1, 2"):
         load("digits", "zero")
-    with pytest.raises(ValueError, match="no 'imagenet'; known are mnist, fashion_mnist, mvtec_ad, digits, textures"):
+    with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures"):
         load("imagenet", "0")

@@ -221,7 +221,7 @@ def test_summary() -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> None:
-    settings = ["epochs=30", "train_limit=16", "test_limit=20"]
+    settings = ["epochs=20", "train_limit=16", "test_limit=20"]
     arguments = ["run", "--dataset", "digits", "--normal", "0", "--set", *settings]
     program = (
         "import sys, kdlib.distill; kdlib.distill.distill.__kwdefaults__['checkpoint_seconds'] = 0\n"
@@ -236,11 +236,11 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
     assert not list(results.glob("*/*.json"))
     (checkpoint,) = checkpoints.glob("*/checkpoint.safetensors")
     _, about = read_safetensors(checkpoint, format="kdlib.checkpoint/1")
-    assert 0 < json.loads(about["training"])["epoch"] < 30
+    assert 0 < json.loads(about["training"])["epoch"] < 20
 
     assert main(arguments) == 0
     (continued,) = records()
-    whole = Experiment.of("digits", "0", epochs=30, train_limit=16, test_limit=20)
+    whole = Experiment.of("digits", "0", epochs=20, train_limit=16, test_limit=20)
     assert continued["id"] == whole.id
     with environment(home):
         expected = run(whole, results=home / "whole")

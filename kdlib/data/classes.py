@@ -1,6 +1,7 @@
 """Data sets of classes, used one-vs-rest: one class is normal, all others are anomalous (Sec. 4.1)."""
 
 import gzip
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -100,8 +101,11 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
             dimensions = content[3]
             shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
             arrays.append(np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape))
-        except (OSError, EOFError, IndexError, ValueError) as error:
+        except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
             raise ValueError(f"{dataset}: {path} is not a whole IDX file ({error}); fetch it again") from error
+    for images, labels in (arrays[:2], arrays[2:]):
+        if images.ndim != 3 or labels.shape != images.shape[:1]:
+            raise ValueError(f"{dataset}: {folder}: {len(images)} images, but {len(labels)} labels; fetch them again")
     return tuple(arrays)
 
 

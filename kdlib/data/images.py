@@ -129,8 +129,9 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as file:
             if file.mode.startswith("I"):
                 return Image.fromarray((np.array(file).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-            return file.convert("RGB")
-    except (OSError, SyntaxError) as error:  # PIL raises both on broken files
+            transparent = "transparency" in file.info  # PIL warns when it goes from a palette to RGB at once
+            return (file.convert("RGBA") if transparent else file).convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # PIL raises these on broken files
         raise ValueError(f"{path}: not a readable image ({error}); replace or remove it") from error
 
 
@@ -158,7 +159,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as file:
             return file.size
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a readable image ({error}); replace or remove it") from error
 
 

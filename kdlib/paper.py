@@ -33,7 +33,9 @@ def table(number: int, dataset: str) -> pd.DataFrame:
     if frame.empty:
         raise ValueError(f"published: table {number} has no data set {dataset!r}")
     methods, columns = frame["method"].drop_duplicates(), frame["column"].drop_duplicates()
-    return frame.pivot(index="method", columns="column", values="auroc").reindex(index=methods, columns=columns)
+    return frame.pivot(index="method", columns="column", values="auroc").reindex(
+        index=list(methods), columns=list(columns)
+    )
 
 
 def compare(records: Iterable[Record], *, table: int, dataset: str, value: str = "mean_last_10") -> pd.DataFrame:

@@ -152,11 +152,15 @@ def stability(records: Sequence[Record]) -> Figure:
 
 def comparison(rows: pd.DataFrame) -> HTML:
     """A comparison of `paper.compare` as a table; a difference of more than 2 points is marked."""
+    names = {"plus_minus": "±", "spread": "± seeds"}
+    if "spread" in rows and rows["spread"].isna().all():  # one seed has no spread
+        rows = rows.drop(columns="spread")
+    far = ["font-weight: bold; color: #D55E00" if abs(d) > 2 else "" for d in rows["difference"]]
     shown = rows.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference"], na_rep="–")
-    far = [f"font-weight: bold; color: {'#D55E00'}" if abs(d) > 2 else "" for d in rows["difference"]]
-    return HTML(
-        shown.apply(lambda _: far, subset=["difference"], axis=0).set_table_attributes('class="kd-table"').to_html()
+    shown = shown.apply(lambda _: far, subset=["difference"], axis=0).format_index(
+        lambda name: names.get(str(name), str(name)), axis=1
     )
+    return HTML(shown.hide(names=True).set_table_attributes('class="kd-table"').to_html())
 
 
 def _img(fig: Figure, alt: str) -> str:

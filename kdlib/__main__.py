@@ -1,41 +1,95 @@
-"""``python -m kdlib run``: experiments from the command line."""
+"""``python -m kdlib run`` and ``status``: experiments from the command line."""
 
 import argparse
 import ast
+import json
 import sys
 
+from kdlib import grid
+from kdlib.data import DATASETS
 from kdlib.recipe import PRESETS, PROFILES
-from kdlib.runs import Experiment, run
+from kdlib.runs import Experiment, record_path
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the arguments say; 2 where they, or the data, are not usable."""
+    """Do what the arguments say; 1 where an experiment failed, 2 where arguments or data are not usable."""
     parser = argparse.ArgumentParser(prog="python -m kdlib", description="Multiresolution knowledge distillation.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("run", help="run experiments that have no record yet")
-    command.add_argument("--dataset", required=True, help="such as fashion_mnist, textures, mvtec_ad")
-    command.add_argument("--normal-class", "--category", dest="normal", required=True, nargs="+", help="one or more")
+    command.add_argument("--table", type=int, help="a table of the paper: its entries are the experiments")
+    command.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
+    command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more")
     command.add_argument("--seed", type=int, nargs="+", default=[0])
     command.add_argument("--preset", choices=PRESETS, default="paper")
     command.add_argument("--profile", choices=PROFILES, default="paper")
     command.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the recipe, such as lam=1"
     )
+    command.add_argument("--workers", type=int, default=1, help="processes; the threads are shared among them")
+    command.add_argument("--dry-run", action="store_true", help="list the experiments and whether they have a record")
+    command = commands.add_parser("status", help="how much of the paper has records")
+    command.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     try:
-        changes = dict(parse_setting(setting) for setting in options.set)
-        for seed in options.seed:
-            for normal in options.normal:
-                experiment = Experiment.of(
-                    options.dataset, normal, seed=seed, preset=options.preset, profile=options.profile, **changes
-                )
-                record = run(experiment)
-                print(
-                    options.dataset, normal, f"seed {seed}", record["id"], record["metrics"]["image_auroc"], flush=True
-                )
+        return _status(options) if options.command == "status" else _run(options)
     except (ValueError, OSError) as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.workers < 1:
+        raise ValueError(f"--workers: expected 1 or more, found {options.workers}")
+    experiments = _experiments(options)
+    if options.dry_run:
+        for experiment in experiments:
+            print(_name(experiment), "done" if record_path(experiment).exists() else "to do")
+        return 0
+    failed = 0
+    for number, outcome in enumerate(grid.run_all(experiments, workers=options.workers), start=1):
+        head = f"{_name(outcome.experiment)} ({number} of {len(experiments)})"
+        if outcome.record:
+            print(head, outcome.record["metrics"]["image_auroc"], flush=True)
+        else:
+            failed += 1
+            print(f"{head} FAILED: {outcome.error}", file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+def _experiments(options: argparse.Namespace) -> list[Experiment]:
+    """The chosen experiments; their data is found, or the error raised, before any work."""
+    changes = dict(parse_setting(setting) for setting in options.set)
+    settings = {"preset": options.preset, "profile": options.profile, **changes}
+    if options.table is not None:
+        chosen = {"dataset": options.dataset, "normals": options.normal, "seeds": options.seed}
+        experiments = grid.of_table(options.table, **chosen, **settings)
+    elif options.dataset and options.normal:
+        experiments = [
+            Experiment.of(options.dataset, normal, seed=seed, **settings)
+            for seed in options.seed
+            for normal in options.normal
+        ]
+    else:
+        raise ValueError("run: expected --table, or --dataset with --normal-class or --category")
+    for experiment in experiments:
+        _ = experiment.id
+    return experiments
+
+
+def _name(experiment: Experiment) -> str:
+    return f"{experiment.dataset} {experiment.normal} seed {experiment.seed} {experiment.id}"
+
+
+def _status(options: argparse.Namespace) -> int:
+    rows = grid.status()
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    print(f"{'table':>5}  {'data set':<14} {'records':>9}  {'profile':<8} {'mean |difference|':>17}")
+    for row in rows:
+        count, difference = f"{row['records']} of {row['entries']}", row["mean_absolute_difference"]
+        shown = "" if difference is None else f"{difference:.2f}"
+        print(f"{row['table']:>5}  {row['dataset']:<14} {count:>9}  {row['profile']:<8} {shown:>17}")
     return 0
 
 

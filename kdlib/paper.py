@@ -1,15 +1,36 @@
 """What the paper printed, and how our records compare with it."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from kdlib.networks import CRITICAL_POINTS
 from kdlib.runs import Record
 
 OURS = "MKDAD"  # what the paper's own method is called in `published`
 METRIC = {"detection": "image_auroc", "localization": "pixel_auroc"}
+HEADLINE = {
+    "detection": "mean_last_10",
+    "localization": "all",
+}  # the value of a metric that stands beside a printed one
+
+# The rows of the tables that are the paper's own, as settings of a recipe.
+VARIANTS: Mapping[str, dict[str, Any]] = {
+    OURS: {},
+    **{
+        f"last-{n}": {"critical_points": CRITICAL_POINTS[-n:], "score_points": CRITICAL_POINTS[-n:]}
+        for n in range(1, 5)
+    },
+    "cloner=small": {"cloner": "small"},
+    "cloner=equal": {"cloner": "equal"},
+    "loss=total": {},
+    "loss=val": {"lam": 0.0},
+    "loss=dir": {"lam": math.inf},
+}
 
 
 def published(**wanted: object) -> pd.DataFrame:
@@ -25,6 +46,16 @@ def published(**wanted: object) -> pd.DataFrame:
             raise ValueError(f"published: no column {column!r}; known are {', '.join(map(str, frame))}")
         frame = frame[frame[column] == value]
     return frame.reset_index(drop=True)
+
+
+def entries(**wanted: object) -> pd.DataFrame:
+    """The entries of `published` that an experiment of `VARIANTS` remakes, without the means."""
+    frame = published(**wanted)
+    frame = frame[frame["method"].isin(list(VARIANTS)) & (frame["column"] != "mean")].reset_index(drop=True)
+    if frame.empty:
+        known = ", ".join(map(str, sorted(entries()["table"].unique()))) if wanted else "none"
+        raise ValueError(f"paper: no entries of {wanted}; tables with some are {known}")
+    return frame
 
 
 def table(number: int, dataset: str) -> pd.DataFrame:

@@ -88,8 +88,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
 
     An experiment that was killed goes on from its checkpoint in the work folder and ends with the same figures.
     """
-    results = results or results_folder()
-    path = results / experiment.dataset / f"{experiment.id}.json"
+    path = record_path(experiment, results)
     if path.exists():
         return read_record(path)
     ensure_folder(path.parent)
@@ -141,6 +140,11 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     write_atomically(path.with_suffix(".npz"), arrays.getvalue())
     write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return record
+
+
+def record_path(experiment: Experiment, results: Path | None = None) -> Path:
+    """Where the record of an experiment is, or will be."""
+    return (results or results_folder()) / experiment.dataset / f"{experiment.id}.json"
 
 
 def is_evaluated(epoch: int, epochs: int) -> bool:

@@ -1,6 +1,7 @@
-"""``python -m kdlib run``."""
+"""``python -m kdlib run`` and ``status``."""
 
 import ast
+import json
 import math
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     for line, normal in zip(lines, "01", strict=True):
         head, _, metrics = line.partition("{")
-        assert head == f"digits {normal} seed 3 {made[normal]['id']} "
+        assert head == f"digits {normal} seed 3 {made[normal]['id']} ({int(normal) + 1} of 2) "
         assert ast.literal_eval("{" + metrics) == made[normal]["metrics"]["image_auroc"]
 
 
@@ -49,6 +50,9 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--dataset", "digit", "--normal", "0"], "no data set 'digit'; known are mnist, fashion_mnist, digits"),
         (["--dataset", "digits", "--normal", "zero"], "digits: no class 'zero'; known are 0, 1, 2"),
+        (["--dataset", "digits"], "expected --table, or --dataset with --normal-class or --category"),
+        (["--table", "12"], "tables with some are 2, 3, 4, 5, 6, 7, 8, 9, 10"),
+        (["--dataset", "digits", "--normal", "0", "--workers", "0"], "--workers: expected 1 or more, found 0"),
         (["--dataset", "mvtec_ad", "--normal", "bottle"], "mvtec_ad: no folder"),
         (["--dataset", "digits", "--normal", "0", "--set", "epochs"], "--set: expected NAME=VALUE, found 'epochs'"),
         (["--dataset", "digits", "--normal", "0", "--set", "epoch=3"], "no setting 'epoch'; known are weights"),
@@ -68,7 +72,7 @@ def test_unusable_arguments(
     assert not list(results.glob("**/*.json"))
 
 
-@pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--dataset", "digits"], ["run", "--profile", "fast"]])
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--profile", "fast"]])
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -89,3 +93,23 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
 )
 def test_settings(text: str, expected: tuple[str, object]) -> None:
     assert parse_setting(text) == expected
+
+
+def test_dry_run_runs_nothing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--dataset", "digits", "--normal", "0", "1", "--profile", "smoke", "--dry-run"]) == 0
+    assert [line.split()[-2:] for line in capsys.readouterr().out.splitlines()] == [["to", "do"]] * 2
+    assert not list(results.glob("**/*.json"))
+
+
+def test_status_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {k: v for k, v in rows[2].items() if k != "mean_absolute_difference"} == {
+        "table": 2,
+        "dataset": "mnist",
+        "entries": 10,
+        "profile": "",
+        "records": 0,
+    }
+    assert main(["status"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(rows)

@@ -1,0 +1,165 @@
+"""Many experiments: whole tables of the paper, a pool of processes, and how far all of it is.
+
+Durability is in the files, not in the engine: whoever finishes writes its record, whoever starts skips what is there.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, cast
+
+import filelock
+import numpy as np
+import torch
+
+from kdlib import paper
+from kdlib.files import ensure_folder, results_folder
+from kdlib.recipe import PROFILES, Recipe, recipe_for
+from kdlib.runs import Experiment, Record, records, run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an experiment: its record, or why there is none."""
+
+    experiment: Experiment
+    record: Record | None = None
+    error: str = ""
+
+
+def of_table(
+    number: int,
+    *,
+    dataset: str | None = None,
+    normals: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    preset: str = "paper",
+    profile: str = "paper",
+    **changes: Any,
+) -> list[Experiment]:
+    """The experiments behind the entries of a printed table that are the paper's own.
+
+    Args:
+        number: of the table.
+        dataset, normals: only this data set, only these classes or categories.
+        changes: settings of the recipe beside those of the table's own variants.
+    """
+    entries = paper.entries(table=number)
+    chosen = entries[entries["dataset"] == dataset] if dataset else entries
+    if normals:
+        chosen = chosen[chosen["column"].isin(normals)]
+    if chosen.empty:
+        known = ", ".join(sorted({f"{d} {c}" for d, c in zip(entries["dataset"], entries["column"], strict=True)}))
+        raise ValueError(f"table {number}: no entries of {dataset or 'any data set'} {normals or ''}; it has {known}")
+    return [
+        Experiment.of(
+            entry["dataset"],
+            entry["column"],
+            seed=seed,
+            preset=preset,
+            profile=profile,
+            **paper.VARIANTS[entry["method"]] | changes,
+        )
+        for seed in seeds
+        for entry in chosen.to_dict("records")
+    ]
+
+
+def run_all(experiments: Sequence[Experiment], *, workers: int = 1, results: Path | None = None) -> Iterator[Outcome]:
+    """Run what has no record yet, in so many processes, and hand out each outcome as it comes.
+
+    A failed experiment does not stop the others. An experiment whose process was killed is tried again, from its
+    checkpoint. What another program on the same results folder is at is left to it, and waited for at the end.
+    """
+    results = ensure_folder(results or results_folder())
+    waiting, patient = list(experiments), False
+    while waiting:
+        left, killed = list(waiting), False
+        try:
+            for experiment, outcome in _attempts(waiting, results, patient, workers):
+                if outcome:  # None: another program is at it
+                    left.remove(experiment)
+                    yield outcome
+        except BrokenProcessPool:
+            killed = True
+        if killed and len(left) == len(waiting):
+            reason = "its process was killed, and no other finished meanwhile; is there enough memory?"
+            yield from (Outcome(experiment, error=reason) for experiment in left)
+            return
+        waiting, patient = left, not killed
+
+
+def _attempts(
+    experiments: Sequence[Experiment], results: Path, patient: bool, workers: int
+) -> Iterator[tuple[Experiment, Outcome | None]]:
+    if workers == 1:
+        yield from ((experiment, _attempt(experiment, results, patient)) for experiment in experiments)
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(
+        min(workers, len(experiments)),
+        mp_context=get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(threads,),
+    ) as pool:
+        # A copy of an experiment leaves the images behind that the original has in memory.
+        futures = {pool.submit(_attempt, replace(e), results, patient): e for e in experiments}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _attempt(experiment: Experiment, results: Path, patient: bool) -> Outcome | None:
+    """The outcome of one experiment; None where another program is at it and we do not wait."""
+    try:
+        folder = ensure_folder(results / experiment.dataset)
+        with filelock.FileLock(folder / f".{experiment.id}.lock", timeout=-1 if patient else 0):
+            return Outcome(experiment, run(experiment, results=results))
+    except filelock.Timeout:
+        return None
+    except Exception as error:  # whatever it is: the others go on
+        return Outcome(experiment, error=f"{type(error).__name__}: {error}")
+
+
+def status(results: Path | None = None, *, preset: str = "paper") -> list[dict[str, Any]]:
+    """How much of the paper has records: a row a table, data set and profile that has any.
+
+    Each has table, dataset, entries (how many the paper prints of its own), profile ("" where nothing ran), records
+    (entries that have one or more) and mean_absolute_difference (points of AUROC, over those; None in profile smoke,
+    whose figures say nothing).
+    """
+    aurocs: dict[str, list[float]] = {}  # by what makes an entry, one a seed
+    for record in records(results, preset=preset):
+        experiment = record["experiment"]
+        recipe = Recipe.from_dict(experiment["recipe"]).to_dict()  # with the settings that the library learned since
+        for task, value in paper.HEADLINE.items():
+            if found := record["metrics"].get(paper.METRIC[task]):
+                normal = experiment.get("normal_class", experiment.get("category"))
+                key = _key(task, experiment["dataset"], normal, experiment["profile"], recipe)
+                aurocs.setdefault(key, []).append(100 * found[value])
+    rows: list[dict[str, Any]] = []
+    for group, printed in paper.entries().groupby(["table", "dataset"], sort=True):
+        table, dataset = cast(tuple[int, str], group)
+        about: dict[str, Any] = {"table": int(table), "dataset": dataset, "entries": len(printed)}
+        counted: dict[str, dict[str, Any]] = {}
+        for profile in PROFILES:
+            differences = []
+            for entry in printed.to_dict("records"):
+                changes = paper.VARIANTS[entry["method"]]
+                planned = recipe_for(dataset, preset=preset, profile=profile).replace(**changes).to_dict()
+                ours = aurocs.get(_key(entry["task"], dataset, entry["column"], profile, planned))
+                differences += [abs(float(np.mean(ours)) - entry["auroc"])] if ours else []
+            if differences:
+                mean = None if profile == "smoke" else round(float(np.mean(differences)), 2)
+                counted[profile] = {"records": len(differences), "mean_absolute_difference": mean}
+        counted = counted or {"": {"records": 0, "mean_absolute_difference": None}}
+        rows += [about | {"profile": profile} | figures for profile, figures in counted.items()]
+    return rows
+
+
+def _key(*parts: object) -> str:
+    return json.dumps(parts, sort_keys=True)

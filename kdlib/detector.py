@@ -62,7 +62,7 @@ class Detector:
         images: ImagesLike,
         *,
         held_out: float = 0.1,
-        evaluate: Callable[[int, float], dict[str, float] | None] | None = None,
+        evaluate: Callable[[int], dict[str, float] | None] | None = None,
         checkpoint: Path | None = None,
         cache: bool = False,
     ) -> Self:
@@ -92,10 +92,21 @@ class Detector:
         key = images[train].fingerprint if cache else ""
         activations = source_activations(self.source, chosen, self.recipe, key=key)
         self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
-        self.training, self.held_out_scores = Training(), None  # not fitted, should the training be interrupted
-        self.training = distill(
-            self.cloner, chosen, activations, self.recipe, seed=self.seed, evaluate=evaluate, checkpoint=checkpoint
-        )
+        self.training, self.held_out_scores = Training(), None
+        try:
+            distill(
+                self.cloner,
+                chosen,
+                activations,
+                self.recipe,
+                seed=self.seed,
+                training=self.training,
+                evaluate=evaluate,
+                checkpoint=checkpoint,
+            )
+        except BaseException:
+            self.training = Training()  # half a training is none
+            raise
         self.held_out_scores = self.score_pixels(pixels[torch.from_numpy(kept)]) if count else None
         return self
 
@@ -103,11 +114,9 @@ class Detector:
         """Discrepancy of each image (Eq. 4), higher is more anomalous: (N,)."""
         return self.score_pixels(self._pixels(images))
 
-    def score_pixels(
-        self, pixels: Tensor, activations: Mapping[str, Tensor] | None = None, *, lam: float | None = None
-    ) -> np.ndarray:
+    def score_pixels(self, pixels: Tensor, activations: Mapping[str, Tensor] | None = None) -> np.ndarray:
         """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
-        lam = self._lambda() if lam is None else lam
+        lam = self._lambda()
         half = half_precision(self.recipe.precision, self.device)
         scores, step = [], batch_length(self.recipe)
         was_training = self.cloner.training

@@ -66,7 +66,8 @@ def distill(
     recipe: Recipe,
     *,
     seed: int,
-    evaluate: Callable[[int, float], dict[str, float] | None] | None = None,
+    training: Training | None = None,
+    evaluate: Callable[[int], dict[str, float] | None] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30,
 ) -> Training:
@@ -75,7 +76,8 @@ def distill(
     Args:
         pixels: 8-bit normal images (N, 3, H, W).
         activations: the source's, of the same images.
-        evaluate: called after each epoch with the number of epochs done and lambda; what it returns is kept.
+        training: what to fill, for who wants to look at it meanwhile; a new one by default.
+        evaluate: called after each epoch with the number of epochs done; what it returns is kept.
         checkpoint: file to continue from, and to write every ``checkpoint_seconds`` and at the end. A distillation that
             was killed ends with the same weights as one that was not.
     """
@@ -88,9 +90,9 @@ def distill(
         for chosen in order.split(recipe.batch_size):
             yield prepare(pixels[chosen], recipe, device), take(activations, chosen, device)
 
-    state, identity = Training(), _identity(pixels, recipe, seed) if checkpoint else ""
+    state, identity = training or Training(), _identity(pixels, recipe, seed) if checkpoint else ""
     if checkpoint and checkpoint.exists():
-        state = _load_checkpoint(checkpoint, cloner, optimizer, identity)
+        vars(state).update(_load_checkpoint(checkpoint, cloner, optimizer, identity))
     elif recipe.lam is None:
         first = (batch for batch, _ in zip(batches(0), range(8), strict=False))
         state.lam = balanced_lambda(cloner, first, half)
@@ -116,7 +118,7 @@ def distill(
             bar.set_postfix(epoch=state.epoch, loss=f"{state.losses[-1]:.4f}")
             if not math.isfinite(state.losses[-1]):
                 raise FloatingPointError(f"distillation: the loss of epoch {state.epoch} is {state.losses[-1]}")
-            if evaluate and (found_metrics := evaluate(state.epoch, state.lam)):
+            if evaluate and (found_metrics := evaluate(state.epoch)):
                 state.evaluations.append({"epoch": state.epoch, **found_metrics})
             if checkpoint and (state.epoch == recipe.epochs or time.monotonic() - saved > checkpoint_seconds):
                 _save_checkpoint(checkpoint, cloner, optimizer, state, identity)
@@ -141,7 +143,7 @@ def _save_checkpoint(
     write_atomically(path, safetensors.torch.save(tensors, about))
 
 
-def _load_checkpoint(path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer, identity: str) -> Training:
+def _load_checkpoint(path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer, identity: str) -> dict[str, object]:
     tensors, found = weights.read_safetensors(path, format=CHECKPOINT, experiment=identity)
     cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items() if k.startswith("cloner.")})
     parameters = list(cloner.parameters())
@@ -153,4 +155,4 @@ def _load_checkpoint(path: Path, cloner: Cloner, optimizer: torch.optim.Optimize
                 value = torch.empty_like(parameters[int(number)]).detach().copy_(value)
             adam.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": adam})
-    return Training(**json.loads(found["training"]))
+    return dict(json.loads(found["training"]))

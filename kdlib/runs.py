@@ -102,28 +102,28 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     assert labels is not None
     evaluating = 0.0
 
-    def evaluate(epoch: int, lam: float) -> dict[str, float] | None:
+    def evaluate(epoch: int) -> dict[str, float] | None:
         nonlocal evaluating
         if not is_evaluated(epoch, recipe.epochs):
             return None
         start = time.monotonic()
-        found = {"image_auroc": auroc(labels, detector.score_pixels(test, known, lam=lam))}
+        found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
+        if masks is not None and is_late(epoch, recipe.epochs):
+            maps = detector.localize(data.test)
+            found["pixel_auroc_all"] = auroc(masks, maps)
+            found["pixel_auroc_defective"] = auroc(masks[labels == 1], maps[labels == 1])
+            found["aupro"] = aupro(masks, maps)
         evaluating += time.monotonic() - start
         return {name: value for name, value in found.items() if value is not None}
 
     detector.fit(data.train, held_out=0, evaluate=evaluate, checkpoint=folder / "checkpoint.safetensors", cache=True)
     scores = detector.score_pixels(test, known)
-    metrics: dict[str, Any] = summary(detector.training.evaluations)
-    if masks is not None:
-        maps = detector.localize(data.test)
-        metrics["pixel_auroc"] = {"all": auroc(masks, maps), "defective": auroc(masks[labels == 1], maps[labels == 1])}
-        metrics["aupro"] = aupro(masks, maps)
     training = detector.training
     record = {
         "schema": SCHEMA,
         "id": experiment.id,
         "experiment": experiment.to_dict(),
-        "metrics": metrics,
+        "metrics": summary(training.evaluations),
         "cost": {
             "seconds": round(time.monotonic() - begin, 1),
             "training_seconds": round(training.seconds, 1),
@@ -152,16 +152,26 @@ def is_evaluated(epoch: int, epochs: int) -> bool:
 
     On MVTec AD that is every 10 epochs at the end, as in the paper.
     """
-    step = max(1, epochs // 60)
-    left = epochs - epoch
-    return left % step == 0 and (left < 10 * step or left % (5 * step) == 0)
+    step, left = max(1, epochs // 60), epochs - epoch
+    return left % step == 0 and (is_late(epoch, epochs) or left % (5 * step) == 0)
+
+
+def is_late(epoch: int, epochs: int) -> bool:
+    """Whether an evaluation is one of the last ten, whose maps are measured too."""
+    return epochs - epoch < 10 * max(1, epochs // 60)
 
 
 def summary(evaluations: list[dict[str, float]]) -> dict[str, Any]:
-    """Last, mean of the last ten and best of the evaluations, and all of them."""
-    found = [e["image_auroc"] for e in evaluations if "image_auroc" in e]
-    image = {"last": found[-1], "mean_last_10": float(np.mean(found[-10:])), "best": max(found)} if found else None
-    return {"image_auroc": image, "evaluations": evaluations}
+    """Image AUROC as last, mean of the last ten and best; pixel AUROC and AUPRO as mean of the last ten; and all."""
+    values = {name: [e[name] for e in evaluations if name in e] for e in evaluations[-1:] for name in e}
+    means = {name: float(np.mean(found[-10:])) for name, found in values.items()}
+    metrics: dict[str, Any] = {"image_auroc": None}
+    if found := values.get("image_auroc"):
+        metrics["image_auroc"] = {"last": found[-1], "mean_last_10": means["image_auroc"], "best": max(found)}
+    if "aupro" in means:
+        metrics["pixel_auroc"] = {part: means.get(f"pixel_auroc_{part}") for part in ("all", "defective")}
+        metrics["aupro"] = means["aupro"]
+    return metrics | {"evaluations": evaluations}
 
 
 def read_record(path: Path) -> Record:

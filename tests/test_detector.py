@@ -91,7 +91,7 @@ def test_not_fitted(digits: Split, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_second_fit_is_no_fit(digits: Split, tmp_path: Path) -> None:
-    def interrupt(epoch: int, lam: float) -> None:
+    def interrupt(epoch: int) -> None:
         raise KeyboardInterrupt
 
     detector = Detector(replace(TINY, epochs=1)).fit(digits.train[:8])

@@ -248,3 +248,23 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
     assert continued["training"] == expected["training"]
     scores = [np.load(folder / "digits" / f"{whole.id}.npz")["scores"] for folder in (results, home / "whole")]
     np.testing.assert_array_equal(*scores)
+
+
+def test_summary_of_maps_is_the_mean_of_those_measured() -> None:
+    maps = [{"pixel_auroc_all": 0.9, "pixel_auroc_defective": 0.8, "aupro": 0.6}]
+    maps += [{"pixel_auroc_all": 0.7, "pixel_auroc_defective": 0.6, "aupro": 0.4}]
+    evaluations = [{"epoch": n, "image_auroc": 0.5, **late} for n, late in enumerate([{}, *maps])]
+    found = summary(evaluations)
+    assert found["pixel_auroc"] == pytest.approx({"all": 0.8, "defective": 0.7})
+    assert found["aupro"] == pytest.approx(0.5)
+    assert found["evaluations"] == evaluations
+
+
+@pytest.mark.slow
+def test_maps_are_measured_where_there_are_masks() -> None:
+    record = run(Experiment.of("textures", "brick", profile="smoke", size=64, train_limit=16, test_limit=30))
+    metrics = record["metrics"]
+    assert set(metrics) == {"image_auroc", "pixel_auroc", "aupro", "evaluations"}
+    assert set(metrics["pixel_auroc"]) == {"all", "defective"}
+    assert all("aupro" in evaluation for evaluation in metrics["evaluations"])
+    assert record["experiment"]["category"] == "brick"

@@ -1,12 +1,20 @@
-"""``python -m kdlib run`` and ``status``: experiments from the command line."""
+"""``python -m kdlib``: experiments (``run``, ``status``) and detectors (``fit``, ``score``, ``localize``)."""
 
 import argparse
 import ast
+import csv
 import json
 import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from kdlib import grid
-from kdlib.data import DATASETS
+from kdlib.data import DATASETS, as_images
+from kdlib.detector import DEFAULT, Detector
+from kdlib.files import ensure_folder, write_atomically
 from kdlib.recipe import PRESETS, PROFILES
 from kdlib.runs import Experiment, record_path
 
@@ -29,9 +37,25 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--dry-run", action="store_true", help="list the experiments and whether they have a record")
     command = commands.add_parser("status", help="how much of the paper has records")
     command.add_argument("--json", action="store_true")
+    command = commands.add_parser("fit", help="fit a detector on a folder of good images")
+    command.add_argument("images", type=Path)
+    command.add_argument("detector", type=Path, help="file to write, such as detector.safetensors")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the recipe")
+    command = commands.add_parser(
+        "score", help="score a folder of images: CSV with name, score, anomalous; worst first"
+    )
+    command.add_argument("detector", type=Path)
+    command.add_argument("images", type=Path)
+    command.add_argument("--quantile", type=float, default=0.99, help="part of good images that should pass")
+    command = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
+    command.add_argument("detector", type=Path)
+    command.add_argument("images", type=Path)
+    command.add_argument("maps", type=Path, help="folder to write to")
     options = parser.parse_args(arguments)
+    actions = {"run": _run, "status": _status, "fit": _fit, "score": _score, "localize": _localize}
     try:
-        return _status(options) if options.command == "status" else _run(options)
+        return actions[options.command](options)
     except (ValueError, OSError) as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return 2
@@ -90,6 +114,37 @@ def _status(options: argparse.Namespace) -> int:
         count, difference = f"{row['records']} of {row['entries']}", row["mean_absolute_difference"]
         shown = "" if difference is None else f"{difference:.2f}"
         print(f"{row['table']:>5}  {row['dataset']:<14} {count:>9}  {row['profile']:<8} {shown:>17}")
+    return 0
+
+
+def _fit(options: argparse.Namespace) -> int:
+    ensure_folder(options.detector.parent)
+    changes = dict(parse_setting(setting) for setting in options.set)
+    Detector(DEFAULT.replace(**changes), seed=options.seed).fit(options.images).save(options.detector)
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    detector, images = Detector.load(options.detector), as_images(options.images)
+    threshold = detector.threshold(options.quantile)
+    scores = detector.score(images)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["name", "score", "anomalous"])
+    for number in np.argsort(-scores):
+        writer.writerow([images.names[number], f"{scores[number]:.6g}", int(scores[number] > threshold)])
+    return 0
+
+
+def _localize(options: argparse.Namespace) -> int:
+    detector, images = Detector.load(options.detector), as_images(options.images)
+    folder = ensure_folder(options.maps)
+    maps = detector.localize(images)
+    low, high = maps.min(), maps.max()
+    for name, heat in zip(images.names, maps, strict=True):
+        content = BytesIO()
+        grey = (255 * (heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).astype(np.uint8)
+        Image.fromarray(grey).save(content, format="PNG")
+        write_atomically(folder / f"{name}.png", content.getvalue())
     return 0
 
 

@@ -1,12 +1,16 @@
 """``python -m kdlib run`` and ``status``."""
 
 import ast
+import csv
 import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from kdlib import Detector, Split
 from kdlib.__main__ import main, parse_setting
 from kdlib.runs import records
 
@@ -113,3 +117,35 @@ def test_status_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert main(["status"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(rows)
+
+
+def test_a_folder_from_good_images_to_maps(tmp_path: Path, digits: Split, capsys: pytest.CaptureFixture[str]) -> None:
+    good, new = tmp_path / "good", tmp_path / "new"
+    for folder, images in ((good, digits.train[:12]), (new, digits.test[:5])):
+        folder.mkdir()
+        for number in range(len(images)):
+            images.image(number).save(folder / f"{number}.png")
+    file = str(tmp_path / "detector.safetensors")
+    assert main(["fit", str(good), file, "--seed", "1", "--set", "size=32", "epochs=1", "precision=fp32"]) == 0
+    detector = Detector.load(file)
+    assert (detector.seed, detector.recipe.size, detector.recipe.normalize) == (1, 32, True)
+
+    capsys.readouterr()
+    assert main(["score", file, str(new), "--quantile", "0.5"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    scores = dict(zip([f"{n}.png" for n in range(5)], detector.score(new), strict=True))
+    assert [row["name"] for row in rows] == sorted(scores, key=lambda name: -scores[name])
+    for row in rows:
+        assert float(row["score"]) == pytest.approx(scores[row["name"]], rel=1e-5)
+        assert row["anomalous"] == str(int(scores[row["name"]] > detector.threshold(0.5)))
+
+    assert main(["localize", file, str(new), str(tmp_path / "maps")]) == 0
+    written = np.stack([np.asarray(Image.open(tmp_path / "maps" / f"{n}.png.png")) for n in range(5)])
+    maps = detector.localize(new)
+    expected = 255 * (maps - maps.min()) / (maps.max() - maps.min())
+    np.testing.assert_allclose(written, expected, atol=1)
+
+
+def test_a_detector_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(tmp_path / "none.safetensors"), str(tmp_path)]) == 2
+    assert "none.safetensors: no such file" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -11,7 +12,8 @@ import pytest
 import torch
 from ipywidgets import embed
 
-from kdlib import show
+from kdlib import recipe_for, show, show_classes, show_tables
+from kdlib.data import load
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +112,74 @@ def test_comparison_marks_what_is_more_than_2_off() -> None:
     assert "bold" in style
     cells = re.findall(r'class="data row\d col1" ?>([^<]*)<', body)
     assert cells == ["-2.01", "-2.00", "+0.50", "+2.50", "–"]
+
+
+def test_against_published_has_a_dot_each_but_the_mean() -> None:
+    rows = pd.DataFrame({"published": [90.0, 80, 85], "plus_minus": [1.0, np.nan, np.nan]}, index=["3", "4", "mean"])
+    rows = rows.assign(ours=[91.0, np.nan, np.nan], spread=np.nan)
+    (axis,) = show.against_published(rows, names={"3": "three"}).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["three", "4"]
+    dots = {c.get_label(): c[0].get_xdata() for c in axis.containers}
+    assert [*dots["published"]] == [90, 80]
+    assert dots["ours"][0] == 91
+    assert np.isnan(dots["ours"][1])
+
+
+def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:
+    records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
+    (tmp_path / "digits").mkdir()
+    np.savez(tmp_path / "digits" / "a.npz", scores=np.array([0.5, 2]), labels=np.array([0, 1]))
+    ((scores, labels),) = show_classes.last_scores(records, tmp_path)["3"]
+    assert (scores.tolist(), labels.tolist()) == ([0.5, 2], [0, 1])
+
+
+def test_pairs_of_classes_from_the_labels_alone() -> None:
+    splits = {c: load("digits", c) for c in "013"}
+    labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}
+    classes = show_classes.known_classes(labels)
+    assert (classes == 3).sum() == (labels["3"] == 0).sum()
+    assert (classes == -1).sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
+    scores = np.where(classes == 1, 2.0, 1.0)  # 0 and 3 tie, 1 is far
+    assert show_classes.against_each("0", scores, classes).to_dict() == {"1": 100, "3": 50}
+    names = {"0": "zero", "1": "one", "3": "three"}
+    kept = {"0": [(scores, labels["0"])]}
+    matrix = show_classes.pairwise(kept, classes, names=names)
+    assert matrix.loc["0"].dropna().to_dict() == {"1": 100, "3": 50}
+    assert matrix.drop("0").isna().all(axis=None)
+    fig = show_classes.pairwise_map(matrix, names=names)
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["zero", "one", "three"]
+    assert len(show_classes.class_bars(pd.Series({"1": 99.0, "3": 50.0}), names=names).axes[0].patches) == 2
+    curves = show_classes.roc_curves(kept, names=names)
+    assert [axis.get_title() for axis in curves.axes] == ["zero", "one", "three", "", ""]
+    assert [axis.texts[0].get_text() for axis in curves.axes[1:3]] == ["not run"] * 2
+    assert [axis.get_ylabel() for axis in show_classes.samples(splits, names=names, count=2).axes[::2]] == [
+        *names.values()
+    ]
+
+
+def test_nothing_run_is_no_error() -> None:
+    names = dict(zip("01", "01", strict=True))
+    matrix = show_classes.pairwise({}, show_classes.known_classes({}), names=names)
+    assert matrix.shape == (2, 2)
+    assert matrix.isna().all(axis=None)
+    show_classes.pairwise_map(matrix, names=names)
+    assert set(show_tables.provenance_facts([]).values()) == {"not run"}
+
+
+def test_known_classes_needs_one_test_split() -> None:
+    with pytest.raises(ValueError, match=r"labels of one test split; found \[2, 3\] images"):
+        show_classes.known_classes({"0": np.zeros(2), "1": np.zeros(3)})
+
+
+def test_facts_say_what_the_recipe_is() -> None:
+    html = show_tables.facts(show_tables.recipe_facts(recipe_for("mnist"))).data
+    assert re.search(r"<th>epochs</th>\s*<td>51</td>", html)
+
+
+def test_provenance_facts_name_each_value_once() -> None:
+    of = {"weights": {"name": "w", "checksum": "0123456789abcdef"}, "precision": "bf16", "commit": "c"}
+    of |= {"machine": {"processor": "p"}, "versions": {"torch": "2"}}
+    records = [{"experiment": {"seed": s}, "provenance": of, "cost": {"seconds": 1800}} for s in (1, 0, 1)]
+    facts = show_tables.provenance_facts(records)
+    assert (facts["seeds"], facts["commit"], facts["hours, all together"]) == ("0, 1", "c", "1.5")
+    assert facts["their SHA-256 begins with"] == "0123456789ab"

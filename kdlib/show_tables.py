@@ -1,0 +1,55 @@
+"""What a page says of its experiments as small tables of names and values: the recipe, where records come from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML
+
+from kdlib.recipe import Recipe
+from kdlib.runs import Record
+
+
+def facts(rows: Mapping[str, object]) -> HTML:
+    """Names and values as a table without a header."""
+    return HTML(pd.Series(dict(rows), dtype=object).to_frame().to_html(classes="kd-table", border=0, header=False))
+
+
+def recipe_facts(recipe: Recipe) -> dict[str, object]:
+    """The settings of a recipe that a reader of results asks for first, in words."""
+    return {
+        "side, pixels": recipe.size,
+        "normalised like ImageNet": recipe.normalize,
+        "epochs": recipe.epochs,
+        "batch": recipe.batch_size,
+        "learning rate": recipe.learning_rate,
+        "critical points that train": ", ".join(recipe.critical_points),
+        "critical points that score": ", ".join(recipe.score_points),
+        "lambda": "both terms of one size on the untrained cloner" if recipe.lam is None else recipe.lam,
+        "source weights": recipe.weights,
+    }
+
+
+def provenance_facts(records: Sequence[Record]) -> dict[str, str]:
+    """Weights, machine, versions, commits and seeds of records, every value once; "not run" without records."""
+
+    def seen(*path: str) -> str:
+        return ", ".join(sorted({str(_at(record, path)) for record in records})) or "not run"
+
+    return {
+        "source weights": seen("provenance", "weights", "name"),
+        "their SHA-256 begins with": seen("provenance", "weights", "checksum")[:12],
+        "precision": seen("provenance", "precision"),
+        "processor": seen("provenance", "machine", "processor"),
+        "torch": seen("provenance", "versions", "torch"),
+        "commit": seen("provenance", "commit"),
+        "seeds": seen("experiment", "seed"),
+        "hours, all together": f"{sum(r['cost']['seconds'] for r in records) / 3600:.1f}" if records else "not run",
+    }
+
+
+def _at(record: Record, path: Sequence[str]) -> Any:
+    value: Any = record
+    for key in path:
+        value = value[key]
+    return value

@@ -23,7 +23,12 @@ def install_kernel(work: Path) -> None:
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
     command += ["--log-level=ERROR", "-f", "{connection_file}"]
     (folder / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
-    os.environ |= {"JUPYTER_PATH": str(work / "jupyter"), "IPYTHONDIR": str(work / "ipython"), "KDLIB_PROGRESS": "0", "TQDM_DISABLE": "1"}
+    os.environ |= {
+        "JUPYTER_PATH": str(work / "jupyter"),
+        "IPYTHONDIR": str(work / "ipython"),
+        "KDLIB_PROGRESS": "0",
+        "TQDM_DISABLE": "1",
+    }
 
 
 def with_values(source: str, given: dict[str, Any]) -> str:

@@ -58,7 +58,7 @@ def reference_source() -> nn.Sequential:
 def reference_step(*, frozen: bool) -> Callable[[], object]:
     """A training step of the reference recipe: both networks in the graph, the source's gradients computed and unused.
 
-    ``frozen`` is the same with gradients of the source's weights switched off, which the reference code does not do.
+    ``frozen`` is the same with gradients of the source's weights switched off: what somebody careful would write.
     """
     source, cloner = reference_source(), Cloner()
     source.requires_grad_(not frozen)

@@ -5,18 +5,21 @@ import ast
 import csv
 import json
 import sys
+import time
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from kdlib import grid
-from kdlib.data import DATASETS, as_images
+from kdlib import grid, plan
+from kdlib.data import ABOUT, DATASETS, as_images
+from kdlib.data.inventory import inventory
 from kdlib.detector import DEFAULT, Detector
 from kdlib.files import ensure_folder, write_atomically
 from kdlib.recipe import PRESETS, PROFILES
-from kdlib.runs import Experiment, record_path
+from kdlib.runs import Experiment, Record, record_path, records
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,13 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
     command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more")
     command.add_argument("--seed", type=int, nargs="+", default=[0])
-    command.add_argument("--preset", choices=PRESETS, default="paper")
-    command.add_argument("--profile", choices=PROFILES, default="paper")
+    command.add_argument("--preset", default="paper", help=f"one of {', '.join(PRESETS)}")
+    command.add_argument("--profile", default="paper", help=f"one of {', '.join(PROFILES)}")
     command.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the recipe, such as lam=1"
     )
-    command.add_argument("--workers", type=int, default=1, help="processes; the threads are shared among them")
-    command.add_argument("--dry-run", action="store_true", help="list the experiments and whether they have a record")
+    command.add_argument("--workers", type=int, help="processes, 1 by default; the threads are shared among them")
+    command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
+    command.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
+    command = commands.add_parser("data", help="what data is there, against the originals; damaged files")
+    command.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
+    command.add_argument("--json", action="store_true")
     command = commands.add_parser("status", help="how much of the paper has records")
     command.add_argument("--json", action="store_true")
     command = commands.add_parser("fit", help="fit a detector on a folder of good images")
@@ -53,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("images", type=Path)
     command.add_argument("maps", type=Path, help="folder to write to")
     options = parser.parse_args(arguments)
-    actions = {"run": _run, "status": _status, "fit": _fit, "score": _score, "localize": _localize}
+    actions = {"run": _run, "data": _data, "status": _status, "fit": _fit, "score": _score, "localize": _localize}
     try:
         return actions[options.command](options)
     except (ValueError, OSError) as error:
@@ -62,22 +69,47 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.workers < 1:
+    if options.workers is not None and options.workers < 1:
         raise ValueError(f"--workers: expected 1 or more, found {options.workers}")
+    if options.workers and options.scheduler:
+        raise ValueError("--workers and --scheduler: a cluster has its own workers; leave one of the two out")
     experiments = _experiments(options)
+    for dataset in dict.fromkeys(e.dataset for e in experiments if e.dataset in ABOUT):
+        print(f"{ABOUT[dataset].title}: {ABOUT[dataset].terms}", file=sys.stderr)
+    known = records()
+    estimates = dict(zip(experiments, plan.seconds(experiments, known), strict=True))
+    waiting = [e for e in experiments if not record_path(e).exists()]
     if options.dry_run:
+        earlier = {json.dumps(record["experiment"]): record["id"] for record in known}
         for experiment in experiments:
-            print(_name(experiment), "done" if record_path(experiment).exists() else "to do")
+            other = earlier.get(json.dumps(experiment.to_dict()))
+            note = f" (record {other} is of other data or weights)" if other else ""
+            state = f"to do, {plan.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
+            print(_name(experiment), state)
+        print(
+            f"{len(waiting)} to do: {plan.duration(sum(estimates[e] for e in waiting))} of work, "
+            f"{plan.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
+        )
         return 0
-    failed = 0
-    for number, outcome in enumerate(grid.run_all(experiments, workers=options.workers), start=1):
-        head = f"{_name(outcome.experiment)} ({number} of {len(experiments)})"
+    done, failed, begin = 0, 0, time.monotonic()
+    work = sum(estimates[e] for e in waiting)
+    for outcome in grid.run_all(experiments, workers=options.workers or 1, scheduler=options.scheduler):
+        done, failed = done + bool(outcome.record), failed + (not outcome.record)
+        if outcome.experiment in waiting:
+            waiting.remove(outcome.experiment)
+        left = sum(estimates[e] for e in waiting)
+        time_left = (time.monotonic() - begin) * left / (work - left) if work > left else left
+        state = f"{done} of {len(experiments)} done, {failed} failed, {plan.duration(time_left)} left"
         if outcome.record:
-            print(head, outcome.record["metrics"]["image_auroc"], flush=True)
+            print(f"{_name(outcome.experiment)}: image AUROC {_percent(outcome.record)} ({state})", flush=True)
         else:
-            failed += 1
-            print(f"{head} FAILED: {outcome.error}", file=sys.stderr, flush=True)
+            print(f"{_name(outcome.experiment)} FAILED: {outcome.error} ({state})", file=sys.stderr, flush=True)
     return 1 if failed else 0
+
+
+def _percent(record: Record) -> str:
+    found = record["metrics"]["image_auroc"]
+    return f"{100 * found['mean_last_10']:.2f} (mean of the last ten evaluations)" if found else "undefined"
 
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
@@ -102,6 +134,15 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
 
 def _name(experiment: Experiment) -> str:
     return f"{experiment.dataset} {experiment.normal} seed {experiment.seed} {experiment.id}"
+
+
+def _data(options: argparse.Namespace) -> int:
+    found = [inventory(dataset) for dataset in options.dataset or ABOUT]
+    if options.json:
+        print(json.dumps([asdict(each) for each in found], indent=1))
+    else:
+        print("\n\n".join(map(str, found)))
+    return 1 if any(each.problems for each in found) else 0
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kdlib import weights
+from kdlib.allocator import keep_freed_memory
 from kdlib.files import ensure_folder, work_folder
 from kdlib.networks import Source, half_precision
 from kdlib.recipe import Recipe
@@ -56,6 +57,7 @@ def source_activations(
     Raises:
         OSError: the work folder cannot be written, or its disk is too small.
     """
+    keep_freed_memory()
     with torch.inference_mode():
         first = source(prepare(pixels[:1], recipe, source.device))
     shapes = {p: (len(pixels), a.shape[2], a.shape[3], a.shape[1]) for p, a in first.items()}
@@ -64,8 +66,8 @@ def source_activations(
         kept = {p: torch.empty(shape, dtype=source.dtype).permute(0, 3, 1, 2) for p, shape in shapes.items()}
         return _fill(kept, source, pixels, recipe)
 
-    parent = ensure_folder(work_folder() / "activations")
-    folder = parent / _name(source, recipe, key)
+    folder = kept_folder(recipe, key, source.dtype)
+    parent = ensure_folder(folder.parent)
     if key and folder.is_dir():
         return {p: _mapped(folder / p, shape, source.dtype) for p, shape in shapes.items()}
     if (free := shutil.disk_usage(parent).free) < size:
@@ -97,9 +99,11 @@ def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recip
     return kept
 
 
-def _name(source: Source, recipe: Recipe, key: str) -> str:
-    settings = [recipe.scaling, recipe.size, recipe.crop, recipe.normalize, recipe.critical_points, str(source.dtype)]
-    return hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
+def kept_folder(recipe: Recipe, key: str, dtype: torch.dtype) -> Path:
+    """Where the activations of the images that ``key`` names are kept, or will be."""
+    settings = [recipe.scaling, recipe.size, recipe.crop, recipe.normalize, recipe.critical_points, str(dtype)]
+    name = hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
+    return work_folder() / "activations" / name
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype, *, write: bool = False) -> Tensor:

@@ -26,7 +26,7 @@ FORMAT = "kdlib.detector/1"
 # For images of one's own: normalised as the source was trained, which the paper does for photographs only.
 DEFAULT = Recipe(size=128, normalize=True, epochs=50)
 
-ImagesLike = Images | str | Path | np.ndarray | Tensor
+ImagesLike = Images | str | Path | np.ndarray | Tensor  # an 8-bit (N, 3, S, S) holds pixels at working size
 
 
 class Detector:
@@ -72,7 +72,7 @@ class Detector:
             images: a folder, `Images`, an 8-bit array (N, H, W[, 3]) or a float tensor (N, 3, H, W) in [0, 1].
             held_out: part of the images that is not trained on but scored, for `threshold`.
             evaluate, checkpoint: see `distill`.
-            cache: keep the source's activations in the work folder for the next detector on the same images.
+            cache: keep decoded images and the source's activations in the work folder, for the next detector on them.
 
         Raises:
             ValueError, OSError: the images are not usable, or a folder is not writable; nothing was begun then.
@@ -87,10 +87,12 @@ class Detector:
             raise ValueError(f"fit: {len(train)} of {len(images)} images left to train on, at least 2 are needed")
         if checkpoint:
             ensure_folder(checkpoint.parent)
-        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop)
-        chosen = pixels[torch.from_numpy(train)]
-        key = images[train].fingerprint if cache else ""
-        activations = source_activations(self.source, chosen, self.recipe, key=key)
+        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, keep=cache)
+        chosen = pixels[torch.from_numpy(train)] if count else pixels
+        key = (images[train] if count else images).fingerprint if cache else ""
+        activations = (
+            self.source if self.recipe.augment else source_activations(self.source, chosen, self.recipe, key=key)
+        )
         self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
         self.training, self.held_out_scores = Training(), None
         try:
@@ -198,6 +200,9 @@ class Detector:
         return detector
 
     def _pixels(self, images: ImagesLike) -> Tensor:
+        side = self.recipe.input_size
+        if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1:] == (3, side, side):
+            return images
         return as_images(images).pixels(self.recipe.size, crop=self.recipe.crop)
 
     def _lambda(self) -> float:

@@ -2,7 +2,11 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 
 def cache_folder() -> Path:
@@ -25,6 +29,9 @@ def results_folder() -> Path:
     return Path(os.environ.get("KDLIB_RESULTS") or "results")
 
 
+FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA": data_folder}  # what a worker needs
+
+
 def ensure_folder(folder: Path) -> Path:
     """The folder, made and writable.
 
@@ -43,13 +50,24 @@ def ensure_folder(folder: Path) -> Path:
     return folder
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds all of it or is untouched, whatever happens meanwhile."""
+def keep_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array in a ``.npy`` file, mapped into memory; made and written first where there is none."""
+    if not path.is_file():
+        array = make()
+        write_atomically(path, lambda file: np.save(file, array))
+    return np.load(path, mmap_mode="c")
+
+
+def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write ``content``, or what it writes itself, so that ``path`` holds all of it or is untouched."""
     ensure_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)  # mkstemp makes files that only their owner can read

@@ -5,7 +5,7 @@ Durability is in the files, not in the engine: whoever finishes writes its recor
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -18,9 +18,12 @@ import numpy as np
 import torch
 
 from kdlib import paper
-from kdlib.files import ensure_folder, results_folder
+from kdlib.errors import unknown
+from kdlib.files import FOLDERS, ensure_folder, results_folder
 from kdlib.recipe import PROFILES, Recipe, recipe_for
 from kdlib.runs import Experiment, Record, records, run
+
+PATIENCE = 10  # seconds to wait for a scheduler
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,15 @@ def of_table(
     """
     entries = paper.entries(table=number)
     chosen = entries[entries["dataset"] == dataset] if dataset else entries
+    for what, name, column in [("data set", dataset, "dataset"), *(("class", n, "column") for n in normals or ())]:
+        known = (chosen if column == "column" else entries)[column].unique()
+        if name is not None and name not in known:
+            raise ValueError(unknown(f"table {number}: no {what}", name, known))
     if normals:
         chosen = chosen[chosen["column"].isin(normals)]
-    if chosen.empty:
-        known = ", ".join(sorted({f"{d} {c}" for d, c in zip(entries["dataset"], entries["column"], strict=True)}))
-        raise ValueError(f"table {number}: no entries of {dataset or 'any data set'} {normals or ''}; it has {known}")
+    decided = {key for entry in chosen["method"] for key in paper.VARIANTS[entry]}
+    if both := decided & changes.keys():
+        raise ValueError(f"table {number}: its rows decide {', '.join(sorted(both))}; it cannot be set as well")
     return [
         Experiment.of(
             entry["dataset"],
@@ -70,18 +77,26 @@ def of_table(
     ]
 
 
-def run_all(experiments: Sequence[Experiment], *, workers: int = 1, results: Path | None = None) -> Iterator[Outcome]:
-    """Run what has no record yet, in so many processes, and hand out each outcome as it comes.
+def run_all(
+    experiments: Sequence[Experiment], *, workers: int = 1, scheduler: str = "", results: Path | None = None
+) -> Iterator[Outcome]:
+    """Run what has no record yet, in so many processes or on a Dask cluster, and hand out each outcome as it comes.
 
     A failed experiment does not stop the others. An experiment whose process was killed is tried again, from its
     checkpoint. What another program on the same results folder is at is left to it, and waited for at the end.
+
+    Args:
+        scheduler: address of a Dask scheduler whose workers see the same folders, such as ``"tcp://10.0.0.1:8786"``.
+
+    Raises:
+        ConnectionError: the scheduler is not there, or was lost; what finished until then has its record.
     """
-    results = ensure_folder(results or results_folder())
+    results = ensure_folder(results or results_folder()).resolve()
     waiting, patient = list(experiments), False
     while waiting:
         left, killed = list(waiting), False
         try:
-            for experiment, outcome in _attempts(waiting, results, patient, workers):
+            for experiment, outcome in _attempts(waiting, results, patient, workers, scheduler):
                 if outcome:  # None: another program is at it
                     left.remove(experiment)
                     yield outcome
@@ -95,8 +110,11 @@ def run_all(experiments: Sequence[Experiment], *, workers: int = 1, results: Pat
 
 
 def _attempts(
-    experiments: Sequence[Experiment], results: Path, patient: bool, workers: int
+    experiments: Sequence[Experiment], results: Path, patient: bool, workers: int, scheduler: str
 ) -> Iterator[tuple[Experiment, Outcome | None]]:
+    if scheduler:
+        yield from _on_cluster(experiments, results, patient, scheduler)
+        return
     if workers == 1:
         yield from ((experiment, _attempt(experiment, results, patient)) for experiment in experiments)
         return
@@ -111,6 +129,40 @@ def _attempts(
         futures = {pool.submit(_attempt, replace(e), results, patient): e for e in experiments}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def _on_cluster(
+    experiments: Sequence[Experiment], results: Path, patient: bool, scheduler: str
+) -> Iterator[tuple[Experiment, Outcome | None]]:
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise ValueError("scheduler: Dask is not installed; pip install 'kdlib[dask]'") from error
+    try:
+        client = Client(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise ConnectionError(f"scheduler {scheduler}: cannot be reached ({error}); is it started?") from error
+    with client:
+        if shared := [address for address, threads in client.nthreads().items() if threads != 1]:
+            raise ValueError(
+                f"scheduler {scheduler}: start its workers with --nthreads 1; {shared[0]} has more threads"
+            )
+        folders = {name: str(folder().resolve()) for name, folder in FOLDERS.items()}
+        futures = {
+            client.submit(_attempt_there, folders, replace(e), results, patient, pure=False): e for e in experiments
+        }
+        for future in as_completed(futures):
+            if future.cancelled():
+                raise ConnectionError(
+                    f"scheduler {scheduler}: was lost; start it again, and repeat the command for the rest"
+                )
+            failure = future.exception()
+            yield futures[future], Outcome(futures[future], error=str(failure)) if failure else future.result()
+
+
+def _attempt_there(folders: Mapping[str, str], experiment: Experiment, results: Path, patient: bool) -> Outcome | None:
+    os.environ.update(folders)
+    return _attempt(experiment, results, patient)
 
 
 def _attempt(experiment: Experiment, results: Path, patient: bool) -> Outcome | None:

@@ -6,10 +6,10 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,13 @@ class Experiment:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Experiment":
+        """The experiment of a record."""
+        normal = plain.get("normal_class", plain.get("category"))
+        settings = {key: plain[key] for key in ("dataset", "seed", "preset", "profile")}
+        return cls(normal=normal, recipe=Recipe.from_dict(plain["recipe"]), **settings)
+
     def to_dict(self) -> dict[str, Any]:
         """As the record has it; the paper's tables call `normal` a class or a category."""
         normal = "normal_class" if self.dataset in ONE_VS_REST else "category"
@@ -95,7 +102,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     recipe, data = experiment.recipe, experiment.data
     begin, folder = time.monotonic(), work_folder() / "checkpoints" / experiment.id
     detector = Detector(recipe, seed=experiment.seed)
-    test = data.test.pixels(recipe.size, crop=recipe.crop)
+    test = data.test.pixels(recipe.size, crop=recipe.crop, keep=True)
     known = source_activations(detector.source, test, recipe, key=data.test.fingerprint)
     masks = data.test.mask_pixels(recipe.size, crop=recipe.crop) if data.has_masks else None
     labels = data.test.labels
@@ -109,7 +116,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
         start = time.monotonic()
         found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
         if masks is not None and is_late(epoch, recipe.epochs):
-            maps = detector.localize(data.test)
+            maps = detector.localize(test)
             found["pixel_auroc_all"] = auroc(masks, maps)
             found["pixel_auroc_defective"] = auroc(masks[labels == 1], maps[labels == 1])
             found["aupro"] = aupro(masks, maps)
@@ -135,9 +142,9 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
         "training": {"lam": "inf" if training.lam == math.inf else training.lam, "losses": training.losses},
         "provenance": provenance(recipe, detector.device) | {"data": data_provenance(data)},
     }
-    arrays = BytesIO()
-    np.savez_compressed(arrays, scores=scores, labels=labels.astype(np.int8))
-    write_atomically(path.with_suffix(".npz"), arrays.getvalue())
+    record["sha256"] = digest(record)
+    marks = labels.astype(np.int8)
+    write_atomically(path.with_suffix(".npz"), lambda file: np.savez_compressed(file, scores=scores, labels=marks))
     write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return record
 
@@ -178,7 +185,7 @@ def read_record(path: Path) -> Record:
     """One record.
 
     Raises:
-        ValueError: not a record of this schema.
+        ValueError: not a record of this schema, or not as it was written.
     """
     try:
         record: Record = json.loads(path.read_text())
@@ -186,26 +193,50 @@ def read_record(path: Path) -> Record:
             raise ValueError(f"schema {record['schema']}, id {record['id']}")
         if missing := {"experiment", "metrics"} - record.keys():
             raise ValueError(f"no {', '.join(sorted(missing))}")
+        if record.get("sha256") != digest(record):
+            raise ValueError("its checksum differs: it was edited or damaged after it was written")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: not a record of schema {SCHEMA} ({error}); remove it and run the experiment again"
+            f"{path}: not a record of schema {SCHEMA} ({error}); restore or remove it, and run the experiment again"
         ) from error
     return record
 
 
+def digest(record: Record) -> str:
+    """SHA-256 over all of a record but this very entry: tells whether it is as it was written."""
+    rest = {key: value for key, value in record.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def records(results: Path | None = None, **wanted: Any) -> list[Record]:
-    """All records whose experiment has the wanted settings, such as ``dataset="fashion_mnist", profile="paper"``."""
+    """All records whose experiment has the wanted settings, such as ``dataset="fashion_mnist", profile="paper"``.
 
-    def walk() -> Iterator[Record]:
-        for path in sorted((results or results_folder()).glob(f"{wanted.get('dataset', '*')}/*.json")):
+    Warns of a file that is no record, and of a record that a later one of the same experiment replaces, as data or
+    weights have changed; both are left out.
+    """
+    found: dict[str, Record] = {}
+    for path in sorted((results or results_folder()).glob(f"{wanted.get('dataset', '*')}/*.json")):
+        try:
             record = read_record(path)
-            experiment = record["experiment"]
-            normal = experiment.get("normal_class", experiment.get("category"))
-            known = experiment["recipe"] | experiment | {"normal": normal}
-            if all(known.get(key) == value for key, value in wanted.items()):
-                yield record
-
-    return list(walk())
+        except ValueError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        experiment = record["experiment"]
+        normal = experiment.get("normal_class", experiment.get("category"))
+        known = experiment["recipe"] | experiment | {"normal": normal}
+        if not all(known.get(key) == value for key, value in wanted.items()):
+            continue
+        settings = json.dumps(Experiment.from_dict(experiment).to_dict(), sort_keys=True)
+        other = found.get(settings)
+        if other:
+            record, other = sorted((record, other), key=lambda r: r["provenance"]["date"], reverse=True)
+            warnings.warn(
+                f"{experiment['dataset']}: record {other['id']} is of the same experiment as {record['id']}, but "
+                "older, of other data or weights; remove it",
+                stacklevel=2,
+            )
+        found[settings] = record
+    return list(found.values())
 
 
 def _spread(length: int, limit: int) -> np.ndarray:

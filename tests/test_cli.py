@@ -1,18 +1,19 @@
 """``python -m kdlib run`` and ``status``."""
 
-import ast
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from kdlib import Detector, Split
 from kdlib.__main__ import main, parse_setting
-from kdlib.runs import records
+from kdlib.runs import digest, records
 
 
 @pytest.fixture(autouse=True)
@@ -44,22 +45,32 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert made["0"]["experiment"]["recipe"]["lam"] == "inf"
     lines = capsys.readouterr().out.splitlines()
     for line, normal in zip(lines, "01", strict=True):
-        head, _, metrics = line.partition("{")
-        assert head == f"digits {normal} seed 3 {made[normal]['id']} ({int(normal) + 1} of 2) "
-        assert ast.literal_eval("{" + metrics) == made[normal]["metrics"]["image_auroc"]
+        area = 100 * made[normal]["metrics"]["image_auroc"]["mean_last_10"]
+        expected = f"digits {normal} seed 3 {made[normal]['id']}: image AUROC {area:.2f} (mean of the last ten"
+        assert line.startswith(expected)
+        assert f"({int(normal) + 1} of 2 done, 0 failed" in line
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "digit", "--normal", "0"], "no data set 'digit'; known are mnist, fashion_mnist, digits"),
+        (["--dataset", "digit", "--normal", "0"], "no data set 'digit'; did you mean 'digits'?"),
         (["--dataset", "digits", "--normal", "zero"], "digits: no class 'zero'; known are 0, 1, 2"),
         (["--dataset", "digits"], "expected --table, or --dataset with --normal-class or --category"),
         (["--table", "12"], "tables with some are 2, 3, 4, 5, 6, 7, 8, 9, 10"),
         (["--dataset", "digits", "--normal", "0", "--workers", "0"], "--workers: expected 1 or more, found 0"),
+        (["--table", "2", "--dataset", "mnits"], "table 2: no data set 'mnits'; did you mean 'mnist'?"),
+        (["--table", "3", "--category", "botle"], "table 3: no class 'botle'; did you mean 'bottle'?"),
+        (["--table", "7", "--set", "critical_points=('pool5',)"], "table 7: its rows decide critical_points"),
+        (["--dataset", "digits", "--normal", "0", "--profile", "papr"], "profile: no 'papr'; did you mean 'paper'?"),
+        (["--dataset", "digits", "--normal", "0", "--preset", "Paper"], "preset: no 'Paper'; did you mean 'paper'?"),
+        (["--dataset", "digits", "--normal", "0", "--workers", "2", "--scheduler", "tcp://here:1"], "leave one of the"),
         (["--dataset", "mvtec_ad", "--normal", "bottle"], "mvtec_ad: no folder"),
         (["--dataset", "digits", "--normal", "0", "--set", "epochs"], "--set: expected NAME=VALUE, found 'epochs'"),
-        (["--dataset", "digits", "--normal", "0", "--set", "epoch=3"], "no setting 'epoch'; known are weights"),
+        (
+            ["--dataset", "digits", "--normal", "0", "--set", "epoch=3"],
+            "no setting 'epoch'; did you mean 'epochs'? Known are weights",
+        ),
         (["--dataset", "digits", "--normal", "0", "--set", "epochs=0"], "epochs is 0, expected more than 0"),
         (["--dataset", "digits", "--normal", "0", "--set", "epochs=ten"], "epochs is 'ten', expected"),
         (["--dataset", "digits", "--normal", "0", "--set", "weights=[1]"], r"weights is [1], expected"),
@@ -76,7 +87,7 @@ def test_unusable_arguments(
     assert not list(results.glob("**/*.json"))
 
 
-@pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--profile", "fast"]])
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--seed", "one"]])
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -100,9 +111,54 @@ def test_settings(text: str, expected: tuple[str, object]) -> None:
 
 
 def test_dry_run_runs_nothing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--dataset", "digits", "--normal", "0", "1", "--profile", "smoke", "--dry-run"]) == 0
-    assert [line.split()[-2:] for line in capsys.readouterr().out.splitlines()] == [["to", "do"]] * 2
+    tiny = ["run", "--dataset", "digits", "--profile", "smoke", "--set", "train_limit=8", "test_limit=20"]
+    assert main([*tiny, "--normal", "0", "1", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ", 5)[-1] for line in lines[:2]] == ["to do, time unknown"] * 2
+    assert lines[2].startswith("2 to do: time unknown of work, 0.0 GB of disk")
     assert not list(results.glob("**/*.json"))
+    assert main([*tiny, "--normal", "0"]) == main([*tiny, "--normal", "0", "1", "--dry-run"]) == 0
+    done, todo, total = capsys.readouterr().out.splitlines()[-3:]
+    assert done.endswith(" done")
+    assert re.search(r"to do, about \d+ s$", todo)
+    assert re.match(r"1 to do: about \d+ s of work", total)
+
+
+def test_dry_run_tells_of_a_record_of_other_data(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ["run", "--dataset", "digits", "--normal", "0", "--profile", "smoke", "--set", "train_limit=8", "epochs=1"]
+    assert main(tiny) == 0
+    (path,) = results.glob("*/*.json")
+    record = json.loads(path.read_text()) | {"id": "0123456789abcdef"}  # as if other images had given another id
+    path.unlink()
+    path = path.with_name("0123456789abcdef.json")
+    path.write_text(json.dumps(record | {"sha256": digest(record)}))
+    capsys.readouterr()
+    assert main([*tiny, "--dry-run"]) == 0
+    assert "(record 0123456789abcdef is of other data or weights)" in capsys.readouterr().out
+
+
+def test_data_lists_what_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    pictures = load_digits().images.astype(np.uint8)
+    for number in range(13):
+        for part, shift in (("no", 0), ("yes", 13)):
+            (tmp_path / "brain_mri" / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pictures[number + shift]).save(tmp_path / "brain_mri" / part / f"{number}.png")
+    assert main(["data", "brain_mri", "head_ct", "--json"]) == 0
+    here, away = json.loads(capsys.readouterr().out)
+    assert here["parts"][0]["counts"] == [3, 10, 13]
+    assert here["parts"][0]["official"] == [88, 10, 155]
+    assert (here["problems"], away["folder"], away["parts"]) == ([], "", [])
+    (tmp_path / "brain_mri" / "yes" / "3.png").write_text("no image")
+    assert main(["data", "brain_mri", "head_ct"]) == 1
+    text = capsys.readouterr().out
+    assert "DIFFERS from the original's 88 + 10 + 155" in text
+    assert "yes/3.png: not a readable image" in text
+    assert "not here; offered at https://www.kaggle.com" in text
+    assert main(["data", "mnits"]) == 2
+    assert "did you mean 'mnist'?" in capsys.readouterr().err
 
 
 def test_status_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:

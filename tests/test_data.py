@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kdlib import Images, load
-from kdlib.data import as_images, mvtec_layout
-from kdlib.data.classes import IDX, digits
+from kdlib.data import as_images, find, mvtec_layout
+from kdlib.data.about import IDX
+from kdlib.data.classes import TORCHVISION, digits
 from kdlib.data.images import read_image
 
 RNG = np.random.default_rng(0)
@@ -86,7 +87,7 @@ def empty(name: str) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (remove("."), "no category 'bottle' below .*; found none. Layout: <category>/train/good"),
+        (remove("."), "no category 'bottle'; known are none, below .*. Layout: <category>/train/good"),
         (remove("train"), "no category 'bottle'"),
         (remove("train/good"), "train/good: no such folder"),
         (empty("train/good"), "train/good: no images in it; expected files that end in .png"),
@@ -110,9 +111,12 @@ def test_damaged_layout(bottle: Path, damage: Callable[[Path], object], message:
 
 
 def test_missing_folder_and_category(bottle: Path, home: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"mvtec_ad: no folder .*data/mvtec_ad; expected there: <category>"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"mvtec_ad: no folder .*mvtec_ad. MVTec AD is offered at .*no commercial use.*: <category>.*KDLIB_DATA",
+    ):
         load("mvtec_ad", "bottle")
-    with pytest.raises(FileNotFoundError, match=r"no category 'botle' below .*; found bottle\."):
+    with pytest.raises(FileNotFoundError, match=r"no category 'botle'; did you mean 'bottle'. Known are bottle, below"):
         load("mvtec_ad", "botle", root=bottle.parent)
 
 
@@ -363,3 +367,70 @@ def test_unknown_class_and_data_set(fashion: Path) -> None:
         load("digits", "zero")
     with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures"):
         load("imagenet", "0")
+
+
+# --- kept pixels ------------------------------------------------------------------------------------------------------
+
+
+def test_images_are_decoded_once(bottle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "work"))
+    images = load("mvtec_ad", "bottle", root=bottle.parent).test
+    expected = images.pixels(36, crop=32)
+    assert torch.equal(images.pixels(36, crop=32, keep=True), expected)
+    decoded = []
+    monkeypatch.setattr(Images, "image", lambda *_: decoded.append(1))
+    again = load("mvtec_ad", "bottle", root=bottle.parent).test.pixels(36, crop=32, keep=True)
+    assert torch.equal(again, expected)
+    assert not decoded
+
+
+def test_kept_pixels_follow_the_files(bottle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "work"))
+    before = load("mvtec_ad", "bottle", root=bottle.parent).train.pixels(32, keep=True)
+    save(bottle / "train/good/0.png", value=7)
+    after = load("mvtec_ad", "bottle", root=bottle.parent).train.pixels(32, keep=True)
+    assert (after[0] == 7).all()
+    assert torch.equal(after[1], before[1])
+
+
+def test_a_full_disk_leaves_nothing_half_written(bottle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "work"))
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        load("mvtec_ad", "bottle", root=bottle.parent).train.pixels(32, keep=True)
+    assert not list((tmp_path / "work" / "pixels").iterdir())
+
+
+# --- torchvision's folders --------------------------------------------------------------------------------------------
+
+
+def test_torchvision_s_mnist_is_found(fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files lie in ``MNIST/raw`` below what it calls root."""
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    assert find("mnist") is None
+    (tmp_path / "MNIST").mkdir()
+    fashion.rename(tmp_path / "MNIST" / "raw")
+    assert find("mnist") == tmp_path / "MNIST" / "raw"
+    assert len(load("mnist", "0").train) > 0
+
+
+@pytest.mark.parametrize("folder", ["", "cifar10"])
+def test_torchvision_s_cifar10_is_found(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    (tmp_path / folder / "cifar-10-batches-py").mkdir(parents=True)
+    (tmp_path / folder / "cifar-10-batches-py" / "data_batch_1").touch()
+    asked = []
+
+    class CIFAR10:
+        def __init__(self, root: Path, *, train: bool, download: bool) -> None:
+            asked.append((root, download))
+            self.data, self.targets = np.zeros((4, 32, 32, 3), np.uint8), [0, 1, 1, 9]
+
+    monkeypatch.setitem(TORCHVISION, "cifar10", CIFAR10)
+    split = load("cifar10", "automobile")
+    assert (len(split.train), len(split.test)) == (2, 4)
+    assert asked == [(tmp_path / folder, False)] * 2

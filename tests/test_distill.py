@@ -14,7 +14,7 @@ from torch import Tensor
 from kdlib import Detector, Recipe, Split, load
 from kdlib.activations import make_source, prepare, source_activations, take
 from kdlib.data import Images
-from kdlib.distill import Training, balanced_lambda, distill, make_cloner
+from kdlib.distill import Training, augment, balanced_lambda, distill, make_cloner
 from kdlib.metrics import auroc
 from kdlib.networks import Cloner, Source
 
@@ -305,3 +305,48 @@ def test_scores_do_not_depend_on_batches(fitted: Detector, digits: Split) -> Non
     together = fitted.score(images)
     alone = np.concatenate([fitted.score(images[i]) for i in range(5)])
     np.testing.assert_allclose(alone, together[:5], rtol=1e-4)
+
+
+# --- augmentation -----------------------------------------------------------------------------------------------------
+
+
+def test_augmentation_turns_and_scales_within_its_limits() -> None:
+    """A bar is turned by at most 20 degrees and scaled by 0.9 to 1.05, seen in its second moments."""
+    bar = torch.zeros(200, 3, 64, 64, dtype=torch.uint8)
+    bar[:, :, 28:36, 12:52] = 255  # 8 x 40, lying
+    turned = augment(bar, torch.Generator().manual_seed(0)).double()[:, 0] / 255
+    assert turned.shape == (200, 64, 64)
+    place = torch.arange(64) - 31.5
+    mass = turned.sum((1, 2))
+    xx, yy, xy = ((turned * m).sum((1, 2)) / mass for m in (place**2, place[:, None] ** 2, place * place[:, None]))
+    angles = torch.rad2deg(torch.atan2(2 * xy, xx - yy) / 2)
+    scales = (mass / (8 * 40)).sqrt()
+    assert angles.abs().max() < 20.5
+    assert angles.min() < -15 < 15 < angles.max()
+    assert 0.88 < scales.min() < 0.92
+    assert 1.03 < scales.max() < 1.07
+
+
+def test_augmented_distillation_asks_the_source_and_repeats_itself(source: Source, pixels: Tensor) -> None:
+    recipe = TINY.replace(augment=True)
+    runs = [distill(make_cloner(recipe, CPU, seed=0), pixels, source, recipe, seed=0).losses for _ in range(2)]
+    plain = distill(make_cloner(TINY, CPU, seed=0), pixels, source, TINY, seed=0).losses
+    assert runs[0] == runs[1] != plain
+
+
+def test_the_source_in_the_loop_gives_what_its_activations_give(
+    source: Source, pixels: Tensor, activations: Activations
+) -> None:
+    kept, asked = (distill(make_cloner(TINY, CPU, seed=0), pixels, a, TINY, seed=0) for a in (activations, source))
+    np.testing.assert_allclose(kept.losses, asked.losses, rtol=1e-5)
+
+
+def test_augmentation_without_the_source_is_refused(pixels: Tensor, activations: Activations) -> None:
+    recipe = TINY.replace(augment=True)
+    with pytest.raises(ValueError, match="the recipe augments; expected the source instead of its activations"):
+        distill(make_cloner(recipe, CPU, seed=0), pixels, activations, recipe, seed=0)
+
+
+def test_a_detector_augments(digits: Split) -> None:
+    detector = Detector(TINY.replace(augment=True)).fit(digits.train)
+    assert np.isfinite(detector.score(digits.test)).all()

@@ -47,8 +47,8 @@ def test_rows_of_a_table_are_settings() -> None:
     ("table", "chosen", "message"),
     [
         (12, {}, "tables with some are 2, 3, 4, 5, 6, 7, 8, 9, 10"),
-        (2, {"dataset": "mvtec_ad"}, "table 2: no entries of mvtec_ad"),
-        (3, {"normals": ["botle"]}, "it has mvtec_ad bottle"),
+        (2, {"dataset": "mvtec_ad"}, "table 2: no data set 'mvtec_ad'; known are mnist, fashion_mnist, cifar10"),
+        (3, {"normals": ["botle"]}, "table 3: no class 'botle'; did you mean 'bottle'. Known are bottle"),
     ],
 )
 def test_what_no_table_has(table: int, chosen: dict, message: str) -> None:

@@ -52,8 +52,8 @@ def brain_mri(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_cifar10_numbers_its_classes_by_name(cifar10: Path) -> None:
-    split = load("cifar10", "1", root=cifar10)
+def test_cifar10_has_named_classes(cifar10: Path) -> None:
+    split = load("cifar10", "automobile", root=cifar10)
     assert (len(split.train), len(split.test)) == (3, 6)
     assert split.test.labels is not None
     assert split.test.labels.tolist() == [1, 1, 0, 0, 1, 1]
@@ -65,7 +65,26 @@ def test_cifar10_as_jpeg_says_so(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for name in ("airplane", "bird"):
             write(tmp_path / part / name, ["0", "1"], ".jpg")
-    assert load("cifar10", "0", root=tmp_path).copy_note == "JPEG copies, lossy"
+    assert load("cifar10", "bird", root=tmp_path).copy_note == "JPEG copies, lossy"
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_resc_has_another_layout(with_masks: bool, tmp_path: Path) -> None:
+    write(tmp_path / "train" / "good", ["0", "1"])
+    write(tmp_path / "test" / "good" / "img", ["0"])
+    write(tmp_path / "test" / "Ungood" / "img", ["0", "1"])
+    if with_masks:
+        write(tmp_path / "test" / "Ungood" / "label", ["0", "1"])
+    split = load("retinal_oct", "RESC", root=tmp_path)
+    assert (len(split.train), split.has_masks, split.copy_note) == (2, with_masks, "RESC, not OCT2017")
+    assert split.test.labels is not None
+    assert split.test.labels.tolist() == [0, 1, 1]
+    masks = split.test.mask_pixels(32)
+    assert (masks.any((1, 2)) == [False, with_masks, with_masks]).all()
+    if with_masks:
+        (tmp_path / "test" / "Ungood" / "label" / "1.png").unlink()
+        with pytest.raises(FileNotFoundError, match=r"1 masks are missing, first .*1.png; add them, or remove label"):
+            load("retinal_oct", "RESC", root=tmp_path)
 
 
 def test_retinal_oct_trains_on_normal_only(retinal_oct: Path) -> None:
@@ -127,7 +146,7 @@ def test_a_damaged_folder(
 
 @pytest.mark.parametrize("name", ["head_ct", "brain_mri", "retinal_oct"])
 def test_what_is_not_there(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no category 'bottle'; the only one is"):
+    with pytest.raises(ValueError, match="no category 'bottle'; known are"):
         load(name, "bottle", root=tmp_path)
-    with pytest.raises(FileNotFoundError, match=rf"{name}: no folder .*Layout: "):
+    with pytest.raises(FileNotFoundError, match=rf"{name}: no folder .*none. .* is offered at .*Layout"):
         load(name, "RESC" if name == "retinal_oct" else name, root=tmp_path / "none")

@@ -35,7 +35,9 @@ def test_round_trip_through_json(
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(ValueError, match="recipe: no setting 'lambda', 'size2'; known are weights, scaling, size"):
+    with pytest.raises(
+        ValueError, match=r"recipe: no setting 'lambda'; did you mean 'lam'. Known are weights, scaling, size"
+    ):
         Recipe().replace(**{"lambda": 1, "size2": 3})
     with pytest.raises(ValueError, match="no setting 'momentum'"):
         Recipe.from_dict(Recipe().to_dict() | {"momentum": 0.9})
@@ -111,7 +113,7 @@ def test_profiles_reduce_work_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dataset": "minst"}, "no data set 'minst'; known are mnist, fashion_mnist"),
+        ({"dataset": "minst"}, "no data set 'minst'; did you mean 'mnist'. Known are mnist, fashion_mnist"),
         ({"dataset": "mnist", "preset": "mine"}, "preset: no 'mine'; known are paper, reference"),
         ({"dataset": "mnist", "profile": "fast"}, "profile: no 'fast'; known are smoke, laptop, paper"),
     ],

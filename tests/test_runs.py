@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kdlib import runs
 from kdlib.__main__ import main
 from kdlib.recipe import Recipe
-from kdlib.runs import Experiment, Record, is_evaluated, read_record, records, run, summary
+from kdlib.runs import Experiment, Record, digest, is_evaluated, read_record, records, run, summary
 from kdlib.weights import read_safetensors
 
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
@@ -44,11 +44,19 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results"
 
 
+def write(record: Record, results: Path) -> Path:
+    """A record as `run` would have written it."""
+    path = results / "digits" / f"{record['id']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record | {"sha256": digest(record)}))
+    return path
+
+
 # --- records ----------------------------------------------------------------------------------------------------------
 
 
 def test_record_says_everything(record: Record) -> None:
-    assert set(record) == {"schema", "id", "experiment", "metrics", "cost", "training", "provenance"}
+    assert set(record) == {"schema", "id", "experiment", "metrics", "cost", "training", "provenance", "sha256"}
     assert (record["schema"], record["id"]) == (1, experiment().id)
     named = {"dataset": "digits", "normal_class": "0", "seed": 0, "preset": "paper", "profile": "smoke"}
     assert record["experiment"] == named | {"recipe": experiment().recipe.to_dict()}
@@ -101,9 +109,7 @@ def test_same_experiment_same_figures(record: Record, results: Path) -> None:
 def test_records_are_filtered(results: Path, record: Record) -> None:
     for name, changes in (("a", {"seed": 1}), ("b", {"profile": "paper"}), ("c", {})):
         copy = record | {"id": name, "experiment": record["experiment"] | changes}
-        path = results / "digits" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(copy))
+        write(copy, results)
 
     def found(**wanted: Any) -> str:
         return "".join(r["id"] for r in records(**wanted))
@@ -129,10 +135,27 @@ def test_foreign_record(edit: Callable[[Record], object], record: Record, tmp_pa
     path = tmp_path / "digits" / "r.json"
     path.parent.mkdir()
     path.write_text(json.dumps(edit(record | {"id": "r"})))
-    with pytest.raises(
-        ValueError, match=r"r\.json: not a record of schema 1 .*; remove it and run the experiment again"
-    ):
-        records(tmp_path)
+    write(record | {"id": "whole"}, tmp_path)
+    message = r"r\.json: not a record of schema 1 .*; restore or remove it, and run the experiment again"
+    with pytest.raises(ValueError, match=message):
+        read_record(path)
+    with pytest.warns(UserWarning, match=message):
+        assert [r["id"] for r in records(tmp_path)] == ["whole"]
+
+
+def test_record_edited_by_hand(record: Record, results: Path) -> None:
+    path = write(record, results)
+    assert read_record(path) == record
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(ValueError, match=r"its checksum differs: it was edited or damaged .*; restore or remove it"):
+        run(experiment())
+
+
+def test_of_two_records_of_one_experiment_the_newer_counts(record: Record, results: Path) -> None:
+    for name, date in (("old", "2026-01-01T00:00:00+00:00"), ("new", "2026-02-01T00:00:00+00:00")):
+        write(record | {"id": name, "provenance": record["provenance"] | {"date": date}}, results)
+    with pytest.warns(UserWarning, match="record old is of the same experiment as new, but older"):
+        assert [r["id"] for r in records()] == ["new"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00"])

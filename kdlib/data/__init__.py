@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kdlib.data.about import ABOUT, About, find
 from kdlib.data.classes import cifar10, digits, fashion_mnist, mnist
 from kdlib.data.folder import mvtec_ad, mvtec_layout
 from kdlib.data.images import Images, Split, as_images
 from kdlib.data.medical import brain_mri, head_ct, retinal_oct
 from kdlib.data.textures import textures
+from kdlib.errors import unknown
 
-__all__ = ["DATASETS", "Images", "Split", "as_images", "load", "mvtec_layout"]
+__all__ = ["ABOUT", "DATASETS", "About", "Images", "Split", "as_images", "find", "load", "mvtec_layout"]
 
 # The one-vs-rest sets name their `normal` a class, the others a category.
 DATASETS: Mapping[str, Callable[..., Split]] = {
@@ -40,7 +42,7 @@ def load(dataset: str, normal: str, *, root: Path | None = None, seed: int = 0) 
         ValueError, FileNotFoundError: no such data set, class or category, or its files are missing or damaged.
     """
     if dataset not in DATASETS:
-        raise ValueError(f"data set: no {dataset!r}; known are {', '.join(DATASETS)}")
+        raise ValueError(unknown("data set: no", dataset, DATASETS))
     settings: dict[str, object] = {} if root is None else {"root": Path(root)}
     if dataset in SPLIT_BY_SEED:
         settings["seed"] = seed

@@ -1,8 +1,9 @@
 """Data sets of classes, used one-vs-rest: one class is normal, all others are anomalous (Sec. 4.1)."""
 
 import gzip
+import hashlib
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,19 +11,17 @@ from pathlib import Path
 import numpy as np
 from torchvision import datasets
 
-from kdlib.data.images import Images, Split, list_images, read_image
-from kdlib.files import cache_folder, data_folder
+from kdlib.data.about import ABOUT, CIFAR10, IDX, find, missing
+from kdlib.data.images import Images, Split, image_size, list_images
+from kdlib.errors import unknown
+from kdlib.files import cache_folder, data_folder, keep_array, work_folder
 
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-LAYOUTS = dict.fromkeys(("mnist", "fashion_mnist"), f"{', '.join(IDX)} (.gz or not)")
-LAYOUTS["cifar10"] = "{train,test}/<class>/*.png"
 TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 
 
 def fashion_mnist(normal: str, *, root: Path | None = None) -> Split:
     """Fashion-MNIST (MIT licence): one's own files, Debian's ``dataset-fashion-mnist``, or torchvision's download."""
-    return _idx_data_set("fashion_mnist", normal, root, DEBIAN_FASHION_MNIST)
+    return _idx_data_set("fashion_mnist", normal, root)
 
 
 def mnist(normal: str, *, root: Path | None = None) -> Split:
@@ -31,22 +30,38 @@ def mnist(normal: str, *, root: Path | None = None) -> Split:
 
 
 def cifar10(normal: str, *, root: Path | None = None) -> Split:
-    """CIFAR-10 (no licence stated by its authors): ``{train,test}/<class>/*`` as images, or torchvision's download.
+    """CIFAR-10 (no licence stated by its authors): ``{train,test}/<class>/*`` as images, or torchvision's files."""
+    folder = root or find("cifar10")
+    if folder is None or not (folder / "train").is_dir():
+        return one_vs_rest("cifar10", normal, *_torchvision("cifar10", folder), names=CIFAR10)
+    parts = [_class_folders(folder / part) for part in ("train", "test")]
+    arrays = (array for pixels, classes, _ in parts for array in (pixels, classes))
+    names = sorted(p.name for p in (folder / "train").iterdir() if p.is_dir())  # the official order is alphabetical
+    split = one_vs_rest("cifar10", normal, *arrays, names=names)
+    return replace(split, copy_note="JPEG copies, lossy" if any(lossy for *_, lossy in parts) else "")
 
-    Classes are numbered in alphabetical order, which is the official one.
+
+@lru_cache(maxsize=2)
+def _class_folders(folder: Path) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Pixels (N, H, W, 3), classes (N,) and whether they are JPEG files. Kept in the work folder while no file changes.
+
+    Tens of thousands of small files take a minute to decode; names, sizes and dates tell whether they are the same.
     """
-    folder = root or data_folder() / "cifar10"
-    if not (folder / "train").is_dir():
-        return one_vs_rest("cifar10", normal, *_download("cifar10"))
-    parts: list[np.ndarray] = []
-    for part in ("train", "test"):
-        names = sorted(p.name for p in (folder / part).iterdir() if p.is_dir())
-        files = [(path, number) for number, name in enumerate(names) for path in list_images(folder / part / name)]
-        with ThreadPoolExecutor() as pool:
-            pixels = list(pool.map(lambda file: np.asarray(read_image(file[0])), files))
-        parts += [np.stack(pixels), np.array([number for _, number in files])]
-    note = "JPEG copies, lossy" if files[0][0].suffix.lower() in (".jpg", ".jpeg") else ""
-    return replace(one_vs_rest("cifar10", normal, *parts), copy_note=note)
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    files = [path for name in names for path in list_images(folder / name)]
+    about = ((p.parent.name, p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files)
+    key = hashlib.sha256(repr(list(about)).encode()).hexdigest()[:16]
+
+    def decode() -> np.ndarray:
+        width, height = image_size(files[0])
+        if width != height:
+            raise ValueError(f"{files[0]}: expected a square image, found {width}x{height}")
+        pixels = Images(tuple(files), tuple(p.name for p in files)).pixels(width)
+        return pixels.permute(0, 2, 3, 1).contiguous().numpy()
+
+    pixels = keep_array(work_folder() / "pixels" / f"{key}.npy", decode)
+    classes = np.array([names.index(p.parent.name) for p in files])
+    return pixels, classes, any(p.suffix.lower() in (".jpg", ".jpeg") for p in files)
 
 
 def digits(normal: str) -> Split:
@@ -60,37 +75,48 @@ def digits(normal: str) -> Split:
 
 
 def one_vs_rest(
-    dataset: str, normal: str, train: np.ndarray, train_classes: np.ndarray, test: np.ndarray, test_classes: np.ndarray
+    dataset: str,
+    normal: str,
+    train: np.ndarray,
+    train_classes: np.ndarray,
+    test: np.ndarray,
+    test_classes: np.ndarray,
+    *,
+    names: Sequence[str] = tuple("0123456789"),
 ) -> Split:
     """Train on one class, test with the whole test split.
 
     Args:
-        normal: the class's number, as a string, as in the paper's tables.
+        normal: the class's name, as in the paper's tables.
         train, test: 8-bit pixels, (N, H, W) or (N, H, W, 3).
-        train_classes, test_classes: (N,).
+        train_classes, test_classes: (N,), numbers.
+        names: of the classes, in the order of their numbers.
     """
-    known = sorted({str(c) for c in np.unique(train_classes)})
+    known = [names[c] for c in np.unique(train_classes)]
     if normal not in known:
-        raise ValueError(f"{dataset}: no class {normal!r}; known are {', '.join(known)}")
-    chosen = np.flatnonzero(train_classes == int(normal))
+        raise ValueError(unknown(f"{dataset}: no class", normal, known))
+    number = list(names).index(normal)
+    chosen = np.flatnonzero(train_classes == number)
     return Split(
         dataset=dataset,
         normal=normal,
         train=Images(train[chosen], tuple(f"train/{i}" for i in chosen), np.zeros(len(chosen), dtype=int)),
-        test=Images(test, tuple(f"test/{i}" for i in range(len(test))), (test_classes != int(normal)).astype(int)),
+        test=Images(test, tuple(f"test/{i}" for i in range(len(test))), (test_classes != number).astype(int)),
     )
 
 
-def _idx_data_set(dataset: str, normal: str, root: Path | None, *elsewhere: Path) -> Split:
-    folders = [root] if root else [f for f in (data_folder() / dataset, *elsewhere) if f.is_dir()]
-    return one_vs_rest(dataset, normal, *(_read_idx(dataset, folders[0]) if folders else _download(dataset)))
+def _idx_data_set(dataset: str, normal: str, root: Path | None) -> Split:
+    folder = root or find(dataset)
+    if folder is None and (data_folder() / dataset).is_dir():
+        folder = data_folder() / dataset  # incomplete: the error says what is missing there
+    return one_vs_rest(dataset, normal, *(_read_idx(dataset, folder) if folder else _torchvision(dataset)))
 
 
 @lru_cache(maxsize=2)
 def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
     """Train pixels, train classes, test pixels, test classes from the four IDX files, gzipped or not."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{dataset}: no folder {folder}; expected there: {LAYOUTS[dataset]}")
+        raise FileNotFoundError(f"{dataset}: no folder {folder}; expected there: {ABOUT[dataset].layout}")
     arrays = []
     for name in IDX:
         path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
@@ -109,15 +135,14 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
     return tuple(arrays)
 
 
-def _download(dataset: str) -> tuple[np.ndarray, ...]:
+def _torchvision(dataset: str, folder: Path | None = None) -> tuple[np.ndarray, ...]:
+    """What torchvision reads, from its own folder or from a download."""
     parts = []
     for train in (True, False):
         try:
-            data = TORCHVISION[dataset](cache_folder() / "data", train=train, download=True)
+            place = folder.parent if folder else cache_folder() / "data"
+            data = TORCHVISION[dataset](place, train=train, download=folder is None)
         except (OSError, RuntimeError) as error:
-            raise FileNotFoundError(
-                f"{dataset}: not in {data_folder() / dataset}, and torchvision could not download it ({error}); put "
-                f"{LAYOUTS[dataset]} there, or name the folder above in KDLIB_DATA"
-            ) from error
+            raise FileNotFoundError(f"{missing(dataset)}; torchvision could not give it either ({error})") from error
         parts += [np.asarray(data.data), np.asarray(data.targets)]
     return tuple(parts)

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from kdlib.data.about import ABOUT, find, missing
 from kdlib.data.images import Images, Split, image_size, list_images
-from kdlib.files import data_folder
+from kdlib.errors import unknown
 
-LAYOUT = "<category>/train/good/*, <category>/test/<good or defect>/*, <category>/ground_truth/<defect>/<name>_mask.png"
-OFFICIAL_GOOD = {"bottle": 20, "capsule": 23}  # good test images of the originals used here
+LAYOUT = ABOUT["mvtec_ad"].layout
 
 
 def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
     """One category of MVTec AD (CC BY-NC-SA 4.0: no commercial use), or of any folder with its layout."""
-    return mvtec_layout(root or data_folder() / "mvtec_ad", category, dataset="mvtec_ad")
+    folder = root or find("mvtec_ad")
+    if folder is None:
+        raise missing("mvtec_ad")
+    return mvtec_layout(folder, category, dataset="mvtec_ad")
 
 
 def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
@@ -33,7 +36,7 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     if not (folder / "train").is_dir():
         found = sorted(p.name for p in root.iterdir() if (p / "train").is_dir())
         raise FileNotFoundError(
-            f"{dataset}: no category {category!r} below {root}; found {', '.join(found) or 'none'}. Layout: {LAYOUT}"
+            f"{unknown(f'{dataset}: no category', category, found)}, below {root}. Layout: {LAYOUT}"
         )
     train = list_images(folder / "train" / "good")
     test: list[Path] = []
@@ -47,9 +50,10 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     truth = folder / "ground_truth"
     masks = tuple(_mask(truth, path) for path in test) if truth.is_dir() else None
     _check_sizes(dataset, (*train, *test), tuple(zip(test, masks, strict=True)) if masks else ())
-    missing = OFFICIAL_GOOD.get(category, 0) - int((labels == 0).sum()) if dataset == "mvtec_ad" else 0
+    official = ABOUT["mvtec_ad"].counts.get(category) if dataset == "mvtec_ad" else None
+    few = official[1] - int((labels == 0).sum()) if official else 0
     width, height = image_size(train[0])
-    notes = [f"{missing} good test images of the original are missing"] if missing > 0 else []
+    notes = [f"{few} good test images of the original are missing"] if few > 0 else []
     if dataset == "mvtec_ad" and width < 700:
         notes.append(f"resized copy, {width}x{height}")
     return Split(

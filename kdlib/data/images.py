@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from kdlib.files import keep_array, work_folder
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -63,12 +65,19 @@ class Images:
             return Image.fromarray(self.content[index]).convert("RGB")
         return read_image(self.content[index])
 
-    def pixels(self, size: int, *, crop: int | None = None) -> Tensor:
+    def pixels(self, size: int, *, crop: int | None = None, keep: bool = False) -> Tensor:
         """All images resized to ``size`` x ``size``, then centre-cropped: 8-bit, (N, 3, S, S).
+
+        Args:
+            keep: in the work folder, mapped into memory: the next who asks does not decode again.
 
         Raises:
             ValueError: names every file that cannot be read.
+            OSError: they cannot be kept, as the disk is full.
         """
+        if keep:
+            path = work_folder() / "pixels" / f"{self.fingerprint}-{size}-{crop or size}.npy"
+            return torch.from_numpy(keep_array(path, lambda: self.pixels(size, crop=crop).numpy()))
         side = crop or size
         out = torch.empty((len(self), 3, side, side), dtype=torch.uint8)
 
@@ -102,9 +111,15 @@ class Images:
         if isinstance(self.content, np.ndarray):
             digest.update(repr(self.content.shape).encode() + np.ascontiguousarray(self.content).data)
         else:
-            for path in (*self.content, *(m for m in self.masks or () if m)):
-                digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+            files = (*self.content, *(m for m in self.masks or () if m))
+            with ThreadPoolExecutor() as pool:
+                for path, found in zip(files, pool.map(_sha256, files), strict=True):
+                    digest.update(path.name.encode() + found)
         return digest.hexdigest()[:16]
+
+
+def _sha256(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,80 @@
+"""What experiments will cost before they run: time from earlier records, disk from their shapes."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from kdlib.activations import kept_folder
+from kdlib.networks import CRITICAL_POINTS, VGG16, half_precision
+from kdlib.recipe import Recipe
+from kdlib.runs import Experiment, Record, is_evaluated
+
+Counts = tuple[int, int, bool]  # training images, test images, whether these have masks
+
+# Passes through a small cloner that each step is worth, by its multiplications: a pass back costs two forward.
+TRAIN, EVALUATE, SOURCE = 3, 1, 22
+MAPS = 10 * 3 * (SOURCE + 1)  # ten evaluations of maps, through both networks
+
+
+def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[float]:
+    """Estimated seconds of each experiment, (N,): the median of earlier records, scaled by their arithmetic.
+
+    Records of the same data set count where there are any, else all of the same cloner; NaN where there is none. They
+    were made on some machine, at some load: an estimate is good to a factor of two.
+    """
+    rates: dict[tuple[str, str], list[float]] = {}
+    for record in known:
+        earlier, data = Experiment.from_dict(record["experiment"]), record["provenance"]["data"]
+        masks = "pixel_auroc" in record["metrics"]
+        counts = data["train"]["images"], data["test"]["images"], masks
+        rate = record["cost"]["seconds"] / work(earlier.recipe, counts)
+        for name in (earlier.dataset, ""):
+            rates.setdefault((name, earlier.recipe.cloner), []).append(rate)
+    found = []
+    for experiment in experiments:
+        cloner = experiment.recipe.cloner
+        rate = rates.get((experiment.dataset, cloner)) or rates.get(("", cloner)) or [math.nan]
+        data_counts = len(experiment.data.train), len(experiment.data.test), experiment.data.has_masks
+        found.append(float(np.median(rate)) * work(experiment.recipe, data_counts))
+    return found
+
+
+def work(recipe: Recipe, counts: Counts) -> float:
+    """Arithmetic of an experiment in passes of one pixel through a cloner."""
+    train, test, masks = counts
+    evaluations = sum(is_evaluated(epoch, recipe.epochs) for epoch in range(1, recipe.epochs + 1))
+    training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train
+    return recipe.input_size**2 * (training + (EVALUATE * evaluations + (MAPS if masks else 0)) * test + SOURCE * test)
+
+
+def disk(experiments: Iterable[Experiment]) -> int:
+    """Bytes that the experiments will keep in the work folder beside what is there; the same images count once."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sizes = {}
+    for experiment in experiments:
+        recipe = experiment.recipe
+        dtype = torch.bfloat16 if half_precision(recipe.precision, device) else torch.float32
+        for images, kept in ((experiment.data.train, not recipe.augment), (experiment.data.test, True)):
+            folder = kept_folder(recipe, images.fingerprint, dtype)
+            if kept and not folder.is_dir():
+                sizes[folder] = len(images) * activation_values(recipe) * dtype.itemsize
+    return sum(sizes.values())
+
+
+def activation_values(recipe: Recipe) -> int:
+    """Numbers in the source's activations of one image."""
+    blocks = dict(zip(("pool1", *CRITICAL_POINTS), enumerate(VGG16, start=1), strict=True))
+    chosen = (blocks[point] for point in recipe.critical_points)
+    return sum(channels[-1] * (recipe.input_size // 2**halvings) ** 2 for halvings, channels in chosen)
+
+
+def duration(seconds: float) -> str:
+    """ "about 12 min"; "time unknown" where no record tells."""
+    if math.isnan(seconds):
+        return "time unknown"
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {seconds:.0f} s"

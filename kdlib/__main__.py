@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kdlib import grid, plan
+from kdlib import coverage, grid, plan
 from kdlib.data import ABOUT, DATASETS, as_images
 from kdlib.data.inventory import inventory
 from kdlib.detector import DEFAULT, Detector
@@ -146,15 +146,8 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    rows = grid.status()
-    if options.json:
-        print(json.dumps(rows, indent=1))
-        return 0
-    print(f"{'table':>5}  {'data set':<14} {'records':>9}  {'profile':<8} {'mean |difference|':>17}")
-    for row in rows:
-        count, difference = f"{row['records']} of {row['entries']}", row["mean_absolute_difference"]
-        shown = "" if difference is None else f"{difference:.2f}"
-        print(f"{row['table']:>5}  {row['dataset']:<14} {count:>9}  {row['profile']:<8} {shown:>17}")
+    rows = coverage.status()
+    print(json.dumps(rows, indent=1) if options.json else coverage.as_text(rows))
     return 0
 
 

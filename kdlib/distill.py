@@ -149,7 +149,7 @@ def distill(
 
 def _identity(pixels: Tensor, recipe: Recipe, seed: int) -> str:
     """Hash of all that decides how a training goes: its checkpoints are of use to no other."""
-    settings = json.dumps([recipe.to_dict(), seed, weights.checksum(recipe.weights)])
+    settings = json.dumps([recipe.training_settings(), seed, weights.checksum(recipe.weights)])
     return hashlib.sha256(settings.encode() + pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
 
 

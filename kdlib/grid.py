@@ -3,7 +3,6 @@
 Durability is in the files, not in the engine: whoever finishes writes its record, whoever starts skips what is there.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -11,17 +10,15 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import filelock
-import numpy as np
 import torch
 
 from kdlib import paper
 from kdlib.errors import unknown
 from kdlib.files import FOLDERS, ensure_folder, results_folder
-from kdlib.recipe import PROFILES, Recipe, recipe_for
-from kdlib.runs import Experiment, Record, records, run
+from kdlib.runs import Experiment, Record, run
 
 PATIENCE = 10  # seconds to wait for a scheduler
 
@@ -175,43 +172,3 @@ def _attempt(experiment: Experiment, results: Path, patient: bool) -> Outcome | 
         return None
     except Exception as error:  # whatever it is: the others go on
         return Outcome(experiment, error=f"{type(error).__name__}: {error}")
-
-
-def status(results: Path | None = None, *, preset: str = "paper") -> list[dict[str, Any]]:
-    """How much of the paper has records: a row a table, data set and profile that has any.
-
-    Each has table, dataset, entries (how many the paper prints of its own), profile ("" where nothing ran), records
-    (entries that have one or more) and mean_absolute_difference (points of AUROC, over those; None in profile smoke,
-    whose figures say nothing).
-    """
-    aurocs: dict[str, list[float]] = {}  # by what makes an entry, one a seed
-    for record in records(results, preset=preset):
-        experiment = record["experiment"]
-        recipe = Recipe.from_dict(experiment["recipe"]).to_dict()  # with the settings that the library learned since
-        for task, value in paper.HEADLINE.items():
-            if found := record["metrics"].get(paper.METRIC[task]):
-                normal = experiment.get("normal_class", experiment.get("category"))
-                key = _key(task, experiment["dataset"], normal, experiment["profile"], recipe)
-                aurocs.setdefault(key, []).append(100 * found[value])
-    rows: list[dict[str, Any]] = []
-    for group, printed in paper.entries().groupby(["table", "dataset"], sort=True):
-        table, dataset = cast(tuple[int, str], group)
-        about: dict[str, Any] = {"table": int(table), "dataset": dataset, "entries": len(printed)}
-        counted: dict[str, dict[str, Any]] = {}
-        for profile in PROFILES:
-            differences = []
-            for entry in printed.to_dict("records"):
-                changes = paper.VARIANTS[entry["method"]]
-                planned = recipe_for(dataset, preset=preset, profile=profile).replace(**changes).to_dict()
-                ours = aurocs.get(_key(entry["task"], dataset, entry["column"], profile, planned))
-                differences += [abs(float(np.mean(ours)) - entry["auroc"])] if ours else []
-            if differences:
-                mean = None if profile == "smoke" else round(float(np.mean(differences)), 2)
-                counted[profile] = {"records": len(differences), "mean_absolute_difference": mean}
-        counted = counted or {"": {"records": 0, "mean_absolute_difference": None}}
-        rows += [about | {"profile": profile} | figures for profile, figures in counted.items()]
-    return rows
-
-
-def _key(*parts: object) -> str:
-    return json.dumps(parts, sort_keys=True)

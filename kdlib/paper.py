@@ -1,9 +1,10 @@
 """What the paper printed, and how our records compare with it."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,10 @@ HEADLINE = {
     "localization": "all",
 }  # the value of a metric that stands beside a printed one
 
-# The rows of the tables that are the paper's own, as settings of a recipe.
-VARIANTS: Mapping[str, dict[str, Any]] = {
+# The rows of the tables that are the paper's own, as settings of a recipe: what an experiment must be to remake them.
+VARIANTS: dict[str, dict[str, Any]] = {
     OURS: {},
+    f"{OURS}+aug": {"augment": True},
     **{
         f"last-{n}": {"critical_points": CRITICAL_POINTS[-n:], "score_points": CRITICAL_POINTS[-n:]}
         for n in range(1, 5)
@@ -30,7 +32,24 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "loss=total": {},
     "loss=val": {"lam": 0.0},
     "loss=dir": {"lam": math.inf},
+    "gradients+gaussian": {},
 }
+# The rows of Tables 1 and 11 are the paper's own too. One without a place in `VARIANTS` is not measured yet.
+LOCALIZATIONS = tuple(name + end for name in ("gradients", "smoothgrad", "gbp") for end in ("", "+gaussian"))
+
+
+class Ours(NamedTuple):
+    """What our records say of an entry, AUROC in %: mean over seeds, standard deviation over them, how many."""
+
+    ours: float = math.nan
+    spread: float = math.nan
+    seeds: int = 0
+
+
+@cache
+def _printed() -> pd.DataFrame:
+    with resources.files("kdlib").joinpath("published.csv").open() as file:
+        return pd.read_csv(file, dtype={"column": str})
 
 
 def published(**wanted: object) -> pd.DataFrame:
@@ -39,8 +58,7 @@ def published(**wanted: object) -> pd.DataFrame:
     Args:
         wanted: values that columns must have, such as ``table=2, dataset="fashion_mnist"``.
     """
-    with resources.files("kdlib").joinpath("published.csv").open() as file:
-        frame = pd.read_csv(file, dtype={"column": str})
+    frame = _printed()
     for column, value in wanted.items():
         if column not in frame:
             raise ValueError(f"published: no column {column!r}; known are {', '.join(map(str, frame))}")
@@ -48,14 +66,27 @@ def published(**wanted: object) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def entries(**wanted: object) -> pd.DataFrame:
-    """The entries of `published` that an experiment of `VARIANTS` remakes, without the means."""
+def own_entries(**wanted: object) -> pd.DataFrame:
+    """Every figure that the paper prints of its own method, in any variant, means too: 387 of `published`."""
     frame = published(**wanted)
+    return frame[frame["method"].isin([*VARIANTS, *LOCALIZATIONS])].reset_index(drop=True)
+
+
+def entries(**wanted: object) -> pd.DataFrame:
+    """Those of `own_entries` that an experiment of `VARIANTS` remakes: without the means."""
+    frame = own_entries(**wanted)
     frame = frame[frame["method"].isin(list(VARIANTS)) & (frame["column"] != "mean")].reset_index(drop=True)
     if frame.empty:
         known = ", ".join(map(str, sorted(entries()["table"].unique()))) if wanted else "none"
         raise ValueError(f"paper: no entries of {wanted}; tables with some are {known}")
     return frame
+
+
+@cache
+def normals(dataset: str, column: str = "mean") -> tuple[str, ...]:
+    """The classes or categories behind an entry: its column, or for a mean all that the paper has of the data set."""
+    columns = published(dataset=dataset)["column"].unique() if column == "mean" else [column]
+    return tuple(str(each) for each in columns if each != "mean")
 
 
 def table(number: int, dataset: str) -> pd.DataFrame:
@@ -69,7 +100,37 @@ def table(number: int, dataset: str) -> pd.DataFrame:
     )
 
 
-def compare(records: Iterable[Record], *, table: int, dataset: str, value: str = "mean_last_10") -> pd.DataFrame:
+def normal_of(experiment: Mapping[str, Any]) -> str:
+    """What is normal in the experiment of a record: its class or category."""
+    return experiment["normal_class"] if "normal_class" in experiment else experiment["category"]
+
+
+def by_seed(records: Iterable[Record], task: str, value: str | None = None) -> dict[str, dict[int, float]]:
+    """AUROC in % by class or category, then by seed; a metric that is undefined is left out.
+
+    Args:
+        records: of one data set, recipe and profile.
+        value: of the metric; that of `HEADLINE` where left out.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        experiment = record["experiment"]
+        auroc = (record["metrics"].get(METRIC[task]) or {}).get(value or HEADLINE[task])
+        if auroc is not None:
+            found.setdefault(normal_of(experiment), {})[experiment["seed"]] = 100 * auroc
+    return found
+
+
+def ours(found: Mapping[str, Mapping[int, float]], behind: Sequence[str]) -> Ours:
+    """Our side of an entry. A mean needs all that is behind it; its seeds are those of the class that has fewest."""
+    seeds = [list(found.get(normal, {}).values()) for normal in behind]
+    if not all(seeds):
+        return Ours()
+    spread = float(np.std(seeds[0], ddof=1)) if len(seeds) == 1 < len(seeds[0]) else math.nan
+    return Ours(float(np.mean([np.mean(each) for each in seeds])), spread, min(map(len, seeds)))
+
+
+def compare(records: Iterable[Record], *, table: int, dataset: str, value: str | None = None) -> pd.DataFrame:
     """The paper's own entries beside ours, AUROC in %: a row a class or category, the mean last.
 
     Columns: published, plus_minus (as printed), ours (mean over seeds), spread (standard deviation over seeds),
@@ -79,32 +140,19 @@ def compare(records: Iterable[Record], *, table: int, dataset: str, value: str =
     Args:
         records: of one recipe in one profile; all seeds count.
         value: ``"mean_last_10"``, ``"last"`` or ``"best"`` of the image AUROC; for localization ``"all"`` or
-            ``"defective"``.
+            ``"defective"``; that of `HEADLINE` where left out.
     """
     frame = published(table=table, dataset=dataset, method=OURS)
     if frame.empty:
         raise ValueError(f"published: table {table} has no {OURS} entries for {dataset!r}")
-    metric = METRIC[frame["task"].iloc[0]]
-    found: dict[str, list[float]] = {}
-    profiles = set()
-    for record in records:
-        experiment = record["experiment"]
-        if experiment["dataset"] != dataset:
-            continue
-        profiles.add(experiment["profile"])
-        normal = experiment.get("normal_class", experiment.get("category"))
-        found.setdefault(normal, []).append(100 * record["metrics"][metric][value])
+    chosen = [record for record in records if record["experiment"]["dataset"] == dataset]
+    profiles = {record["experiment"]["profile"] for record in chosen}
     if "smoke" in profiles or len(profiles) > 1:
         raise ValueError(f"comparison: expected records of one profile that is not smoke; found {sorted(profiles)}")
+    found = by_seed(chosen, frame["task"].iloc[0], value)
     rows = frame.set_index("column")[["auroc", "plus_minus"]].rename(columns={"auroc": "published"})
-    rows["ours"] = [np.mean(found[c]) if c in found else np.nan for c in rows.index]
-    rows["spread"] = [np.std(found[c], ddof=1) if len(found.get(c, ())) > 1 else np.nan for c in rows.index]
-    rows["seeds"] = [len(found.get(c, ())) for c in rows.index]
-    if "mean" in rows.index:
-        entries = rows.drop("mean")
-        rows.loc["mean", "ours"] = entries["ours"].mean(skipna=False)
-        rows.loc["mean", "seeds"] = entries["seeds"].min()
+    rows = rows.join(pd.DataFrame([ours(found, normals(dataset, c)) for c in rows.index], index=rows.index))
     rows["difference"] = rows["ours"] - rows["published"]
-    rows["profile"] = [next(iter(profiles), "") if s else "not run" for s in rows["seeds"]]
+    rows["profile"] = [next(iter(profiles), "") if seeds else "not run" for seeds in rows["seeds"]]
     rows.index.name = "normal"
     return rows[["published", "plus_minus", "ours", "spread", "difference", "seeds", "profile"]]

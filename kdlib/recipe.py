@@ -9,6 +9,9 @@ from kdlib.errors import unknown
 from kdlib.networks import CLONERS, CRITICAL_POINTS, check_critical_points
 from kdlib.weights import SOURCES
 
+# Settings that a trained cloner does not know of: experiments that differ in these alone share one training.
+SCORING = ("score_points", "sigma", "opening", "stretch", "test_limit")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -71,6 +74,10 @@ class Recipe:
     def _expect(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise ValueError(f"recipe: {name} is {getattr(self, name)!r}, expected {expected}")
+
+    def training_settings(self) -> dict[str, object]:
+        """The settings that decide the cloner: all but those of scoring, localization and test images."""
+        return {k: v for k, v in self.to_dict().items() if k not in SCORING}
 
     @property
     def input_size(self) -> int:

@@ -7,20 +7,24 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
+import safetensors.torch
 
 from kdlib import weights
 from kdlib.activations import source_activations
 from kdlib.data import ONE_VS_REST, Split, load
 from kdlib.detector import Detector
+from kdlib.distill import Training
 from kdlib.files import ensure_folder, results_folder, work_folder, write_atomically
 from kdlib.metrics import aupro, auroc
+from kdlib.networks import half_precision
 from kdlib.provenance import data_provenance, provenance
 from kdlib.recipe import Recipe, recipe_for
 
@@ -93,15 +97,15 @@ class Experiment:
 def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     """The record of an experiment: read where it exists, made and written otherwise.
 
-    An experiment that was killed goes on from its checkpoint in the work folder and ends with the same figures.
+    An experiment that was killed goes on from its checkpoint in the work folder and ends with the same figures. One
+    that differs from an earlier one in scoring or localization only evaluates that one's cloners, which are kept.
     """
     path = record_path(experiment, results)
     if path.exists():
         return read_record(path)
     ensure_folder(path.parent)
     recipe, data = experiment.recipe, experiment.data
-    begin, folder = time.monotonic(), work_folder() / "checkpoints" / experiment.id
-    detector = Detector(recipe, seed=experiment.seed)
+    begin, detector = time.monotonic(), Detector(recipe, seed=experiment.seed)
     test = data.test.pixels(recipe.size, crop=recipe.crop, keep=True)
     known = source_activations(detector.source, test, recipe, key=data.test.fingerprint)
     masks = data.test.mask_pixels(recipe.size, crop=recipe.crop) if data.has_masks else None
@@ -109,10 +113,8 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     assert labels is not None
     evaluating = 0.0
 
-    def evaluate(epoch: int) -> dict[str, float] | None:
+    def evaluate(epoch: int) -> dict[str, float]:
         nonlocal evaluating
-        if not is_evaluated(epoch, recipe.epochs):
-            return None
         start = time.monotonic()
         found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
         if masks is not None and is_late(epoch, recipe.epochs):
@@ -123,7 +125,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
         evaluating += time.monotonic() - start
         return {name: value for name, value in found.items() if value is not None}
 
-    detector.fit(data.train, held_out=0, evaluate=evaluate, checkpoint=folder / "checkpoint.safetensors", cache=True)
+    train(detector, experiment, evaluate)
     scores = detector.score_pixels(test, known)
     training = detector.training
     record = {
@@ -147,6 +149,39 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     write_atomically(path.with_suffix(".npz"), lambda file: np.savez_compressed(file, scores=scores, labels=marks))
     write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return record
+
+
+def train(detector: Detector, experiment: Experiment, evaluate: Callable[[int], dict[str, float]]) -> None:
+    """Fit a detector and evaluate it on the way; or evaluate the cloners that an earlier training of the kind kept.
+
+    ``detector.training`` holds the evaluations of ``evaluate``, called at the epochs of `is_evaluated`.
+    """
+    recipe, data = experiment.recipe, experiment.data
+    precision = "bf16" if half_precision(recipe.precision, detector.device) else "fp32"
+    settings = [recipe.training_settings(), data.train.fingerprint, experiment.seed]
+    settings += [weights.checksum(recipe.weights), precision]
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    folder = ensure_folder(work_folder() / "trainings" / name)
+    epochs = [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
+
+    def keep_and_evaluate(epoch: int) -> dict[str, float] | None:
+        if epoch not in epochs:
+            return None
+        state = {k: v.cpu().contiguous() for k, v in detector.cloner.state_dict().items()}
+        write_atomically(folder / f"{epoch}.safetensors", safetensors.torch.save(state))
+        return evaluate(epoch)
+
+    with filelock.FileLock(folder / ".lock"):  # who waits for a training of the same kind finds it done
+        finished = folder / "training.json"
+        if finished.is_file():
+            detector.training = Training(**json.loads(finished.read_text()))
+            for epoch in epochs:
+                detector.cloner.load_state_dict(safetensors.torch.load_file(folder / f"{epoch}.safetensors"))
+                detector.training.evaluations.append({"epoch": epoch, **evaluate(epoch)})
+        else:
+            checkpoint = folder / "checkpoint.safetensors"
+            detector.fit(data.train, held_out=0, evaluate=keep_and_evaluate, checkpoint=checkpoint, cache=True)
+            write_atomically(finished, json.dumps(vars(detector.training) | {"evaluations": []}).encode())
 
 
 def record_path(experiment: Experiment, results: Path | None = None) -> Path:

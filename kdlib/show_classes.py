@@ -10,11 +10,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from kdlib import runs
 from kdlib.data import Split
 from kdlib.files import results_folder
 from kdlib.metrics import auroc
+from kdlib.recipe import Recipe, recipe_for
 from kdlib.runs import Record
-from kdlib.show import NORMAL
+from kdlib.show import ANOMALOUS, NORMAL
 
 Kept = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]  # normal class -> scores and labels (N,), a pair a seed
 Names = Mapping[str, str]  # class -> what a figure calls it, in the order of the figure
@@ -37,11 +39,41 @@ def last_scores(
     return kept
 
 
-def known_classes(labels: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The class of each test image, (N,): the one in whose experiment it is normal; -1 where none is.
+def presentable(dataset: str, *, preset: str = "paper", results: Path | None = None) -> dict[str, list[Record]]:
+    """Profile -> the records that may stand in one column: of exactly that profile's recipe, never of smoke.
+
+    The profile that covers most classes comes first, ``paper`` where it is a draw.
+    """
+    found: dict[str, list[Record]] = {}
+    for profile in ("paper", "laptop"):
+        wanted = recipe_for(dataset, preset=preset, profile=profile)
+        fitting = runs.records(results, dataset=dataset, preset=preset, profile=profile)
+        found[profile] = [r for r in fitting if Recipe.from_dict(r["experiment"]["recipe"]) == wanted]
+    covered = {p: len({r["experiment"]["normal_class"] for r in kept}) for p, kept in found.items()}
+    return dict(sorted(found.items(), key=lambda item: -covered[item[0]]))
+
+
+def of_one_test_split(records: Sequence[Record]) -> list[Record]:
+    """The records whose test images are those of most: image by image, no others can be compared.
+
+    Copies of a data set differ in their order, or by JPEG.
+    """
+    prints = [record["provenance"]["data"]["test"]["fingerprint"] for record in records]
+    most = max(prints, key=prints.count, default="")
+    return [record for record, found in zip(records, prints, strict=True) if found == most]
+
+
+def numbers(names: Iterable[str]) -> dict[str, int]:
+    """Class -> its number: the class itself where it is one, else its place."""
+    return {name: int(name) if name.isdigit() else place for place, name in enumerate(names)}
+
+
+def known_classes(labels: Mapping[str, np.ndarray], *, names: Iterable[str] = ()) -> np.ndarray:
+    """The number of the class of each test image, (N,): the one in whose experiment it is normal; -1 where none is.
 
     Args:
         labels: normal class -> labels of the whole test split, (N,).
+        names: all classes in their order, where they are not numbers.
 
     Raises:
         ValueError: the numbers of images differ.
@@ -49,23 +81,25 @@ def known_classes(labels: Mapping[str, np.ndarray]) -> np.ndarray:
     counts = {len(known) for known in labels.values()}
     if len(counts) > 1:
         raise ValueError(f"known classes: expected labels of one test split; found {sorted(counts)} images")
-    classes = np.full(max(counts, default=0), -1)
+    classes, number = np.full(max(counts, default=0), -1), numbers(names or labels)
     for normal, known in labels.items():
-        classes[known == 0] = int(normal)
+        classes[known == 0] = number[normal]
     return classes
 
 
-def against_each(normal: str, scores: np.ndarray, classes: np.ndarray) -> pd.Series:
+def against_each(normal: str, scores: np.ndarray, classes: np.ndarray, *, names: Iterable[str] = ()) -> pd.Series:
     """AUROC in % of the normal class against each other class alone; NaN where there is no normal image.
 
     Args:
         scores, classes: of the test images, (N,); class -1 is left out.
+        names: all classes in their order, where they are not numbers.
     """
-    found = {}
-    for other in np.unique(classes[(classes >= 0) & (classes != int(normal))]):
-        part = np.isin(classes, [int(normal), other])
-        area = auroc(classes[part] != int(normal), scores[part])
-        found[str(other)] = np.nan if area is None else 100 * area
+    number = numbers(names or [normal])
+    called, own, found = {n: name for name, n in number.items()}, number[normal], {}
+    for other in np.unique(classes[(classes >= 0) & (classes != own)]):
+        part = np.isin(classes, [own, other])
+        area = auroc(classes[part] != own, scores[part])
+        found[called.get(other, str(other))] = np.nan if area is None else 100 * area
     return pd.Series(found, dtype=float)
 
 
@@ -78,7 +112,7 @@ def pairwise(kept: Kept, classes: np.ndarray, *, names: Names) -> pd.DataFrame:
         names: its keys are the rows and columns.
     """
     rows = {
-        normal: pd.DataFrame([against_each(normal, scores, classes) for scores, _ in pairs]).mean()
+        normal: pd.DataFrame([against_each(normal, scores, classes, names=names) for scores, _ in pairs]).mean()
         for normal, pairs in kept.items()
     }
     return pd.DataFrame(rows, dtype=float).T.reindex(index=list(names), columns=list(names))
@@ -131,6 +165,25 @@ def pairwise_map(matrix: pd.DataFrame, *, names: Names, lowest: float = 50, digi
     axis.set_facecolor("lightgrey")
     axis.set(ylabel="normal class", xlabel="the only anomalous class")
     axis.set_yticklabels([names[normal] for normal in matrix.index], rotation=0)
+    fig.tight_layout()
+    return fig
+
+
+def methods(table: pd.DataFrame, *, ours: str) -> Figure:
+    """A printed table as dots, a row a method, a dot a class, a bar the mean; the first row on top.
+
+    Args:
+        table: of `paper.table`, with a column "mean".
+        ours: the method that stands out.
+    """
+    fig, axis = plt.subplots(figsize=(7, 0.8 + 0.25 * len(table)))
+    for place, (method, row) in enumerate(table.iterrows()):
+        entries, colour = row.drop("mean"), ANOMALOUS if method == ours else "grey"
+        axis.plot(entries, [place] * len(entries), "o", color=colour, alpha=0.6)
+        axis.plot(row["mean"], place, "|", color="black", markersize=16, markeredgewidth=2)
+    axis.set(xlabel="AUROC, %", yticks=range(len(table)), yticklabels=list(table.index))
+    axis.invert_yaxis()
+    sns.despine(fig)
     fig.tight_layout()
     return fig
 

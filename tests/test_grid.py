@@ -1,6 +1,5 @@
 """Many experiments: tables, the pool, status."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -92,19 +91,3 @@ def test_what_another_program_is_at_is_left_to_it(results: Path) -> None:
     outcome = grid._attempt(experiment, results, patient=False)
     assert outcome is not None
     assert outcome.record == records()[0]
-
-
-def test_status_counts_records_of_the_paper_s_recipe_only(results: Path) -> None:
-    assert sum(row["records"] for row in grid.status()) == 0
-    made = Experiment.of("fashion_mnist", "3")
-    other = Experiment.of("fashion_mnist", "4", normalize=True)
-    for number, experiment in enumerate((made, other)):
-        record = {"schema": 1, "id": str(number), "experiment": experiment.to_dict()}
-        record["metrics"] = {"image_auroc": {"mean_last_10": 0.93}}
-        path = results / "fashion_mnist" / f"{number}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record))
-    rows = {(row["table"], row["dataset"], row["profile"]): row for row in grid.status()}
-    row = rows[2, "fashion_mnist", "paper"]
-    assert (row["records"], row["entries"], row["mean_absolute_difference"]) == (1, 10, 0.8)
-    assert rows[3, "mvtec_ad", ""]["records"] == 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kdlib.paper import OURS, compare, published, table
+from kdlib.paper import LOCALIZATIONS, OURS, VARIANTS, compare, entries, normals, own_entries, published, table
 
 # Table 2, Fashion-MNIST, the paper's own row, typed from its text.
 FASHION = [92.5, 99.21, 92.48, 93.8, 92.95, 98.21, 84.87, 99.02, 94.33, 97.51]
@@ -41,6 +41,33 @@ def test_filters() -> None:
     assert published(dataset="nowhere").empty
     with pytest.raises(ValueError, match="no column 'method_name'; known are table, task, dataset"):
         published(method_name=OURS)
+
+
+def test_own_entries_are_387() -> None:
+    """What the paper prints of its own method, counted by hand from its tables: rows times classes and a mean."""
+    counts = {1: 6, 2: 3 * 11, 3: 16, 4: 16, 5: 1, 6: 3, 7: 3 * 16, 8: 3 * 11, 9: 5 * 16, 10: 5 * 11, 11: 6 * 16}
+    assert own_entries()["table"].value_counts(sort=False).to_dict() == counts
+    assert len(own_entries()) == sum(counts.values()) == 387
+    others = set(published()["method"]) - set(own_entries()["method"])
+    assert {"ARAE", "U-Std", "GT", "P-Net"} < others  # and no row of theirs looks like one of ours
+    assert not [name for name in others if name.startswith((OURS, "last", "loss", "cloner", "grad", "smooth", "gbp"))]
+
+
+def test_entries_that_experiments_remake() -> None:
+    frame = entries()
+    assert set(frame["method"]) == set(VARIANTS)
+    assert "mean" not in set(frame["column"])
+    without = own_entries()["method"].isin(set(LOCALIZATIONS) - set(VARIANTS)) | (own_entries()["column"] == "mean")
+    assert len(frame) == 387 - without.sum()
+    with pytest.raises(ValueError, match=r"no entries of .*'table': 1.*; tables with some are 2, 3"):
+        entries(table=1)
+
+
+def test_normals() -> None:
+    assert normals("fashion_mnist") == tuple("0123456789")
+    assert normals("mvtec_ad", "bottle") == ("bottle",)
+    assert normals("head_ct") == ("head_ct",)
+    assert [len(normals(d)) for d in ("mvtec_ad", "cifar10", "retinal_oct")] == [15, 10, 1]
 
 
 def test_table_has_the_shape_of_the_paper() -> None:
@@ -87,6 +114,16 @@ def test_localization_is_compared_with_pixels() -> None:
     rows = compare([record("bottle", 0.95, dataset="mvtec_ad")], table=4, dataset="mvtec_ad", value="defective")
     assert rows.loc["bottle", "ours"] == pytest.approx(93)
     assert rows.loc["bottle", "published"] == 96.32
+    rows = compare([record("bottle", 0.95, dataset="mvtec_ad")], table=4, dataset="mvtec_ad")
+    assert rows.loc["bottle", "ours"] == pytest.approx(95)  # of all images, where no other value is asked for
+
+
+def test_an_undefined_metric_is_no_figure() -> None:
+    found = [record("0", 0.9), record("1", 0.9)]
+    found[0]["metrics"]["image_auroc"] = None
+    rows = compare(found, table=2, dataset="fashion_mnist")
+    assert rows["profile"].tolist() == ["not run", "paper", *["not run"] * 9]
+    assert rows["seeds"].tolist() == [0, 1, *[0] * 9]
 
 
 @pytest.mark.parametrize("profiles", [("smoke",), ("paper", "laptop"), ("paper", "smoke")])

@@ -251,7 +251,7 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
         "from kdlib.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
-    checkpoints = results.parent / "work" / "checkpoints"
+    checkpoints = results.parent / "work" / "trainings"
     while process.poll() is None and not list(checkpoints.glob("*/checkpoint.safetensors")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -271,6 +271,22 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
     assert continued["training"] == expected["training"]
     scores = [np.load(folder / "digits" / f"{whole.id}.npz")["scores"] for folder in (results, home / "whole")]
     np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize("changes", [{"score_points": ("pool3", "pool5")}, {"sigma": 1.0, "opening": 0}])
+def test_experiments_that_differ_in_scoring_share_one_training(
+    changes: dict[str, Any], results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small: dict[str, Any] = {"size": 32, "epochs": 12, "train_limit": 16, "test_limit": 8, "profile": "smoke"}
+    first, second = (Experiment.of("textures", "brick", **small | c) for c in ({}, changes))
+    made = run(first)
+    with monkeypatch.context() as patch:
+        patch.setattr("kdlib.detector.distill", lambda *_, **__: pytest.fail("trained again"))
+        shared = run(second)
+    monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "other"))
+    alone = run(second, results=tmp_path / "alone")
+    assert shared["metrics"] == alone["metrics"] != made["metrics"]
+    assert shared["training"] == alone["training"] == made["training"]
 
 
 def test_summary_of_maps_is_the_mean_of_those_measured() -> None:

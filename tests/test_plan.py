@@ -1,0 +1,78 @@
+"""Estimates of time and disk, and the words of errors."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdlib import plan
+from kdlib.activations import make_source, source_activations
+from kdlib.data import Split
+from kdlib.errors import unknown
+from kdlib.recipe import Recipe
+from kdlib.runs import Experiment, run
+
+SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
+
+
+@pytest.fixture(autouse=True)
+def folders_of_the_test(folders: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RESULTS", "WORK"):
+        monkeypatch.setenv(f"KDLIB_{name}", str(tmp_path / name))
+
+
+def test_time_follows_the_arithmetic_of_earlier_records() -> None:
+    experiment = Experiment.of("digits", "0", **SMALL)
+    assert math.isnan(plan.seconds([experiment], [])[0])
+    record = run(experiment)
+    again, longer, equal = (
+        Experiment.of("digits", "1", **SMALL | changes) for changes in ({}, {"epochs": 200}, {"cloner": "equal"})
+    )
+    estimates = plan.seconds([experiment, again, longer, equal], [record])
+    assert estimates[0] == pytest.approx(record["cost"]["seconds"])
+    assert estimates[1] == pytest.approx(estimates[0])
+    assert estimates[2] > 5 * estimates[0]
+    assert math.isnan(estimates[3])  # no record has this cloner
+
+
+@pytest.mark.parametrize("points", [("pool2", "pool3", "pool4", "pool5"), ("pool5",), ("pool3", "pool4")])
+def test_disk_is_what_the_activations_take(points: tuple[str, ...], digits: Split) -> None:
+    recipe = Recipe(size=40, critical_points=points, score_points=points)
+    found = source_activations(make_source(recipe, torch.device("cpu")), digits.train[:2].pixels(40), recipe)
+    assert plan.activation_values(recipe) == sum(a[0].numel() for a in found.values())
+
+
+def test_disk_counts_shared_images_once_and_nothing_that_is_there() -> None:
+    first, second, augmented = (
+        Experiment.of("digits", "0", seed=seed, precision="fp32", **SMALL | changes)
+        for seed, changes in ((0, {}), (1, {}), (2, {"augment": True}))
+    )
+    image = 4 * plan.activation_values(first.recipe)
+    assert plan.disk([first]) == plan.disk([first, second]) == 36 * image
+    assert plan.disk([augmented]) == 20 * image  # what is augmented is never kept
+    run(first)
+    assert plan.disk([first, second, augmented]) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "about 0 s"),
+        (119, "about 119 s"),
+        (121, "about 2 min"),
+        (2.6 * 3600, "about 3 h"),
+        (math.nan, "time unknown"),
+    ],
+)
+def test_duration(seconds: float, words: str) -> None:
+    assert plan.duration(seconds) == words
+
+
+def test_the_nearest_right_name_comes_first() -> None:
+    assert (
+        unknown("no class", "Shirt", ["shirt", "bag"]) == "no class 'Shirt'; did you mean 'shirt'? Known are shirt, bag"
+    )
+    assert unknown("no class", "xyz", ["shirt", "bag"]) == "no class 'xyz'; known are shirt, bag"
+    assert unknown("no class", 3, []) == "no class 3; known are none"

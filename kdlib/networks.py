@@ -25,8 +25,6 @@ CLONERS: Mapping[str, tuple[tuple[int, ...], ...]] = {
 class Source(nn.Module):
     """VGG-16 without its classifier, frozen inside itself: its weights are buffers, it has no parameters.
 
-    Its ReLUs are functions, not modules, so Captum's guided backpropagation leaves them alone.
-
     Args:
         tensors: as of `weights.load`.
         critical_points: which activations to hand out; nothing behind the last one is computed.
@@ -42,6 +40,7 @@ class Source(nn.Module):
     ) -> None:
         super().__init__()
         self.critical_points = check_critical_points(critical_points)
+        self.relu = nn.ReLU()  # a module, as Captum's guided backpropagation sees no others
         exponents = weights.scale_exponents(dict(tensors), scaling)
         before = 0  # exponent of the input of the convolution
         for name in weights.CONVOLUTIONS:
@@ -76,7 +75,8 @@ class Source(nn.Module):
                 found[f"pool{int(name[0]) - 1}"] = x
                 if found.keys() >= set(self.critical_points):
                     break
-            x = F.relu(F.conv2d(x, getattr(self, f"conv{name}_weight"), getattr(self, f"conv{name}_bias"), padding=1))
+            weight, bias = (self.get_buffer(f"conv{name}_{kind}") for kind in ("weight", "bias"))
+            x = self.relu(F.conv2d(x, weight, bias, padding=1))
         else:
             found["pool5"] = F.max_pool2d(x, 2)
         return {point: found[point] for point in self.critical_points}

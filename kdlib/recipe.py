@@ -10,7 +10,17 @@ from kdlib.networks import CLONERS, CRITICAL_POINTS, check_critical_points
 from kdlib.weights import SOURCES
 
 # Settings that a trained cloner does not know of: experiments that differ in these alone share one training.
-SCORING = ("score_points", "sigma", "opening", "stretch", "test_limit")
+MAP = ("score_points", "attribution", "map_points", "map_lam", "samples", "noise", "stretch")  # before the Gaussian
+SCORING = (*MAP, "sigma", "opening", "test_limit")
+ATTRIBUTIONS = (
+    "gradients",
+    "smoothgrad",
+    "gbp",
+    "gbp_both",
+    "cloner_gradients",
+    "integrated_gradients",
+    "discrepancy",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +48,12 @@ class Recipe:
     learning_rate: float = 1e-3
     augment: bool = False  # "+AUG" of Table 6: turned by up to 20 degrees, scaled by 0.9 to 1.05; costs source passes
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the machine gains from it
-    # localization (Sec. 4.2.2)
+    # localization (Sec. 3.3.4 and 4.2.2)
+    attribution: str = "gradients"  # one of `ATTRIBUTIONS`; localize.attribution says what each is
+    map_points: tuple[str, ...] | None = None  # critical points that localize; None: score_points, as the paper
+    map_lam: float | None = None  # lambda of the map; None: that of the training, as the paper
+    samples: int = 50  # noisy copies of smoothgrad, steps of integrated gradients
+    noise: float = 0.05  # of smoothgrad: standard deviation, where white minus black is 1
     sigma: float = 4.0  # of the Gaussian, pixels
     opening: int = 3  # diameter of the structuring element, pixels, odd; 0: none
     stretch: bool = False  # the reference clips and stretches each map to [0, 1], which loses magnitudes across images
@@ -49,11 +64,12 @@ class Recipe:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             kind: Any = setting.type
-            if kind != tuple[str, ...]:
+            if kind not in (tuple[str, ...], tuple[str, ...] | None):
                 fits = isinstance(getattr(self, setting.name), kind | int if kind in (float, float | None) else kind)
                 self._expect(setting.name, fits, getattr(kind, "__name__", str(kind)))
-        for field in ("critical_points", "score_points"):
-            object.__setattr__(self, field, check_critical_points(getattr(self, field)))
+        for field in ("critical_points", "score_points", "map_points"):
+            if field != "map_points" or self.map_points is not None:
+                object.__setattr__(self, field, check_critical_points(getattr(self, field)))
         self._expect("weights", self.weights in SOURCES, f"one of {', '.join(SOURCES)}")
         self._expect("cloner", self.cloner in CLONERS, f"one of {', '.join(CLONERS)}")
         self._expect(
@@ -63,7 +79,12 @@ class Recipe:
         self._expect("size", self.size >= 32, "at least 32 pixels: five max-pools halve it")
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
         self._expect("score_points", set(self.score_points) <= set(self.critical_points), "a part of critical_points")
-        self._expect("lam", self.lam is None or self.lam >= 0, "0 or more, inf, or None")
+        self._expect("map_points", set(self.map_points or ()) <= set(self.critical_points), "a part of critical_points")
+        for name in ("lam", "map_lam"):
+            self._expect(name, getattr(self, name) is None or getattr(self, name) >= 0, "0 or more, inf, or None")
+        self._expect("attribution", self.attribution in ATTRIBUTIONS, f"one of {', '.join(ATTRIBUTIONS)}")
+        self._expect("samples", self.samples >= 1, "1 or more")
+        self._expect("noise", 0 <= self.noise < math.inf, "0 or more")
         for name in ("epochs", "batch_size", "learning_rate"):
             self._expect(name, 0 < getattr(self, name) < math.inf, "more than 0")
         self._expect("sigma", 0 <= self.sigma < self.size, f"from 0 to size, {self.size}")
@@ -95,13 +116,14 @@ class Recipe:
         """All settings as JSON has them: lists for tuples, "inf" for an infinite lambda."""
         plain = dataclasses.asdict(self)
         plain |= {k: list(v) for k, v in plain.items() if isinstance(v, tuple)}
-        return plain | ({"lam": "inf"} if self.lam == math.inf else {})
+        return {k: "inf" if k in ("lam", "map_lam") and v == math.inf else v for k, v in plain.items()}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Recipe":
         """The recipe that `to_dict` wrote; settings that it does not know are refused."""
         tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-        return cls().replace(**tuples | ({"lam": math.inf} if plain.get("lam") == "inf" else {}))
+        infinite = {name: math.inf for name in ("lam", "map_lam") if plain.get(name) == "inf"}
+        return cls().replace(**tuples | infinite)
 
 
 _BY_DATASET: dict[str, dict[str, Any]] = {
@@ -127,7 +149,8 @@ def paper(dataset: str) -> Recipe:
 def reference(dataset: str) -> Recipe:
     """What the public reference code does: the last three score, lambda is fixed, each map is stretched."""
     lam = 2.0 if dataset == "mvtec_ad" else 100.0  # the code weighs the value loss: 0.5 and 0.01
-    return paper(dataset).replace(lam=lam, score_points=("pool3", "pool4", "pool5"), stretch=True)
+    # Its SmoothGrad squares what was to be a standard deviation of 0.05.
+    return paper(dataset).replace(lam=lam, score_points=("pool3", "pool4", "pool5"), stretch=True, noise=0.05**2)
 
 
 def smoke(recipe: Recipe) -> Recipe:

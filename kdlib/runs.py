@@ -16,17 +16,19 @@ from typing import Any
 import filelock
 import numpy as np
 import safetensors.torch
+import torch
 
 from kdlib import weights
 from kdlib.activations import source_activations
 from kdlib.data import ONE_VS_REST, Split, load
 from kdlib.detector import Detector
 from kdlib.distill import Training
-from kdlib.files import ensure_folder, results_folder, work_folder, write_atomically
+from kdlib.files import ensure_folder, keep_array, results_folder, work_folder, write_atomically
+from kdlib.localize import localization_map
 from kdlib.metrics import aupro, auroc
 from kdlib.networks import half_precision
 from kdlib.provenance import data_provenance, provenance
-from kdlib.recipe import Recipe, recipe_for
+from kdlib.recipe import MAP, Recipe, recipe_for
 
 SCHEMA = 1
 Record = dict[str, Any]
@@ -111,6 +113,9 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     masks = data.test.mask_pixels(recipe.size, crop=recipe.crop) if data.has_masks else None
     labels = data.test.labels
     assert labels is not None
+    folder = training_folder(experiment, detector.device)
+    settings = [{name: recipe.to_dict()[name] for name in MAP}, data.test.fingerprint]
+    attributions = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     evaluating = 0.0
 
     def evaluate(epoch: int) -> dict[str, float]:
@@ -118,14 +123,15 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
         start = time.monotonic()
         found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
         if masks is not None and is_late(epoch, recipe.epochs):
-            maps = detector.localize(test)
+            raw = keep_array(folder / f"{epoch}-{attributions}.npy", lambda: detector.attribute(test))
+            maps = localization_map(raw, recipe)
             found["pixel_auroc_all"] = auroc(masks, maps)
             found["pixel_auroc_defective"] = auroc(masks[labels == 1], maps[labels == 1])
             found["aupro"] = aupro(masks, maps)
         evaluating += time.monotonic() - start
         return {name: value for name, value in found.items() if value is not None}
 
-    train(detector, experiment, evaluate)
+    train(detector, experiment, folder, evaluate)
     scores = detector.score_pixels(test, known)
     training = detector.training
     record = {
@@ -151,17 +157,24 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     return record
 
 
-def train(detector: Detector, experiment: Experiment, evaluate: Callable[[int], dict[str, float]]) -> None:
+def training_folder(experiment: Experiment, device: torch.device) -> Path:
+    """Where the checkpoint, the cloners and the attribution maps of a training are kept, in the work folder."""
+    recipe = experiment.recipe
+    precision = "bf16" if half_precision(recipe.precision, device) else "fp32"
+    settings = [recipe.training_settings(), experiment.data.train.fingerprint, experiment.seed]
+    settings += [weights.checksum(recipe.weights), precision]
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    return ensure_folder(work_folder() / "trainings" / name)
+
+
+def train(
+    detector: Detector, experiment: Experiment, folder: Path, evaluate: Callable[[int], dict[str, float]]
+) -> None:
     """Fit a detector and evaluate it on the way; or evaluate the cloners that an earlier training of the kind kept.
 
     ``detector.training`` holds the evaluations of ``evaluate``, called at the epochs of `is_evaluated`.
     """
     recipe, data = experiment.recipe, experiment.data
-    precision = "bf16" if half_precision(recipe.precision, detector.device) else "fp32"
-    settings = [recipe.training_settings(), data.train.fingerprint, experiment.seed]
-    settings += [weights.checksum(recipe.weights), precision]
-    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    folder = ensure_folder(work_folder() / "trainings" / name)
     epochs = [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
 
     def keep_and_evaluate(epoch: int) -> dict[str, float] | None:

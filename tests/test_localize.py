@@ -1,7 +1,10 @@
 """Attribution and localization maps against literal transcriptions of Eq. 5 and 6."""
 
 import copy
+import math
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import torch.nn.functional as F
 from conftest import TINY
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdlib import Detector, Recipe
 from kdlib.activations import prepare
@@ -18,6 +21,7 @@ from kdlib.data import Split
 from kdlib.distill import make_cloner
 from kdlib.localize import attribution, localization_map
 from kdlib.networks import Cloner, Source
+from kdlib.recipe import ATTRIBUTIONS
 
 RAW = replace(TINY, sigma=0, opening=0)
 
@@ -76,6 +80,156 @@ def test_attribution_of_a_detector(fitted: Detector, digits: Split) -> None:
         maps, attribution(fitted.source, fitted.cloner, x, lam=fitted.training.lam, recipe=TINY), rtol=1e-4
     )
     np.testing.assert_array_equal(fitted.localize(images), localization_map(maps, TINY))
+
+
+# --- every method against its literal transcription -------------------------------------------------------------------
+
+
+class _GuidedReLU(torch.autograd.Function):
+    """Passes back what is positive, where the input was positive (Springenberg et al. 2015)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradient.clamp_min(0) * (x > 0)
+
+
+class GuidedReLU(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return _GuidedReLU.apply(x)
+
+
+def guided(network: nn.Module) -> nn.Module:
+    """A copy of a network whose ReLUs are guided."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.ReLU):
+                setattr(module, name, GuidedReLU())
+    return network
+
+
+def gradients(source: nn.Module, cloner: nn.Module, x: Tensor, *, lam: float = 3, detach: bool = False) -> Tensor:
+    """d (val + lam dir) / d x, term by term: (B, 3, H, W)."""
+    x = x.clone().requires_grad_()
+    total = torch.zeros(())
+    for s, c in zip(source(x).values(), cloner(x).values(), strict=True):
+        s = s.detach() if detach else s
+        total = total + ((s - c) ** 2).mean((1, 2, 3)).sum()
+        total = total + lam * (1 - F.cosine_similarity(s.flatten(1), c.flatten(1))).sum()
+    return torch.autograd.grad(total, x)[0]
+
+
+def found_by(method: str, source: Source, cloner: Cloner, x: Tensor, **changes: Any) -> np.ndarray:
+    return attribution(source, cloner, x, lam=3, recipe=TINY.replace(attribution=method, **changes))
+
+
+def close(found: np.ndarray, expected: Tensor) -> None:
+    literal = expected.abs().sum(1).numpy() if expected.dim() == 4 else expected.numpy()
+    np.testing.assert_allclose(found, literal, rtol=1e-3, atol=1e-4 * np.abs(literal).max())
+
+
+def test_cloner_gradients(source: Source, cloner: Cloner, x: Tensor) -> None:
+    close(found_by("cloner_gradients", source, cloner, x), gradients(source, cloner, x, detach=True))
+
+
+def test_guided_backpropagation(source: Source, cloner: Cloner, x: Tensor) -> None:
+    plain = gradients(source, cloner, x)
+    one = gradients(source, guided(cloner), x)
+    both = gradients(guided(source), guided(cloner), x)
+    assert not torch.allclose(one, both, rtol=0.1)
+    assert not torch.allclose(one, plain, rtol=0.1)
+    close(found_by("gbp", source, cloner, x), one)
+    close(found_by("gbp_both", source, cloner, x), both)
+
+
+@pytest.fixture
+def noisy(cloner: Cloner) -> Iterator[list[Tensor]]:
+    """All images that the cloner sees."""
+    seen: list[Tensor] = []
+    hook = cloner.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    yield seen
+    hook.remove()
+
+
+def test_smoothgrad_is_the_mean_of_signed_gradients(
+    source: Source, cloner: Cloner, x: Tensor, noisy: list[Tensor]
+) -> None:
+    found = found_by("smoothgrad", source, cloner, x[:1], samples=20, noise=0.1)
+    copies = torch.cat(noisy)
+    assert copies.shape == (20, *x.shape[1:])
+    assert (copies - x[:1]).std().item() == pytest.approx(0.1, rel=0.05)
+    close(found, gradients(source, cloner, copies).mean(0, keepdim=True))
+
+
+def test_smoothgrad_of_the_reference_is_the_mean_of_stretched_maps(
+    source: Source, cloner: Cloner, x: Tensor, noisy: list[Tensor]
+) -> None:
+    found = found_by("smoothgrad", source, cloner, x[:1], samples=7, noise=0.1, stretch=True)
+    maps = gradients(source, cloner, torch.cat(noisy)).abs().sum(1)
+    low, high = maps.amin((1, 2), keepdim=True), maps.flatten(1).quantile(0.99, dim=1)[:, None, None]
+    close(found, ((maps - low) / (high - low)).clamp(0, 1).mean(0, keepdim=True))
+
+
+def test_noise_is_that_of_the_picture_whatever_the_normalisation(
+    source: Source, cloner: Cloner, x: Tensor, noisy: list[Tensor]
+) -> None:
+    found_by("smoothgrad", source, cloner, x[:1], samples=50, noise=0.1, normalize=True)
+    assert (torch.cat(noisy) - x[:1]).std().item() == pytest.approx(0.1 / np.mean([0.229, 0.224, 0.225]), rel=0.05)
+
+
+def test_integrated_gradients(source: Source, cloner: Cloner, x: Tensor) -> None:
+    places, weights = np.polynomial.legendre.leggauss(6)
+    total = sum(w / 2 * gradients(source, cloner, (1 + t) / 2 * x) for t, w in zip(places, weights, strict=True))
+    close(found_by("integrated_gradients", source, cloner, x, samples=6), torch.as_tensor(total) * x)
+
+
+@pytest.mark.parametrize("lam", [0.0, 3.0, math.inf])
+def test_discrepancy_of_positions(lam: float, source: Source, cloner: Cloner, x: Tensor) -> None:
+    expected = torch.zeros(len(x), 32, 32)
+    with torch.no_grad():
+        activations = [(s.numpy(), c.numpy()) for s, c in zip(source(x).values(), cloner(x).values(), strict=True)]
+    for s, c in activations:
+        here = np.zeros((len(s), *s.shape[2:]), np.float32)
+        for image, row, column in np.ndindex(*here.shape):
+            a, b = s[image, :, row, column], c[image, :, row, column]
+            value = ((a - b) ** 2).sum() / len(a)
+            direction = 1 - a @ b / max(np.sqrt(a @ a) * np.sqrt(b @ b), 1e-8)
+            here[image, row, column] = direction if lam == math.inf else value + lam * direction
+        expected += F.interpolate(torch.from_numpy(here)[:, None], (32, 32), mode="bilinear")[:, 0]
+    close(found_by("discrepancy", source, cloner, x, map_lam=lam), expected)
+
+
+def test_the_map_may_have_its_own_points_and_lambda(source: Source, cloner: Cloner, x: Tensor) -> None:
+    points = ("pool2", "pool3")
+    found = found_by("gradients", source, cloner, x, map_points=points, map_lam=0.5)
+    expected = attribution(source, cloner, x, lam=0.5, recipe=replace(TINY, score_points=points))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(found, found_by("gradients", source, cloner, x), rtol=0.1)
+
+
+@pytest.mark.parametrize("method", ATTRIBUTIONS)
+def test_every_method_leaves_the_networks_and_has_no_memory(
+    method: str, source: Source, cloner: Cloner, x: Tensor
+) -> None:
+    networks = source, cloner
+    before, state = [copy.deepcopy(n.state_dict()) for n in networks], torch.random.get_rng_state()
+    batch = found_by(method, source, cloner, x, samples=4)
+    assert batch.shape == (4, 32, 32)
+    assert batch.min() >= 0
+    single = [found_by(method, source, cloner, image[None], samples=4)[0] for image in x]
+    np.testing.assert_allclose(batch, single, rtol=1e-3, atol=1e-4 * batch.max())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for network, kept in zip(networks, before, strict=True):
+        assert all(torch.equal(v, kept[k]) for k, v in network.state_dict().items())
+        for m in network.modules():
+            assert not {**m._forward_hooks, **m._forward_pre_hooks, **m._backward_hooks, **m._backward_pre_hooks}
+        assert all(p.requires_grad and p.grad is None for p in network.parameters())
 
 
 # --- Gaussian, opening, stretching ------------------------------------------------------------------------------------

@@ -94,7 +94,8 @@ def test_reference_preset(dataset: str, lam: float) -> None:
     assert recipe.lam == lam
     assert recipe.score_points == ("pool3", "pool4", "pool5")
     assert recipe.stretch
-    same = {"lam": None, "score_points": recipe.critical_points, "stretch": False}
+    assert recipe.noise == pytest.approx(0.0025)
+    same = {"lam": None, "score_points": recipe.critical_points, "stretch": False, "noise": 0.05}
     assert recipe.replace(**same) == recipe_for(dataset)
 
 

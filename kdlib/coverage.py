@@ -16,7 +16,7 @@ from kdlib.recipe import PROFILES, Recipe, recipe_for
 from kdlib.runs import Record, records
 
 SHOWN = ("paper", "laptop")  # profiles that may stand beside a printed figure: the first that has the entry does
-NOT_RUN, NOT_MEASURED = "not run", "not measured yet"  # no record; no experiment of ours could make one
+NOT_RUN = "not run"  # no record
 COLUMNS = (
     *("table", "task", "dataset", "method", "column", "published", "plus_minus", "ours", "difference"),
     *("profile", "seeds", "spread", "command", "preset", "note"),
@@ -53,7 +53,6 @@ class Measured:
 
     def beside(self, entry: Entry) -> dict[str, Any]:
         """All columns of an entry in `scoreboard`."""
-        known = entry["method"] in paper.VARIANTS
         profile = next((p for p in SHOWN if self.ours(entry, p).seeds), "")
         ours, seeds, notes = self.ours(entry, profile), {0}, []
         if profile:
@@ -66,8 +65,8 @@ class Measured:
             "published": entry["auroc"],
             **ours._asdict(),
             "difference": ours.ours - entry["auroc"],
-            "profile": profile or (NOT_RUN if known else NOT_MEASURED),
-            "command": command(entry, **settings) if known else "",
+            "profile": profile or NOT_RUN,
+            "command": command(entry, **settings),
             "preset": self.preset,
             "note": "; ".join(self.printed_twice.get(_place(entry), []) + notes),
         }
@@ -77,9 +76,8 @@ class Measured:
         """By table, row and column: other tables that print another figure of the same experiment (rounding aside)."""
         same: dict[Hashable, list[Entry]] = {}
         for entry in _own():
-            if entry["method"] in paper.VARIANTS:
-                recipe = _recipe(entry["dataset"], entry["method"], self.preset, SHOWN[0])
-                same.setdefault((entry["task"], entry["dataset"], entry["column"], recipe), []).append(entry)
+            recipe = _recipe(entry["dataset"], entry["method"], self.preset, SHOWN[0])
+            same.setdefault((entry["task"], entry["dataset"], entry["column"], recipe), []).append(entry)
         found: dict[Hashable, list[str]] = {}
         for others in same.values():
             for entry in others:
@@ -91,7 +89,7 @@ class Measured:
         return paper.by_seed(self._group(dataset, method, profile), task)
 
     def _find(self, dataset: str, method: str, profile: str) -> list[Record]:
-        if not profile or method not in paper.VARIANTS:
+        if not profile:
             return []
         return self._groups.get((dataset, profile, _recipe(dataset, method, self.preset, profile)), [])
 
@@ -99,8 +97,7 @@ class Measured:
 def scoreboard(results: Path | None = None, *, preset: str = "paper") -> pd.DataFrame:
     """Every entry of `paper.own_entries` with ours beside it, AUROC in %; `COLUMNS` names the columns.
 
-    ``profile`` is the first of `SHOWN` in which the entry has a record, `NOT_RUN`, or `NOT_MEASURED` where no setting
-    of a recipe makes it yet. Smoke figures are never shown. A mean is of one profile: all classes or categories in
+    ``profile`` is the first of `SHOWN` in which the entry has a record, or `NOT_RUN`. Smoke figures are never shown. A mean is of one profile: all classes or categories in
     it, or not run. ``command`` remakes what is shown, or makes what is not. ``note``: where the data of our
     records differs from its publisher's, and which other table prints another figure of the same experiment.
     """

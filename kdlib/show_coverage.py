@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from kdlib import coverage
 from kdlib.show import ANOMALOUS, NORMAL
 
-# Darker: more is known. Not measured yet is outlined only.
-STATES = {"paper": NORMAL, "laptop": ANOMALOUS, coverage.NOT_RUN: "0.8", coverage.NOT_MEASURED: "white"}
+# Darker: more is known.
+STATES = {"paper": NORMAL, "laptop": ANOMALOUS, coverage.NOT_RUN: "0.8"}
 SHOWN = {
     "table": "table",
     "dataset": "data set",

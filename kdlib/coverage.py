@@ -97,9 +97,10 @@ class Measured:
 def scoreboard(results: Path | None = None, *, preset: str = "paper") -> pd.DataFrame:
     """Every entry of `paper.own_entries` with ours beside it, AUROC in %; `COLUMNS` names the columns.
 
-    ``profile`` is the first of `SHOWN` in which the entry has a record, or `NOT_RUN`. Smoke figures are never shown. A mean is of one profile: all classes or categories in
-    it, or not run. ``command`` remakes what is shown, or makes what is not. ``note``: where the data of our
-    records differs from its publisher's, and which other table prints another figure of the same experiment.
+    ``profile`` is the first of `SHOWN` in which the entry has a record, or `NOT_RUN`. Smoke figures are never shown. A
+    mean is of one profile: all classes or categories in it, or not run. ``command`` remakes what is shown, or makes
+    what is not. ``note``: where the data of our records differs from its publisher's, and which other table prints
+    another figure of the same experiment.
     """
     measured = Measured(records(results, preset=preset), preset=preset)
     return pd.DataFrame([measured.beside(entry) for entry in _own()], columns=list(COLUMNS))

@@ -2,28 +2,26 @@
 
 import argparse
 import ast
-import csv
 import json
+import os
 import sys
 import time
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
-from io import BytesIO
-from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from kdlib import coverage, grid, plan
-from kdlib.data import ABOUT, DATASETS, as_images
+from kdlib import batch, coverage, grid, plan
+from kdlib.data import ABOUT, DATASETS
 from kdlib.data.inventory import inventory
-from kdlib.detector import DEFAULT, Detector
-from kdlib.files import ensure_folder, write_atomically
 from kdlib.recipe import PRESETS, PROFILES
 from kdlib.runs import Experiment, Record, record_path, records
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the arguments say; 1 where an experiment failed, 2 where arguments or data are not usable."""
+    """Do what the arguments say; 0, or 1 where an experiment failed, 2 where arguments or data are not usable.
+
+    Where the reader of the output has gone, as ``head`` does, it ends without a word: 141, as the signal would.
+    """
     parser = argparse.ArgumentParser(prog="python -m kdlib", description="Multiresolution knowledge distillation.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("run", help="run experiments that have no record yet")
@@ -34,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--preset", default="paper", help=f"one of {', '.join(PRESETS)}")
     command.add_argument("--profile", default="paper", help=f"one of {', '.join(PROFILES)}")
     command.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the recipe, such as lam=1"
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as lam=1"
     )
     command.add_argument("--workers", type=int, help="processes, 1 by default; the threads are shared among them")
     command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
@@ -44,25 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--json", action="store_true")
     command = commands.add_parser("status", help="how much of the paper has records")
     command.add_argument("--json", action="store_true")
-    command = commands.add_parser("fit", help="fit a detector on a folder of good images")
-    command.add_argument("images", type=Path)
-    command.add_argument("detector", type=Path, help="file to write, such as detector.safetensors")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the recipe")
-    command = commands.add_parser(
-        "score", help="score a folder of images: CSV with name, score, anomalous; worst first"
-    )
-    command.add_argument("detector", type=Path)
-    command.add_argument("images", type=Path)
-    command.add_argument("--quantile", type=float, default=0.99, help="part of good images that should pass")
-    command = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
-    command.add_argument("detector", type=Path)
-    command.add_argument("images", type=Path)
-    command.add_argument("maps", type=Path, help="folder to write to")
+    batch.add_arguments(commands)
     options = parser.parse_args(arguments)
-    actions = {"run": _run, "data": _data, "status": _status, "fit": _fit, "score": _score, "localize": _localize}
+    actions = {"run": _run, "data": _data, "status": _status, **batch.ACTIONS}
     try:
-        return actions[options.command](options)
+        options.settings = parse_settings(getattr(options, "set", []))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"kdlib: {message}", file=sys.stderr)
+            code = actions[options.command](options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+        return 141
     except (ValueError, OSError) as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return 2
@@ -80,9 +72,9 @@ def _run(options: argparse.Namespace) -> int:
     estimates = dict(zip(experiments, plan.seconds(experiments, known), strict=True))
     waiting = [e for e in experiments if not record_path(e).exists()]
     if options.dry_run:
-        earlier = {json.dumps(record["experiment"]): record["id"] for record in known}
+        earlier = {Experiment.from_dict(record["experiment"]): record["id"] for record in known}
         for experiment in experiments:
-            other = earlier.get(json.dumps(experiment.to_dict()))
+            other = earlier.get(experiment)
             note = f" (record {other} is of other data or weights)" if other else ""
             state = f"to do, {plan.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
             print(_name(experiment), state)
@@ -99,7 +91,8 @@ def _run(options: argparse.Namespace) -> int:
             waiting.remove(outcome.experiment)
         left = sum(estimates[e] for e in waiting)
         time_left = (time.monotonic() - begin) * left / (work - left) if work > left else left
-        state = f"{done} of {len(experiments)} done, {failed} failed, {plan.duration(time_left)} left"
+        running = "" if options.scheduler else f"{min(options.workers or 1, len(waiting))} running, "
+        state = f"{done} of {len(experiments)} done, {running}{failed} failed, {plan.duration(time_left)} left"
         if outcome.record:
             print(f"{_name(outcome.experiment)}: image AUROC {_percent(outcome.record)} ({state})", flush=True)
         else:
@@ -114,8 +107,7 @@ def _percent(record: Record) -> str:
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
     """The chosen experiments; their data is found, or the error raised, before any work."""
-    changes = dict(parse_setting(setting) for setting in options.set)
-    settings = {"preset": options.preset, "profile": options.profile, **changes}
+    settings = {"preset": options.preset, "profile": options.profile, **options.settings}
     if options.table is not None:
         chosen = {"dataset": options.dataset, "normals": options.normal, "seeds": options.seed}
         experiments = grid.of_table(options.table, **chosen, **settings)
@@ -151,46 +143,24 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _fit(options: argparse.Namespace) -> int:
-    ensure_folder(options.detector.parent)
-    changes = dict(parse_setting(setting) for setting in options.set)
-    Detector(DEFAULT.replace(**changes), seed=options.seed).fit(options.images).save(options.detector)
-    return 0
+def parse_settings(texts: Sequence[str]) -> dict[str, object]:
+    """``["lam=1", "cloner=equal"]`` as names and Python values; what is no literal is a string.
 
-
-def _score(options: argparse.Namespace) -> int:
-    detector, images = Detector.load(options.detector), as_images(options.images)
-    threshold = detector.threshold(options.quantile)
-    scores = detector.score(images)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["name", "score", "anomalous"])
-    for number in np.argsort(-scores):
-        writer.writerow([images.names[number], f"{scores[number]:.6g}", int(scores[number] > threshold)])
-    return 0
-
-
-def _localize(options: argparse.Namespace) -> int:
-    detector, images = Detector.load(options.detector), as_images(options.images)
-    folder = ensure_folder(options.maps)
-    maps = detector.localize(images)
-    low, high = maps.min(), maps.max()
-    for name, heat in zip(images.names, maps, strict=True):
-        content = BytesIO()
-        grey = (255 * (heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).astype(np.uint8)
-        Image.fromarray(grey).save(content, format="PNG")
-        write_atomically(folder / f"{name}.png", content.getvalue())
-    return 0
-
-
-def parse_setting(text: str) -> tuple[str, object]:
-    """``"lam=1"`` as a name and a Python value; what is no literal is a string."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"--set: expected NAME=VALUE, found {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, float(value) if value == "inf" else value
+    Raises:
+        ValueError: not NAME=VALUE, or a name that comes twice.
+    """
+    found: dict[str, object] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise ValueError(f"--set: expected NAME=VALUE, found {text!r}")
+        if name in found:
+            raise ValueError(f"--set: {name} comes twice")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = float(value) if value == "inf" else value
+    return found
 
 
 if __name__ == "__main__":

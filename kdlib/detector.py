@@ -29,6 +29,15 @@ DEFAULT = Recipe(size=128, normalize=True, epochs=50)
 ImagesLike = Images | str | Path | np.ndarray | Tensor  # an 8-bit (N, 3, S, S) holds pixels at working size
 
 
+def is_detector(path: Path) -> bool:
+    """Whether a file is a detector that some version of kdlib wrote."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("format", "")).startswith(FORMAT.partition("/")[0] + "/")
+    except (safetensors.SafetensorError, OSError):
+        return False
+
+
 class Detector:
     """Anomaly detection by multiresolution knowledge distillation.
 
@@ -46,7 +55,8 @@ class Detector:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.cloner: Cloner = make_cloner(recipe, self.device, seed=seed).eval()
         self.training = Training()
-        self.held_out_scores: np.ndarray | None = None
+        self.held_out_scores: np.ndarray | None = None  # of normal images, for `threshold`: (N,)
+        self.image_size: tuple[int, int] | None = None  # of the images it was fitted on, where all had one
         self._source: Source | None = None
 
     @property
@@ -94,7 +104,7 @@ class Detector:
             self.source if self.recipe.augment else source_activations(self.source, chosen, self.recipe, key=key)
         )
         self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
-        self.training, self.held_out_scores = Training(), None
+        self.training, self.held_out_scores, self.image_size = Training(), None, images.size
         try:
             distill(
                 self.cloner,
@@ -110,6 +120,18 @@ class Detector:
             self.training = Training()  # half a training is none
             raise
         self.held_out_scores = self.score_pixels(pixels[torch.from_numpy(kept)]) if count else None
+        return self
+
+    def calibrate(self, images: ImagesLike) -> Self:
+        """Draw `threshold` from these normal images instead of the held-out ones, from now on; `save` keeps it.
+
+        Images of another day tell what good images to come will score. Held-out ones are often near copies of those
+        trained on, and a threshold from them is too low then.
+
+        Raises:
+            ValueError, OSError: not fitted, or the images are not usable.
+        """
+        self.held_out_scores = self.score(images)
         return self
 
     def score(self, images: ImagesLike) -> np.ndarray:
@@ -154,11 +176,15 @@ class Detector:
         return np.concatenate(maps)
 
     def threshold(self, quantile: float = 0.99) -> float:
-        """The score that a part ``quantile`` of the held-out normal images stays at or below."""
+        """The score that a part ``quantile`` of the normal images held out, or given to `calibrate`, stays at or below.
+
+        Raises:
+            ValueError: no such quantile, or no such images.
+        """
         if not 0 <= quantile <= 1:
             raise ValueError(f"threshold: quantile is {quantile}, expected 0 to 1")
         if self.held_out_scores is None:
-            raise ValueError("threshold: no held-out images; fit with held_out above 0, such as 0.1")
+            raise ValueError("threshold: no held-out images; fit with held_out above 0, such as 0.1, or calibrate")
         return float(np.quantile(self.held_out_scores, quantile, method="higher"))
 
     def save(self, path: str | Path) -> None:
@@ -173,6 +199,7 @@ class Detector:
             "recipe": json.dumps(self.recipe.to_dict()),
             "seed": str(self.seed),
             "training": json.dumps(dataclasses.asdict(self.training)),
+            "image_size": json.dumps(self.image_size),
         }
         write_atomically(Path(path), safetensors.torch.save(tensors, about))
 
@@ -182,18 +209,24 @@ class Detector:
 
         Raises:
             ValueError: another kind of file, a damaged one, or one made with other source weights.
+            OSError: no such file.
         """
-        tensors, about = weights.read_safetensors(Path(path), format=FORMAT)
+        advice = "expected a file that Detector.save wrote"
+        tensors, about = weights.read_safetensors(Path(path), format=FORMAT, advice=advice)
         try:
             recipe = Recipe.from_dict(json.loads(about["recipe"]))
             detector = cls(recipe, seed=int(about["seed"]), device=device)
             detector.training = Training(**json.loads(about["training"]))
             detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
             detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
+            if size := json.loads(about.get("image_size", "null")):  # older files have none
+                width, height = size
+                detector.image_size = int(width), int(height)
             checksum = about["checksum"]
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(":")
             raise ValueError(
-                f"{path}: not a detector of this version of kdlib ({error}); fit and save it again"
+                f"{path}: not a detector of this version of kdlib ({reason}); fit and save it again"
             ) from error
         if checksum != (expected := weights.checksum(recipe.weights)):
             raise ValueError(f"{path}: made with other source weights ({checksum}, here {expected}); fit it again")

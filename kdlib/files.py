@@ -36,17 +36,18 @@ def ensure_folder(folder: Path) -> Path:
     """The folder, made and writable.
 
     Raises:
-        OSError: it cannot be made or written.
+        OSError: it cannot be made or written; names the variable that decides where it lies, if one does.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise type(error)(
-            f"{folder}: cannot be written ({error.strerror}); free it, or name another folder in KDLIB_CACHE, "
-            "KDLIB_WORK or KDLIB_RESULTS"
-        ) from error
+        reason = "it is a file" if folder.is_file() else error.strerror
+        ours = FOLDERS | {"KDLIB_RESULTS": results_folder}
+        variable = next((v for v, where in ours.items() if folder.absolute().is_relative_to(where().absolute())), None)
+        other = f"name another folder in {variable}" if variable else "name another folder"
+        raise type(error)(f"{folder}: cannot be written ({reason}); free it, or {other}") from error
     return folder
 
 

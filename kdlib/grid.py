@@ -60,7 +60,7 @@ def of_table(
     decided = {key for entry in chosen["method"] for key in paper.VARIANTS[entry]}
     if both := decided & changes.keys():
         raise ValueError(f"table {number}: its rows decide {', '.join(sorted(both))}; it cannot be set as well")
-    return [
+    found = (
         Experiment.of(
             entry["dataset"],
             entry["column"],
@@ -71,7 +71,8 @@ def of_table(
         )
         for seed in seeds
         for entry in chosen.to_dict("records")
-    ]
+    )
+    return list(dict.fromkeys(found))  # one experiment may stand in several rows
 
 
 def run_all(

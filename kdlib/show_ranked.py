@@ -107,7 +107,7 @@ def shell(*arguments: object, base: Path, lines: int = 12) -> str:
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         code = main(given)
     command = " ".join(shlex.quote(text.removeprefix(f"{base}{os.sep}")) for text in given)
-    out = printed.getvalue().splitlines()
+    out = printed.getvalue().replace(f"{base}{os.sep}", "").splitlines()
     out[lines:] = [f"… {len(out) - lines} more lines"] if len(out) > lines else []
     return "\n".join([f"$ python -m kdlib {command}", *out, *([f"(exit status {code})"] if code else [])])
 

@@ -46,8 +46,20 @@ def load(name: str) -> dict[str, Tensor]:
     return read_safetensors(path, format=FORMAT, checksum=CHECKSUMS[name])[0]
 
 
-def read_safetensors(path: Path, *, format: str, **expected: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file that must carry ``format`` and the ``expected`` metadata."""
+def read_safetensors(
+    path: Path, *, format: str, advice: str = "delete it and try again", **expected: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file that must carry ``format`` and the ``expected`` metadata.
+
+    Args:
+        advice: what to do about a file that is damaged, or has other metadata than expected.
+
+    Raises:
+        ValueError: another kind of file, one of another version of kdlib, a damaged one.
+        OSError: no such file, or it is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder, expected a file")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
@@ -55,11 +67,20 @@ def read_safetensors(path: Path, *, format: str, **expected: str) -> tuple[dict[
             found = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error}); delete it and try again") from error
+        raise ValueError(f"{path}: not a safetensors file ({error}); {advice}") from error
     for key, value in {"format": format, **expected}.items():
         if found.get(key) != value:
-            raise ValueError(f"{path}: {key} is {found.get(key)!r}, expected {value!r}; this is another kind of file")
+            why = _other_format(found.get(key, ""), format) if key == "format" else f"of another {key}; {advice}"
+            raise ValueError(f"{path}: {key} is {found.get(key)!r}, expected {value!r}; {why}")
     return tensors, found
+
+
+def _other_format(found: str, expected: str) -> str:
+    """Why ``found`` is not ``expected``; both are ``kind/version``."""
+    (kind, _, version), (expected_kind, _, expected_version) = found.partition("/"), expected.partition("/")
+    if kind != expected_kind or not version.isdecimal():
+        return "this is another kind of file"
+    return f"written by {'a newer' if int(version) > int(expected_version) else 'an older'} kdlib"
 
 
 def checksum(name: str) -> str:

@@ -3,6 +3,8 @@
 import gzip
 import io
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from kdlib import Images, load
 from kdlib.data import as_images, find, mvtec_layout
 from kdlib.data.about import IDX
 from kdlib.data.classes import TORCHVISION, digits
-from kdlib.data.images import read_image
+from kdlib.data.reading import image_size, list_images, read_image, read_mask
 
 RNG = np.random.default_rng(0)
 
@@ -174,9 +176,89 @@ def test_all_kinds_of_colour_become_rgb(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+TURNED |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp", "jpeg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_upright(kind: str, orientation: int, tmp_path: Path) -> None:
+    note = Image.Exif()
+    note[274] = orientation
+    picture = Image.fromarray(RNG.integers(0, 256, (2, 3, 3), dtype=np.uint8)).resize(
+        (60, 40), Image.Resampling.NEAREST
+    )
+    picture.save(path := tmp_path / f"turned.{kind}", exif=note, lossless=True)
+    picture.save(plain := tmp_path / f"plain.{kind}", lossless=True)
+    expected = read_image(plain)
+    if orientation > 1:
+        expected = expected.transpose(Image.Transpose[TURNED[orientation]])
+    found = read_image(path)
+    assert found.size == image_size(path) == expected.size
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("note", [b"Exif\0\0garbage!!", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+@pytest.mark.filterwarnings("ignore")  # PIL's own, about the note
+def test_a_damaged_exif_note_is_none(note: bytes, kind: str, tmp_path: Path) -> None:
+    picture = Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    picture.save(path := tmp_path / f"image.{kind}", exif=note)
+    assert image_size(path) == (30, 20)
+    assert read_image(path).size == (30, 20)
+
+
 def test_16_bit_grey_is_scaled_to_8(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 257, 0x8080, 65535]], np.uint16)).save(tmp_path / "deep.png")
     assert np.array(read_image(tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 1, 0x80, 255]
+
+
+RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        (RAMP, "png", "16-bit, but all values lie below 4096 .*; multiply 12-bit values by 16"),
+        (RAMP, "tiff", "16-bit, but all values lie below 4096"),
+        (RAMP.astype(np.int32), "tiff", "16-bit, but all values lie below 4096"),
+        (RAMP.astype(np.int32) * 100, "tiff", "values from 0 to 409500, expected 0 to 65535"),
+        (RAMP.astype(np.int32) - 1, "tiff", "values from -1 to 4094, expected 0 to 65535"),
+        (
+            RAMP.astype(np.float32) / 4095,
+            "tiff",
+            "holds floating-point values, of no certain range; save it with 8 bits",
+        ),
+    ],
+)
+def test_values_without_a_certain_range(content: np.ndarray, kind: str, message: str, tmp_path: Path) -> None:
+    Image.fromarray(content).save(path := tmp_path / f"deep.{kind}")
+    with pytest.raises(ValueError, match=rf"deep\.{kind}: {message}"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("factor", [1, 16])
+def test_16_bit_colours(factor: int, tmp_path: Path) -> None:
+    """PIL cannot write them."""
+    rows = b"".join(b"\0" + (row * factor).astype(">u2").repeat(3).tobytes() for row in RAMP)
+    parts = {b"IHDR": struct.pack(">2I5B", 64, 64, 16, 2, 0, 0, 0), b"IDAT": zlib.compress(rows), b"IEND": b""}
+    content = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts.items()
+    )
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    if factor == 16:
+        np.testing.assert_array_equal(np.array(read_image(tmp_path / "deep.png"))[..., 1], RAMP // 16)
+    else:
+        with pytest.raises(ValueError, match=r"deep\.png: 16-bit, but all values lie below 4096"):
+            read_image(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_masks_of_any_depth(value: int, tmp_path: Path) -> None:
+    for kind in (np.uint8, np.uint16, np.int32, np.float32):
+        Image.fromarray(np.full((4, 4), value, kind)).save(path := tmp_path / f"{np.dtype(kind)}.tiff")
+        assert bool(np.array(read_mask(path)).all()) == bool(value)
 
 
 def test_pixels_are_resized_then_cropped() -> None:
@@ -256,6 +338,47 @@ def test_folder(tmp_path: Path) -> None:
     save(tmp_path / "c.png", 41)
     with pytest.raises(ValueError, match=r"images of mixed sizes: .*is 40x40, c\.png is 41x41; crop or resize"):
         as_images(tmp_path)
+
+
+def test_folder_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    assert list_images(save(tmp_path / "b.png").parent) == (tmp_path / "b.png",)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["a/0.png", "b/0.jpg", "c/notes.txt"], "no images in it; its subfolders a, b hold images: name one of them"),
+        ([f"{n}/0.png" for n in range(7)], "its subfolders 0, 1, 2, 3, 4 … hold images"),
+        (["train/good/0.png", "test/good/0.png"], "no images in it; it has train/good: give .*/train/good$"),
+        (["a.HEIC", "b.HEIC", ".hidden.png"], r"expected files that end in \.png, .*\.webp, found \.HEIC$"),
+    ],
+)
+def test_a_folder_without_images_says_what_is_there(files: list[str], message: str, tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(FileNotFoundError, match=message):
+        as_images(tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError, match=r"a\.png: is a file, expected a folder of images"):
+        as_images(save(tmp_path / "a.png"))
+
+
+def test_an_error_names_the_file_once(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("text")
+    with pytest.raises(ValueError, match=r"a\.png: not a readable image \(of no known format\); replace") as found:
+        as_images(tmp_path)
+    assert str(found.value).count("a.png") == 1
+
+
+def test_size_is_known_where_all_have_one(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", (20, 30))
+    assert as_images(tmp_path).size == as_images(tmp_path)[[0]].size == (30, 20)
+    assert as_images(np.zeros((2, 20, 30), np.uint8)).size == (30, 20)
+    assert as_images(torch.zeros(2, 3, 20, 30)).size == (30, 20)
 
 
 def bad(value: float) -> torch.Tensor:

@@ -15,6 +15,7 @@ from conftest import TINY
 from torch import Tensor
 
 from kdlib import Detector, Recipe, Split, load
+from kdlib.detector import is_detector
 from kdlib.losses import discrepancy
 from kdlib.metrics import auroc
 
@@ -59,6 +60,17 @@ def test_threshold_needs_held_out_images(digits: Split) -> None:
     detector = Detector(replace(TINY, epochs=1)).fit(digits.train[:8], held_out=0)
     with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
         detector.threshold()
+
+
+def test_calibrated_threshold_is_of_the_given_images(saved: Path, digits: Split) -> None:
+    detector = Detector.load(saved)
+    assert detector.calibrate(digits.train[:7]) is detector
+    np.testing.assert_array_equal(detector.held_out_scores, detector.score(digits.train[:7]))
+    assert detector.threshold(1) == detector.score(digits.train[:7]).max()
+    detector.save(saved)
+    assert Detector.load(saved).threshold(0.5) == detector.threshold(0.5)
+    with pytest.raises(ValueError, match="not fitted"):
+        Detector(TINY).calibrate(digits.train[:7])
 
 
 def test_localization_map_of_every_image(fitted: Detector, digits: Split) -> None:
@@ -157,7 +169,20 @@ def test_a_loaded_detector_is_the_saved_one(fitted: Detector, saved: Path, digit
     np.testing.assert_array_equal(loaded.localize(images[:2]), fitted.localize(images[:2]))
     assert loaded.threshold(0.5) == fitted.threshold(0.5)
     assert (loaded.recipe, loaded.seed, loaded.training) == (fitted.recipe, fitted.seed, fitted.training)
+    assert loaded.image_size is None  # nobody looked at the sizes of these
+    assert is_detector(saved)
     assert saved.stat().st_size < 2e6  # the cloner alone
+
+
+def test_size_of_the_good_images_is_kept(digits: Split, tmp_path: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 256, (6, 20, 30), dtype=np.uint8)
+    detector = Detector(replace(TINY, epochs=1)).fit(wide)
+    detector.save(tmp_path / "d")
+    assert Detector.load(tmp_path / "d").image_size == detector.image_size == (30, 20)
+    assert detector.fit(digits.train[:8]).image_size is None
+    detector.save(tmp_path / "d")
+    rewrite(tmp_path / "d", image_size=None)  # as files of before have it
+    assert Detector.load(tmp_path / "d").image_size is None
 
 
 def test_infinite_lambda_survives(digits: Split, tmp_path: Path) -> None:
@@ -171,7 +196,10 @@ def test_infinite_lambda_survives(digits: Split, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"text", bytes(1000)])
 def test_damaged_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "d.safetensors").write_bytes(content)
-    with pytest.raises(ValueError, match=r"d\.safetensors: not a safetensors file"):
+    assert not is_detector(tmp_path / "d.safetensors")
+    with pytest.raises(
+        ValueError, match=r"d\.safetensors: not a safetensors file .*; expected a file that Detector\.save"
+    ):
         Detector.load(tmp_path / "d.safetensors")
 
 
@@ -190,6 +218,10 @@ def test_pickle_is_never_unpickled(bomb: bytes, tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
         Detector.load(tmp_path / "nowhere")
+    with pytest.raises(IsADirectoryError, match="is a folder, expected a file"):
+        Detector.load(tmp_path)
+    assert not is_detector(tmp_path / "nowhere")
+    assert not is_detector(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -197,12 +229,19 @@ def test_missing_file(tmp_path: Path) -> None:
     [
         ({"format": "kdlib.source/1"}, "format is 'kdlib.source/1', expected 'kdlib.detector/1'; this is another kind"),
         ({"checksum": "0" * 64}, r"made with other source weights \(0000.*, here 3be9.*fit it again"),
-        ({"checksum": None}, "not a detector of this version"),
+        ({"format": "kdlib.detector/2"}, "format is 'kdlib.detector/2', expected .*/1'; written by a newer kdlib"),
+        ({"format": "kdlib.detector/0"}, "format is 'kdlib.detector/0', expected .*/1'; written by an older kdlib"),
+        ({"format": None}, "format is None, expected 'kdlib.detector/1'; this is another kind"),
+        ({"checksum": None}, r"not a detector of this version of kdlib \(no 'checksum'\)"),
+        ({"image_size": "[3]"}, "not a detector of this version"),
         ({"recipe": None}, "not a detector of this version"),
         ({"recipe": "{"}, "not a detector of this version"),
         ({"recipe": "null"}, "not a detector of this version"),
         ({"recipe": json.dumps({"momentum": 1})}, "not a detector of this version .*momentum.*; fit and save it again"),
-        ({"recipe": json.dumps({"cloner": "equal"})}, "not a detector of this version"),
+        (
+            {"recipe": json.dumps({"cloner": "equal"})},
+            r"not a detector of this version of kdlib \(Error\(s\) in loading state_dict for Cloner\); fit and save",
+        ),
         ({"seed": "first"}, "not a detector of this version"),
         ({"training": json.dumps({"steps": 3})}, "not a detector of this version"),
     ],

@@ -1,14 +1,16 @@
 """Exact metrics, by hand and by brute force."""
 
+import random
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
+from sklearn.metrics import f1_score, jaccard_score, precision_recall_curve, roc_auc_score
 
-from kdlib.metrics import aupro, auroc
+from kdlib.metrics import aupro, auroc, best_f1_on_test, f1_and_iou, localization_metrics, pixel_threshold
 
 
 @pytest.mark.parametrize(
@@ -21,9 +23,12 @@ from kdlib.metrics import aupro, auroc
         ([0, 0, 1], [1, 2, 2], 0.75),  # half for the tie
         ([0, 0], [1, 2], None),
         ([1, 1], [1, 2], None),
+        ([], [], None),
+        ([0, 0, 255, 255], [1, 2, 3, 4], 1.0),  # a mask as it lies in the file
+        ([0, 256, 0, 0.5], [1, 2, 3, 4], 0.75),
     ],
 )
-def test_auroc_by_hand(labels: list[int], scores: list[float], expected: float | None) -> None:
+def test_auroc_by_hand(labels: list[float], scores: list[float], expected: float | None) -> None:
     found = auroc(np.array(labels), np.array(scores))
     assert found == (None if expected is None else pytest.approx(expected))
 
@@ -39,29 +44,222 @@ def test_auroc_is_the_probability_of_the_right_order(pairs: list[tuple[int, int]
         assert found == pytest.approx(wins / len(normal) / len(anomalous))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_scores_must_be_finite(value: float) -> None:
-    with pytest.raises(ValueError, match="1 of 3 scores are not finite"):
-        auroc(np.array([0, 1, 1]), np.array([1, value, 2]))
-    with pytest.raises(ValueError, match="1 of 9 scores are not finite"):
-        aupro(np.eye(3, dtype=bool)[None], np.where(np.eye(3)[::-1] * np.eye(3), value, 0)[None])
+Both = tuple[np.ndarray, np.ndarray]
 
 
-def test_shapes_must_agree() -> None:
-    with pytest.raises(ValueError, match=r"one shape; found \(3,\) and \(2,\)"):
-        auroc(np.zeros(3), np.zeros(2))
-    with pytest.raises(ValueError, match="one shape"):
-        auroc(np.zeros(0), np.zeros(0))
-    with pytest.raises(ValueError, match="one shape"):
-        aupro(np.zeros((1, 3, 3), bool), np.zeros((1, 3, 4)))
+@st.composite
+def categories(draw: st.DrawFn, kinds: tuple[type, ...] = (np.float64, np.float32, np.int64)) -> Both:
+    """Masks and maps of three images, both classes there, with as many ties as the draw has levels."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    masks = random.random((3, 6, 7)) < draw(st.floats(0, 0.6))
+    masks[0, 0, :2] = False, True
+    maps = random.integers(0, draw(st.integers(1, 60)), masks.shape) + masks * random.integers(0, 9)
+    return masks, (maps / 8 if (kind := draw(st.sampled_from(kinds))) is not np.int64 else maps).astype(kind)
+
+
+@given(categories())
+def test_auroc_and_best_f1_against_scikit_learn(category: Both) -> None:
+    masks, maps = category
+    assert auroc(masks, maps) == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()))
+    precision, recall, thresholds = precision_recall_curve(masks.ravel(), maps.ravel())
+    every = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    best, threshold = best_f1_on_test(masks, maps)
+    assert best is not None
+    assert threshold is not None
+    assert best == pytest.approx(every.max())
+    assert best == f1_and_iou(masks, maps, threshold)[0]  # it is reached, and at no higher threshold
+    above = [f1_and_iou(masks, maps, float(t))[0] for t in thresholds if t > threshold]
+    assert all(f1 is not None and f1 < best for f1 in above)
+
+
+@given(categories(), st.integers(-1, 9))
+def test_f1_and_iou_against_scikit_learn(category: Both, threshold: int) -> None:
+    masks, maps = category
+    marked = maps > threshold
+    f1, iou = f1_and_iou(masks, maps, threshold)
+    assert f1 == pytest.approx(f1_score(masks.ravel(), marked.ravel()))
+    assert iou == pytest.approx(jaccard_score(masks.ravel(), marked.ravel()))
+
+
+def test_f1_and_iou_by_hand() -> None:
+    """Over both images: two pixels found, one missed, three wrong; what lies at the threshold is not marked."""
+    masks = np.array([[[1, 1, 1, 0]], [[0, 0, 0, 0]]])
+    maps = np.array([[[3, 3, 2, 3]], [[3, 3, 2, 0]]])
+    assert f1_and_iou(masks, maps, 2) == (4 / 8, 2 / 6)
+    assert f1_and_iou(masks * 255, maps, 3) == (0, 0)
+    assert f1_and_iou(0 * masks, maps, 2) == (None, None)
+    assert f1_and_iou(0 * masks + 1, maps, 0.5) == (14 / 15, 7 / 8)  # no normal pixel is needed
+
+
+def test_best_f1_by_hand() -> None:
+    masks, maps = np.array([[[1, 0, 1, 0]]]), np.array([[[4, 3, 2, 1]]])
+    best, threshold = best_f1_on_test(masks, maps)
+    assert best == pytest.approx(0.8)  # all from 2 on: 2 * 2 / (2 * 2 + 1)
+    assert threshold == pytest.approx(2)
+    assert best_f1_on_test(0 * masks, maps) == (None, None)
+
+
+@settings(deadline=None)
+@given(categories(), st.randoms())
+def test_what_changes_no_metric(category: Both, random: random.Random) -> None:
+    """Strictly rising functions of the scores; the order of the images."""
+    masks, maps = category
+    order = [0, 1, 2]
+    random.shuffle(order)
+    found, area = (auroc(masks, maps), best_f1_on_test(masks, maps)[0]), aupro(masks, maps)
+    for m, a in ((masks, np.exp(maps / 4)), (masks, 3 * maps - 100), (masks[order], maps[order])):
+        assert (auroc(m, a), best_f1_on_test(m, a)[0]) == found
+        assert aupro(m, a) == pytest.approx(area)
+    threshold = float(np.median(maps))
+    assert f1_and_iou(masks[order], maps[order], threshold) == f1_and_iou(masks, maps, threshold)
+    assert pixel_threshold(maps[order], 0.9) == pixel_threshold(maps, 0.9)
+
+
+@given(categories())
+def test_perfect_maps(category: Both) -> None:
+    masks = category[0]
+    maps = masks.astype(np.float32)
+    assert auroc(masks, maps) == 1
+    assert aupro(masks, maps) == pytest.approx(1)
+    assert best_f1_on_test(masks, maps)[0] == 1
+    assert f1_and_iou(masks, maps, 0.5) == (1, 1)
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
+    "auroc": auroc,
+    "aupro": aupro,
+    "f1_and_iou": lambda masks, maps: f1_and_iou(masks, maps, 0),
+    "best_f1_on_test": best_f1_on_test,
+    "localization_metrics": lambda masks, maps: localization_metrics(masks, maps, np.ones(len(masks))),
+}
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_bad_scores_and_labels(metric: Callable[[np.ndarray, np.ndarray], object]) -> None:
+    masks = np.eye(3)[None]
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="1 of 9 scores are not finite"):
+            metric(masks, np.where(np.arange(9).reshape(1, 3, 3) == 4, value, 0))
+    for value in (np.nan, -1):
+        with pytest.raises(ValueError, match="a label is negative or NaN"):
+            metric(masks * value, masks)
+    with pytest.raises(ValueError, match=r"one shape.*; found \(1, 3, 3\) and \(1, 3, 4\)"):
+        metric(masks, np.zeros((1, 3, 4)))
+
+
+def test_other_bad_input() -> None:
+    masks = np.eye(3)[None]
+    with pytest.raises(ValueError, match=r"\(N, H, W\); found \(3, 3\)"):
+        aupro(masks[0], masks[0])
+    for limit in (0, 1.1, np.nan):
+        with pytest.raises(ValueError, match=r"limit is .*, expected above 0, up to 1"):
+            aupro(masks, masks, limit=limit)
+    with pytest.raises(ValueError, match="threshold is nan, expected a finite number"):
+        f1_and_iou(masks, masks, np.nan)
+    with pytest.raises(ValueError, match=r"expected 1 labels, one an image; found \(2,\)"):
+        localization_metrics(masks, masks, np.ones(2))
+    with pytest.raises(ValueError, match="1 normal images have defective pixels, the first is image 1"):
+        localization_metrics(masks.repeat(2, 0), masks.repeat(2, 0), np.array([1, 0]))
+
+
+def test_inputs_stay_as_they_are() -> None:
+    masks, maps = np.eye(4)[None], np.arange(16.0)[::-1].reshape(1, 4, 4)
+    masks.flags.writeable = maps.flags.writeable = False
+    for metric in METRICS.values():
+        metric(masks, maps)
+    pixel_threshold(maps)
+
+
+def test_pixel_threshold_by_hand() -> None:
+    maps = np.arange(12.0).reshape(3, 2, 2)  # maxima 3, 7, 11
+    assert [pixel_threshold(maps, q, of="images") for q in (0, 0.5, 0.51, 0.99, 1)] == [3, 7, 11, 11, 11]
+    assert [pixel_threshold(maps, q) for q in (0, 0.5, 0.99, 1)] == [0, 6, 11, 11]
+
+
+@given(st.integers(1, 300), st.integers(1, 50), st.floats(0, 1), st.sampled_from([np.float16, np.float32, np.float64]))
+def test_pixel_threshold_controls_what_it_says(images: int, levels: int, quantile: float, kind: type) -> None:
+    maps: np.ndarray = np.random.default_rng(images).integers(0, levels, (images, 2, 2)).astype(kind)
+    assert np.mean(maps <= pixel_threshold(maps, quantile)) >= quantile
+    assert np.mean(maps.max((1, 2)) <= pixel_threshold(maps, quantile, of="images")) >= quantile
+
+
+def test_pixel_threshold_is_exact_in_single_precision() -> None:
+    maps = np.arange(6_553_601, dtype=np.float32).reshape(1, 1, -1)
+    assert pixel_threshold(maps, 0.99) == 6_488_064
+
+
+def test_pixel_threshold_of_bad_input() -> None:
+    maps = np.zeros((2, 3, 3))
+    for bad in (maps[0], maps[:0]):
+        with pytest.raises(ValueError, match=r"expected maps of normal images, \(N, H, W\)"):
+            pixel_threshold(bad)
+    with pytest.raises(ValueError, match="18 of 18 scores are not finite"):
+        pixel_threshold(maps + np.nan)
+    for quantile in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match=r"quantile is .*, expected 0 to 1"):
+            pixel_threshold(maps, quantile)
+    with pytest.raises(ValueError, match="of is 'maxima', expected 'pixels' or 'images'"):
+        pixel_threshold(maps, of="maxima")  # type: ignore[arg-type]
+
+
+@settings(deadline=None)
+@given(categories())
+def test_localization_metrics_are_the_single_ones(category: Both) -> None:
+    masks, maps = (
+        np.concatenate([a, b]) for a, b in zip(category, (np.zeros((2, 6, 7), bool), category[1][:2]), strict=True)
+    )
+    labels = np.array([1, 1, 1, 0, 0])
+    found = localization_metrics(masks, maps, labels, threshold=2)
+    for part, chosen in {"all": labels >= 0, "defective": labels == 1}.items():
+        m, a = masks[chosen], maps[chosen]
+        best, threshold = best_f1_on_test(m, a)
+        f1, iou = f1_and_iou(m, a, 2)
+        assert found[part] == {
+            "pixel_auroc": auroc(m, a),
+            "aupro": aupro(m, a),
+            "f1": f1,
+            "iou": iou,
+            "best_f1_on_test": best,
+            "best_threshold_on_test": threshold,
+        }
+
+
+def test_localization_metrics_leave_out_what_is_undefined() -> None:
+    maps = np.arange(18.0).reshape(2, 3, 3)
+    good = localization_metrics(np.zeros(maps.shape), maps, np.zeros(2), threshold=3)
+    assert {value for part in good.values() for value in part.values()} == {None}
+    empty = localization_metrics(np.zeros(maps.shape), maps, np.ones(2), threshold=3)
+    assert empty == good
+    masks = np.zeros(maps.shape)
+    masks[1, 2] = 1
+    only_defective = localization_metrics(masks[1:], maps[1:], np.ones(1))
+    assert only_defective["all"] == only_defective["defective"]
+    assert only_defective["all"]["pixel_auroc"] == 1
+    assert only_defective["all"]["f1"] is None  # no threshold
+    whole = localization_metrics(np.ones(maps.shape), maps, np.ones(2), threshold=3)["all"]
+    assert (whole["pixel_auroc"], whole["aupro"]) == (None, None)
+    assert whole["f1"] == pytest.approx(28 / 32)
+    assert whole["best_f1_on_test"] == 1
+
+
+def regions_of(mask: np.ndarray) -> list[np.ndarray]:
+    """The 8-connected regions of a mask, grown pixel by pixel."""
+    left, regions = {(int(y), int(x)) for y, x in np.argwhere(mask)}, []
+    while left:
+        region, frontier = np.zeros(mask.shape, bool), [left.pop()]
+        while frontier:
+            y, x = frontier.pop()
+            region[y, x] = True
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            frontier += near
+        regions.append(region)
+    return regions
 
 
 def brute_force(masks: np.ndarray, maps: np.ndarray, limit: float) -> float:
     """The definition: threshold by threshold, region by region."""
-    regions = []
-    for number, mask in enumerate(masks):
-        components, count = ndimage.label(mask, structure=np.ones((3, 3)))
-        regions += [(number, components == c) for c in range(1, count + 1)]
+    regions = [(number, region) for number, mask in enumerate(masks) for region in regions_of(mask)]
     points = [(0.0, 0.0)]
     for threshold in np.unique(maps)[::-1]:
         marked = maps >= threshold
@@ -80,7 +278,7 @@ def brute_force(masks: np.ndarray, maps: np.ndarray, limit: float) -> float:
 def test_aupro_by_hand() -> None:
     """Ten defect-free pixels, regions of 1 and 4 pixels: two corners that touch are one region."""
     mask = np.array([[1, 0, 0, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 1, 0], [0, 0, 1, 0, 0]], bool)[None]
-    assert ndimage.label(mask[0], np.ones((3, 3)))[1] == 2
+    assert [int(region.sum()) for region in regions_of(mask[0])].count(4) == 1
     maps = np.zeros(mask.shape)
     maps[0, 0, 0] = 3  # first the small region: overlap 1/2
     maps[0, 0, 1:4] = 2  # then 3 of 15 defect-free pixels: false-positive rate 1/5
@@ -116,11 +314,29 @@ def test_aupro_does_not_see_what_is_found_at_the_limit() -> None:
     assert aupro(mask, -np.arange(11.0).reshape(mask.shape)) == 0
 
 
+def test_regions_of_one_image_do_not_touch_those_of_the_next() -> None:
+    """One region of 4 pixels and one of 1, at the same place: finding the small one is worth a half, not a fifth."""
+    masks = np.zeros((2, 4, 4), bool)
+    masks[0, :2, :2] = masks[1, 0, 0] = True
+    maps = np.zeros(masks.shape)
+    maps[1, 0, 0] = 1
+    assert aupro(masks, maps) == pytest.approx((1 / 2 + (1 / 2 + 0.3 / 2)) / 2)
+
+
+def test_each_pixel_a_region() -> None:
+    """Pixels apart are regions of one pixel, so that the overlap is the true-positive rate and AUPRO to 1 is AUROC."""
+    masks = np.zeros((2, 9, 9), bool)
+    masks[:, ::2, ::2] = True
+    maps = np.random.default_rng(0).integers(0, 20, masks.shape)
+    assert aupro(masks, maps, limit=1) == pytest.approx(auroc(masks, maps))
+
+
 def test_aupro_takes_masks_of_integers() -> None:
     masks = np.zeros((1, 6, 6), bool)
     masks[0, 1:3, 2:5] = True
     maps = np.random.default_rng(0).random(masks.shape)
-    assert aupro(masks.astype(np.uint8), maps) == aupro(masks, maps)
+    for other in (masks.astype(np.uint8) * 255, masks.astype(np.uint16) * 256, masks * 0.5):
+        assert aupro(other, maps) == aupro(masks, maps)
 
 
 def test_aupro_without_regions_or_without_anything_else() -> None:

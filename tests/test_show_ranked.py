@@ -60,8 +60,9 @@ def test_shell_shows_command_output_and_failure(tmp_path: Path, fitted: Detector
     for number in range(4):
         digits.test.image(number).save(tmp_path / "new ones" / f"{number}.png")
     fitted.save(tmp_path / "d.safetensors")
-    said = show_ranked.shell("score", tmp_path / "d.safetensors", tmp_path / "new ones", base=tmp_path, lines=3)
-    command, head, *rows, more = said.splitlines()
+    said = show_ranked.shell("score", tmp_path / "d.safetensors", tmp_path / "new ones", base=tmp_path, lines=5)
+    command, few, limit, head, *rows, more = said.splitlines()
+    assert (few[:7], limit[:16]) == ("kdlib: ", "kdlib: threshold")
     assert command == "$ python -m kdlib score d.safetensors 'new ones'"
     assert (head.split(",")[:2], len(rows), more) == (["name", "score"], 2, "… 2 more lines")
     said = show_ranked.shell("score", tmp_path / "none", tmp_path / "new ones", base=tmp_path)

@@ -12,7 +12,8 @@ import numpy as np
 from torchvision import datasets
 
 from kdlib.data.about import ABOUT, CIFAR10, IDX, find, missing
-from kdlib.data.images import Images, Split, image_size, list_images
+from kdlib.data.images import Images, Split
+from kdlib.data.reading import image_size, list_images
 from kdlib.errors import unknown
 from kdlib.files import cache_folder, data_folder, keep_array, work_folder
 

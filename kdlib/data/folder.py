@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.data.about import ABOUT, find, missing
-from kdlib.data.images import Images, Split, image_size, list_images
+from kdlib.data.images import Images, Split
+from kdlib.data.reading import image_size, list_images
 from kdlib.errors import unknown
 
 LAYOUT = ABOUT["mvtec_ad"].layout

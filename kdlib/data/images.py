@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from kdlib.data.reading import image_size, list_images, read_image, read_mask
 from kdlib.files import keep_array, work_folder
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +26,14 @@ class Images:
         names: what to call each image.
         labels: 0 normal, 1 anomalous, (N,); None where unknown.
         masks: one file or None (no defect) per image; None where there are none.
+        size: width and height in pixels of every image; None where they differ or nobody looked.
     """
 
     content: np.ndarray | tuple[Path, ...]
     names: tuple[str, ...]
     labels: np.ndarray | None = None
     masks: tuple[Path | None, ...] | None = None
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for what in (self.names, self.labels, self.masks):
@@ -134,50 +135,6 @@ class Split:
     copy_note: str = ""  # how this copy of the data differs from the original
 
 
-def read_image(path: Path) -> Image.Image:
-    """An 8-bit RGB image; 16-bit greys are scaled to 8 bits, transparency is dropped.
-
-    Raises:
-        ValueError: the file is not an image, or not a whole one.
-    """
-    try:
-        with Image.open(path) as file:
-            if file.mode.startswith("I"):
-                return Image.fromarray((np.array(file).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-            transparent = "transparency" in file.info  # PIL warns when it goes from a palette to RGB at once
-            return (file.convert("RGBA") if transparent else file).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # PIL raises these on broken files
-        raise ValueError(f"{path}: not a readable image ({error}); replace or remove it") from error
-
-
-def read_mask(path: Path) -> Image.Image:
-    """A mask as 8-bit grey, non-zero where defective."""
-    return read_image(path).convert("L")
-
-
-def list_images(folder: Path) -> tuple[Path, ...]:
-    """Image files of a folder, sorted by name, so that every machine sees one order.
-
-    Raises:
-        FileNotFoundError: no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    found = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")))
-    if not found:
-        raise FileNotFoundError(f"{folder}: no images in it; expected files that end in {', '.join(SUFFIXES)}")
-    return found
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height, from the header alone."""
-    try:
-        with Image.open(path) as file:
-            return file.size
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable image ({error}); replace or remove it") from error
-
-
 def as_images(images: "Images | str | Path | np.ndarray | Tensor") -> Images:
     """What a user has, as `Images`.
 
@@ -185,7 +142,8 @@ def as_images(images: "Images | str | Path | np.ndarray | Tensor") -> Images:
         images: a folder; an array (N, H, W) or (N, H, W, 3) of 8-bit values; a float tensor (N, 3, H, W) in [0, 1].
 
     Raises:
-        ValueError: another shape or type, values outside [0, 1], NaN, no image.
+        ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable.
+        OSError: no such folder, or no image in it.
     """
     if isinstance(images, Images):
         return images
@@ -198,7 +156,7 @@ def as_images(images: "Images | str | Path | np.ndarray | Tensor") -> Images:
                 f"{images}: images of mixed sizes: {first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}; "
                 "crop or resize them to one size first"
             )
-        return Images(files, tuple(path.name for path in files))
+        return Images(files, tuple(path.name for path in files), size=next(iter(sizes)))
     array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
     expected = "8-bit (N, H, W) or (N, H, W, 3), or float (N, 3, H, W) in [0, 1]"
     if array.dtype.kind == "f" and array.ndim == 4 and array.shape[1] == 3:
@@ -212,7 +170,7 @@ def as_images(images: "Images | str | Path | np.ndarray | Tensor") -> Images:
         raise ValueError(f"images: expected {expected}; found {array.dtype} {tuple(array.shape)}")
     if not array.size:
         raise ValueError("images: there are none")
-    return Images(array, tuple(str(i) for i in range(len(array))))
+    return Images(array, tuple(str(i) for i in range(len(array))), size=(array.shape[2], array.shape[1]))
 
 
 def _resize(image: Image.Image, size: int, crop: int | None, resample: Image.Resampling) -> Image.Image:

@@ -1,11 +1,13 @@
 """What data is there: how many images against the original, which files cannot be read, fingerprints."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdlib.data import ABOUT, DATASETS, find
-from kdlib.data.images import Images, Split, read_image
+from kdlib.data.images import Images, Split
+from kdlib.data.reading import read_image, read_mask
 from kdlib.errors import unknown
 
 
@@ -83,17 +85,19 @@ def inventory(dataset: str) -> Inventory:
 
 def unreadable(*sets: Images) -> list[str]:
     """Why each file that cannot be read cannot, masks among them."""
-    files = [f for s in sets if isinstance(s.content, tuple) for f in (*s.content, *(m for m in s.masks or () if m))]
+    images = [(read_image, path) for s in sets if isinstance(s.content, tuple) for path in s.content]
+    masks = [(read_mask, path) for s in sets for path in s.masks or () if path]
 
-    def problem(path: Path) -> str | None:
+    def problem(task: tuple[Callable[[Path], object], Path]) -> str | None:
+        read, path = task
         try:
-            read_image(path)
+            read(path)
         except ValueError as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor() as pool:
-        return [found for found in pool.map(problem, files) if found]
+        return [found for found in pool.map(problem, [*images, *masks]) if found]
 
 
 def _part(split: Split, official: tuple[int, int, int]) -> Part:

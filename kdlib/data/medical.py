@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.data.about import find, missing
-from kdlib.data.images import Images, Split, list_images
+from kdlib.data.images import Images, Split
+from kdlib.data.reading import list_images
 from kdlib.errors import unknown
 
 HELD_OUT = 10  # normal images for testing, chosen at random (Sec. 4.1)

@@ -1,0 +1,197 @@
+"""``fit``, ``score`` and ``localize`` of ``python -m kdlib``: detectors on folders of images, as a batch job."""
+
+import argparse
+import csv
+import hashlib
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kdlib.data import Images, as_images
+from kdlib.data.reading import SUFFIXES
+from kdlib.detector import DEFAULT, Detector, is_detector
+from kdlib.files import ensure_folder, write_atomically
+
+QUANTILE = 0.99
+SHAPE_TOLERANCE = 0.01  # relative, of width over height
+
+
+def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The three commands and their options."""
+    command = commands.add_parser("fit", help="fit a detector on a folder of good images")
+    command.add_argument("images", type=Path, help="folder of good images, all of one size")
+    command.add_argument("detector", type=Path, help="file to write, such as detector.safetensors")
+    command.add_argument("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
+    command.add_argument(
+        "--held-out",
+        type=float,
+        default=0.1,
+        metavar="PART",
+        help="of the good images, not trained on: the threshold comes from them; 0.1 by default",
+    )
+    command.add_argument(
+        "--apart", type=Path, metavar="FOLDER", help="good images of another day: the threshold comes from them instead"
+    )
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as size=256"
+    )
+    command = commands.add_parser(
+        "score", help="score a folder of images: CSV with name, score, anomalous; worst first"
+    )
+    _add_inputs(command)
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--quantile", type=float, default=QUANTILE, help=f"part of good images that should pass, {QUANTILE} by default"
+    )
+    choice.add_argument("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
+    command = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
+    _add_inputs(command)
+    command.add_argument("maps", type=Path, help="folder to write <name>_map.png to")
+    command.add_argument(
+        "--scale",
+        type=number,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="what is black and what is white; lowest and highest of these maps by default",
+    )
+
+
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("detector", type=Path, help="file that fit wrote")
+    command.add_argument("images", type=Path, help="folder of images, of one size, the shape of the good ones")
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Whatever would stop it is found before the training; an existing file is replaced if it is a detector."""
+    path, settings = options.detector, options.settings
+    for name in ("train_limit", "test_limit"):
+        if name in settings:
+            raise ValueError(f"--set: {name} is for experiments; fit takes all images of the folder")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; fit takes the images first, then the file to write")
+    if path.exists() and path.stat().st_size and not is_detector(path):
+        raise ValueError(f"{path}: exists and is no detector; name another file to write")
+    detector = Detector(DEFAULT.replace(**settings), seed=options.seed)
+    images, apart = as_images(options.images), options.apart and as_images(options.apart)
+    if apart:
+        _check_size(apart, images.size, options.apart)
+    _tell_copies(images, apart)
+    ensure_folder(path.parent)
+    begin = time.monotonic()
+    detector.fit(images, held_out=options.held_out)
+    kept = 0 if detector.held_out_scores is None else len(detector.held_out_scores)
+    if apart:
+        detector.calibrate(apart)
+    detector.save(path)
+    about = _threshold(detector, QUANTILE)[1]
+    counts = f"{len(images) - kept} images trained on, {kept} held out" + (f", {len(apart)} apart" if apart else "")
+    print(f"{path}: {counts}, {time.monotonic() - begin:.0f} s; {about}")
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    """CSV to standard output; the threshold, and what is to be known about it, to standard error."""
+    detector, images = _load(options)
+    if options.threshold is None:
+        limit, about = _threshold(detector, options.quantile)
+    else:
+        limit, about = options.threshold, f"threshold {options.threshold:.6g}, as given"
+    scores = detector.score(images)
+    _note(about)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["name", "score", "anomalous"])
+    for index in np.argsort(-scores):
+        verdict = "" if limit is None else int(scores[index] > limit)
+        writer.writerow([images.names[index], f"{scores[index]:.6g}", verdict])
+    return 0
+
+
+def localize(options: argparse.Namespace) -> int:
+    """``<name>_map.png`` for each image, its suffix dropped; the scale to standard error."""
+    if options.maps.exists() and options.images.exists() and options.maps.samefile(options.images):
+        raise ValueError(f"{options.maps}: is the folder of the images; name another one for the maps")
+    if options.scale and not options.scale[0] < options.scale[1]:
+        raise ValueError("--scale: expected LOW below HIGH, found {:g} and {:g}".format(*options.scale))
+    detector, images = _load(options)
+    names: dict[str, str] = {}  # by the file's name as case-blind disks see it
+    for name in images.names:
+        if (first := names.setdefault(Path(name).stem.lower(), name)) != name:
+            raise ValueError(f"{options.images}: {first} and {name} would have one map; rename one of them")
+    folder = ensure_folder(options.maps)
+    maps = detector.localize(images)
+    low, high = options.scale or (maps.min(), maps.max())
+    for name, heat in zip(images.names, maps, strict=True):
+        content = BytesIO()
+        grey = 255 * ((heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).clip(0, 1)
+        Image.fromarray(grey.astype(np.uint8)).save(content, format="PNG")
+        write_atomically(folder / f"{Path(name).stem}_map.png", content.getvalue())
+    _note(f"black is {low:.6g}, white is {high:.6g}; other images on this scale: --scale {low:.6g} {high:.6g}")
+    return 0
+
+
+ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"fit": fit, "score": score, "localize": localize}
+
+
+def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
+    path = options.detector
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        kind = "a folder" if path.is_dir() else "an image"
+        raise ValueError(f"{path}: is {kind}; {options.command} takes the detector first, then the folder of images")
+    detector, images = Detector.load(path), as_images(options.images)
+    _check_size(images, detector.image_size, options.images)
+    return detector, images
+
+
+def _check_size(images: Images, good: tuple[int, int] | None, folder: Path) -> None:
+    """Refuse another shape than the good images have: all become squares, and a circle no longer the same ellipse."""
+    if good is None or images.size is None or images.size == good:
+        return
+    sizes = "{}: images of {}x{}, the good ones have {}x{}".format(folder, *images.size, *good)
+    if abs(images.size[0] * good[1] / (images.size[1] * good[0]) - 1) > SHAPE_TOLERANCE:
+        raise ValueError(f"{sizes}: another shape, which would be squeezed; crop or pad them alike")
+    _note(f"{sizes}; this is right if they show the same field of view")
+
+
+def _threshold(detector: Detector, quantile: float) -> tuple[float | None, str]:
+    """The threshold, None without images for it, and what to say about it."""
+    if detector.held_out_scores is None:
+        return (
+            None,
+            "no threshold, as no good images were held out: fit with --held-out or --apart, or give --threshold",
+        )
+    limit, count = detector.threshold(quantile), len(detector.held_out_scores)
+    if (count + 1) * (1 - quantile) < 1 - 1e-9:
+        _note(
+            f"{count} good images cannot give quantile {quantile:g}: expect 1 good image in {count + 1} to be flagged"
+        )
+    return limit, f"threshold {limit:.6g}, quantile {quantile:g} of {count} good images"
+
+
+def _tell_copies(*sets: Images | None) -> None:
+    """Note files with the same bytes: a copy of a trained image makes the threshold too low."""
+    first: dict[bytes, Path] = {}
+    copies = []
+    for path in (file for images in sets if images for file in images.content):
+        twin = first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+        copies += [(path, twin)] if twin is not path else []
+    if copies:
+        _note(
+            "{} copies, such as {}, the same as {}; a threshold from copies is too low".format(len(copies), *copies[0])
+        )
+
+
+def _note(text: str) -> None:
+    print(f"kdlib: {text}", file=sys.stderr)

@@ -53,3 +53,9 @@ def _at(record: Record, path: Sequence[str]) -> Any:
     for key in path:
         value = value[key]
     return value
+
+
+def factors_table(frame: pd.DataFrame) -> HTML:
+    """`ablations.factors` as a table."""
+    shown = frame.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference", "gain"], na_rep="–")
+    return HTML(shown.hide(axis="index").set_table_attributes('class="kd-table"').to_html())

@@ -96,6 +96,9 @@ def test_best_f1_by_hand() -> None:
     best, threshold = best_f1_on_test(masks, maps)
     assert best == pytest.approx(0.8)  # all from 2 on: 2 * 2 / (2 * 2 + 1)
     assert threshold == pytest.approx(2)
+    assert best_f1_on_test(np.array([[[1, 0, 0, 1]]]), maps) == pytest.approx(
+        (2 / 3, 4)
+    )  # at 1 as well, but 4 is higher
     assert best_f1_on_test(0 * masks, maps) == (None, None)
 
 

@@ -1,0 +1,70 @@
+"""One factor at a time: records sorted by the settings in which they differ from the paper's."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kdlib import paper
+from kdlib.recipe import MAP, Recipe, recipe_for
+from kdlib.runs import Record
+
+BASE = "as the paper"
+MAPS = {*MAP, "sigma", "opening"} - {"score_points"}  # settings that change no score
+
+
+def changes(record: Record) -> dict[str, Any]:
+    """The settings of a record's recipe that are not those of its data set, preset and profile."""
+    experiment = record["experiment"]
+    base = recipe_for(experiment["dataset"], preset=experiment["preset"], profile=experiment["profile"]).to_dict()
+    recipe = Recipe.from_dict(experiment["recipe"]).to_dict()
+    return {name: value for name, value in recipe.items() if value != base[name]}
+
+
+def factors(
+    records: Iterable[Record], *, table: int, dataset: str, preset: str = "paper", profile: str = "paper"
+) -> pd.DataFrame:
+    """What each change of settings is worth, AUROC in %: a row a class or category and a change, the paper's own first.
+
+    Columns: normal, settings (`BASE`, or such as ``"normalize=True"``), published (of the table's own row), ours (mean
+    over seeds), spread (over seeds), seeds, difference (ours - published), gain (over the paper's own settings, on the
+    seeds that both have; NaN where they share none).
+    """
+    frame = paper.published(table=table, dataset=dataset, method=paper.OURS)
+    task: str = frame["task"].iloc[0]
+    printed = dict(zip(frame["column"], frame["auroc"].astype(float), strict=True))
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        experiment = record["experiment"]
+        if (experiment["dataset"], experiment["preset"], experiment["profile"]) == (dataset, preset, profile):
+            changed = changes(record)
+            if changed and task == "detection" and changed.keys() <= MAPS:
+                continue
+            label = ", ".join(f"{name}={_short(value)}" for name, value in changed.items()) or BASE
+            groups.setdefault((paper.normal_of(experiment), label), []).append(record)
+    rows = []
+    for (normal, label), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != BASE, item[0][1])):
+        found = paper.by_seed(group, task).get(normal, {})
+        base = paper.by_seed(groups.get((normal, BASE), []), task).get(normal, {})
+        ours, shared = list(found.values()), found.keys() & base.keys()
+        if not ours:
+            continue
+        rows.append(
+            {
+                "normal": normal,
+                "settings": label,
+                "published": printed[normal],
+                "ours": np.mean(ours),
+                "spread": np.std(ours, ddof=1) if len(ours) > 1 else np.nan,
+                "seeds": len(ours),
+                "difference": np.mean(ours) - printed[normal],
+                "gain": np.mean([found[s] - base[s] for s in shared]) if shared and label != BASE else np.nan,
+            }
+        )
+    columns = ["normal", "settings", "published", "ours", "spread", "seeds", "difference", "gain"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _short(value: Any) -> str:
+    return "+".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,50 @@
+"""Records sorted by the settings in which they differ from the paper's."""
+
+from typing import Any
+
+import pytest
+
+from kdlib import paper
+from kdlib.ablations import BASE, changes, factors
+from kdlib.runs import Experiment, Record
+
+
+def made(category: str, auroc: float | None, *, seed: int = 0, profile: str = "paper", **settings: Any) -> Record:
+    experiment = Experiment.of("mvtec_ad", category, seed=seed, profile=profile, **settings)
+    found = None if auroc is None else {"last": auroc, "mean_last_10": auroc, "best": auroc}
+    maps = {"all": auroc, "defective": auroc}
+    return {"id": "x", "experiment": experiment.to_dict(), "metrics": {"image_auroc": found, "pixel_auroc": maps}}
+
+
+def test_changes_are_what_differs_from_the_preset_and_profile() -> None:
+    assert changes(made("bottle", 0.9)) == changes(made("bottle", 0.9, profile="laptop")) == {}
+    assert changes(made("bottle", 0.9, normalize=True, lam=0.0)) == {"normalize": True, "lam": 0.0}
+    old = made("bottle", 0.9)
+    del old["experiment"]["recipe"]["map_lam"]  # a setting that the library learned later
+    assert changes(old) == {}
+
+
+@pytest.mark.parametrize("table", [3, 4])
+def test_each_factor_beside_the_paper_s_settings(table: int) -> None:
+    changed: dict[str, Any] = {{3: "score_points", 4: "map_points"}[table]: ("pool2", "pool3")}
+    records = [
+        *(made("bottle", auroc, seed=seed) for seed, auroc in enumerate((0.90, 0.92, 0.94))),
+        *(made("bottle", auroc, seed=seed, **changed) for seed, auroc in ((1, 0.95), (2, 0.96))),
+        made("bottle", 0.99, seed=7, normalize=True),
+        made("capsule", 0.5, normalize=True),
+        made("capsule", None),
+        *([made("bottle", 0.2, map_lam=1.0)] if table == 3 else []),  # a map's settings score nothing
+        made("bottle", 0.1, profile="smoke"),
+    ]
+    frame = factors(records, table=table, dataset="mvtec_ad")
+    label = f"{next(iter(changed))}=pool2+pool3"
+    assert frame["settings"].tolist() == [BASE, *sorted([label, "normalize=True"]), "normalize=True"]
+    rows = frame.set_index(["normal", "settings"])
+    assert frame["ours"].tolist() == pytest.approx([92, *((95.5, 99) if table == 4 else (99, 95.5)), 50])
+    assert list(rows.loc[("bottle", label), ["seeds", "spread"]]) == pytest.approx([2, 0.5**0.5])
+    assert rows.loc[("bottle", label), "gain"] == pytest.approx(95.5 - 93)  # seeds 1 and 2 only
+    assert frame["gain"].isna().sum() == 3  # the paper's own, no shared seed, no base
+    published = paper.published(table=table, dataset="mvtec_ad", method=paper.OURS, column="bottle")["auroc"].item()
+    assert (frame["ours"] - frame["published"]).tolist() == pytest.approx(frame["difference"].tolist())
+    assert frame["published"].iloc[0] == published
+    assert list(factors([], table=table, dataset="mvtec_ad").columns) == list(frame.columns)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from kdlib import weights
-from kdlib.data import Split
+from kdlib.data import SPLIT_BY_SEED, Split
 from kdlib.networks import half_precision
 from kdlib.recipe import Recipe
 
@@ -32,11 +32,14 @@ def provenance(recipe: Recipe, device: torch.device) -> dict[str, Any]:
 
 def data_provenance(data: Split) -> dict[str, Any]:
     """What a record says of its images."""
-    return {
+    known: dict[str, Any] = {
         "train": {"images": len(data.train), "fingerprint": data.train.fingerprint},
         "test": {"images": len(data.test), "fingerprint": data.test.fingerprint},
         "copy_note": data.copy_note,
     }
+    if data.dataset in SPLIT_BY_SEED and data.test.labels is not None:  # the manifest of the split
+        known["held_out"] = [name for name, bad in zip(data.test.names, data.test.labels, strict=True) if not bad]
+    return known
 
 
 def commit() -> str:

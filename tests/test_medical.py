@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from kdlib import load
 from kdlib.data import SPLIT_BY_SEED
+from kdlib.provenance import data_provenance
 from kdlib.runs import Experiment
 
 PICTURES = (load_digits().images * (255 / 16)).astype(np.uint8)
@@ -66,6 +67,14 @@ def test_cifar10_as_jpeg_says_so(tmp_path: Path) -> None:
         for name in ("airplane", "bird"):
             write(tmp_path / part / name, ["0", "1"], ".jpg")
     assert load("cifar10", "bird", root=tmp_path).copy_note == "JPEG copies, lossy"
+
+
+def test_the_split_is_in_the_record(head_ct: Path) -> None:
+    split = load("head_ct", "head_ct", root=head_ct, seed=3)
+    held_out = data_provenance(split)["held_out"]
+    assert len(held_out) == 10
+    assert not set(held_out) & set(split.train.names)
+    assert set(held_out) | set(split.train.names) == {f"head_ct/{n:03d}.png" for n in range(5, 20)}
 
 
 @pytest.mark.parametrize("with_masks", [True, False])

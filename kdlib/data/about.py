@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdlib.errors import unknown
 from kdlib.files import cache_folder, data_folder
 
 Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images
@@ -139,6 +140,8 @@ def find(dataset: str) -> Path | None:
 
     The first is ``$KDLIB_DATA/<dataset>``; torchvision's own folders there, and its downloads, are found too.
     """
+    if dataset not in ABOUT:
+        raise ValueError(unknown("data: no data set of the paper", dataset, ABOUT))
     about = ABOUT[dataset]
     places = [data_folder() / place for place in (dataset, *about.places)]  # an absolute place stays what it is
     places += [cache_folder() / "data" / place for place in about.places if isinstance(place, str)]

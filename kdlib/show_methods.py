@@ -1,0 +1,150 @@
+"""Ways to draw a localization map, side by side: the six columns of Tables 1 and 11, claims about them, their maps."""
+
+import warnings
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from captum.attr import GuidedBackprop
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from kdlib.activations import batch_length, prepare
+from kdlib.data import Images, Split, find, load
+from kdlib.data.reading import list_images
+from kdlib.detector import Detector
+from kdlib.localize import Score
+from kdlib.networks import Cloner
+
+METHODS = {"gradients": "Gradients", "smoothgrad": "SmoothGrad", "gbp": "GBP"}
+SIX = (*METHODS, *(f"{name}+gaussian" for name in METHODS))  # without and with the Gaussian
+SAME = 1.0  # points of AUROC: what this book calls almost the same
+
+
+def six(board: pd.DataFrame, value: str, profile: str | None = None) -> pd.DataFrame:
+    """One value of Table 11's entries in `coverage.scoreboard`: a row a category, the columns `SIX`.
+
+    Args:
+        profile: entries of others are NaN; None: whatever there is.
+    """
+    rows = board[(board["table"] == 11) & (board["column"] != "mean")]
+    values = rows[value].where(rows["profile"] == profile) if profile else rows[value]
+    return rows.assign(**{value: values}).pivot(index="column", columns="method", values=value)[list(SIX)]
+
+
+def claims(aurocs: pd.DataFrame) -> dict[str, str]:
+    """What the paper says of the three methods (Sec. 3.3.4), judged by AUROC in %: rows with all of `SIX` count."""
+    rows = aurocs.dropna()
+    rough, smooth = rows[list(METHODS)], rows[[f"{name}+gaussian" for name in METHODS]].set_axis([*METHODS], axis=1)
+    if rows.empty:
+        return dict.fromkeys(("same", "smoothgrad", "gbp"), "not run")
+    apart, before = (float(np.ptp(part.mean())) for part in (smooth, rough))
+    widest = np.ptp(smooth.to_numpy(), axis=1)
+    same = f"means {apart:.2f} points apart with the Gaussian, {before:.2f} without; at most {widest.max():.2f} "
+    gain = rough["smoothgrad"] - rough["gradients"]
+    better = f"{gain.mean():+.2f} points against Gradients, higher in {(gain > 0).sum()} of {len(rows)}"
+    loss = rough["gbp"] - rough.drop(columns="gbp").min(axis=1)
+    worst = f"{(rough['gbp'] - rough['gradients']).mean():+.2f} points against Gradients, "
+    return {
+        "same": _verdict(apart <= SAME, same + f"({rows.index[widest.argmax()]})"),
+        "smoothgrad": _verdict(gain.mean() > 0, better),
+        "gbp": _verdict(rough.mean().idxmin() == "gbp", worst + f"lowest in {(loss < 0).sum()} of {len(rows)}"),
+    }
+
+
+def dots(published: pd.DataFrame, ours: pd.DataFrame) -> Figure:
+    """Frames of `six`: circles are published, squares ours; hollow without the Gaussian, filled with it."""
+    fig, axes = plt.subplots(1, 3, figsize=(9, 1 + 0.28 * len(published)), sharex=True, sharey=True)
+    place = np.arange(len(published))
+    for number, (axis, (method, name)) in enumerate(zip(axes, METHODS.items(), strict=True)):
+        rough, smooth = published[method], published[f"{method}+gaussian"]
+        axis.hlines(place, rough, smooth, color="0.75", zorder=0)
+        for frame, mark, shift, who in ((published, "o", 0.0, "published"), (ours, "s", 0.25, "ours")):
+            for column, face, what in ((method, "white", "without"), (f"{method}+gaussian", None, "with")):
+                label = f"{who}, {what} Gaussian" if frame[list(SIX)].notna().any(axis=None) else None
+                style = {"color": f"C{number}" if who == "published" else "black", "markerfacecolor": face}
+                axis.plot(frame[column], place + shift, mark, markersize=5, label=label, **style)
+        axis.set(title=name, xlabel="pixel AUROC, %")
+        axis.grid(axis="x", alpha=0.4)
+    axes[0].set(yticks=place, yticklabels=published.index)
+    axes[0].invert_yaxis()
+    fig.tight_layout(rect=(0, 0, 1, 0.93))
+    fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=4, loc="upper center")
+    sns.despine(fig)
+    return fig
+
+
+def beside(published: pd.DataFrame, ours: pd.DataFrame) -> HTML:
+    """Frames of `six` as one table of "published / ours": a row a category, then the mean, of ours when it has all."""
+    table = {}
+    for column in SIX:
+        method, _, filtered = column.partition("+")
+        both = [[*frame[column], frame[column].mean(skipna=False)] for frame in (published, ours)]
+        cells = [
+            "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}".join("–" if np.isnan(v) else f"{v:.1f}" for v in pair)
+            for pair in zip(*both, strict=True)
+        ]
+        table[("with" if filtered else "without") + " Gaussian", METHODS[method]] = cells
+    frame = pd.DataFrame(table, index=[*published.index, "mean"])
+    return HTML(frame.to_html(classes="kd-table", border=0))
+
+
+def signed_gradients(
+    detector: Detector,
+    pixels: Tensor,
+    *,
+    cloner: Cloner | None = None,
+    guided: Sequence[str] = (),
+    noise: float = 0.0,
+    seed: int = 0,
+) -> np.ndarray:
+    """d L_total / d x with its sign, of one noisy copy of each image: (N, 3, S, S) from 8-bit (N, 3, S, S).
+
+    Args:
+        cloner: another than the detector's.
+        guided: of ``"source"`` and ``"cloner"``, those whose ReLUs pass only what is positive on the way back.
+        noise: standard deviation, where white minus black is 1.
+    """
+    cloner = (cloner or detector.cloner).eval()
+    networks = [{"source": detector.source, "cloner": cloner}[name] for name in guided]
+    score = Score(detector.source, cloner, lam=detector.training.lam, recipe=detector.recipe, guided=networks)
+    generator, found = torch.Generator().manual_seed(seed), []
+    for part in pixels.split(batch_length(detector.recipe)):
+        noisy = part + 255 * noise * torch.randn(part.shape, generator=generator)
+        x = prepare(noisy, detector.recipe, detector.device).requires_grad_()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
+            found.append(GuidedBackprop(score).attribute(x) if guided else torch.autograd.grad(score(x).sum(), x)[0])
+    return torch.cat(found).detach().float().cpu().numpy()
+
+
+def agreement(maps: np.ndarray, others: np.ndarray) -> float:
+    """Spearman's rank correlation of the pixels of two maps, mean over images: (N, H, W) each."""
+    return float(np.mean([spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, others, strict=True)]))
+
+
+def few(dataset: str, normal: str, *, train: int, each: int) -> Split:
+    """A one-vs-rest set in small: ``train`` images of the class; to test with, ``each`` times one of each class.
+
+    Of CIFAR-10 as an image folder it reads these files and no others.
+    """
+    folder = find(dataset) if dataset == "cifar10" else None
+    if folder is None or not (folder / "train").is_dir():
+        split = load(dataset, normal)
+        good, bad = (np.flatnonzero(split.test.labels == label) for label in (0, 1))
+        return Split(dataset, normal, split.train[:train], split.test[[*good[:each], *bad[: 9 * each]]])
+    names = sorted(p.name for p in (folder / "test").iterdir() if p.is_dir())
+    tested = [p for name in names for p in list_images(folder / "test" / name)[:each]]
+    labels = np.array([int(p.parent.name != normal) for p in tested])
+    known = list_images(folder / "train" / normal)[:train]
+    test = Images(tuple(tested), tuple(p.parent.name for p in tested), labels)
+    return Split(dataset, normal, Images(known, tuple(p.name for p in known)), test)
+
+
+def _verdict(holds: bool, why: str) -> str:
+    return f"{'holds' if holds else 'does not hold'}: {why}"

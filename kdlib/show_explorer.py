@@ -69,6 +69,10 @@ class Explorer:
         for method in methods:
             self._terms.attribution(method, recipe.critical_points, detector.training.lam)
 
+    def name(self, image: int) -> str:
+        """What to call an image in words, such as "blob 003"."""
+        return self.images.names[image].rpartition(".")[0].replace("/", " ") or self.images.names[image]
+
     def start(self, image: int = 0) -> Setting:
         """The recipe's own setting; the threshold leaves 95 % of the good pixels unmarked."""
         recipe = self.detector.recipe
@@ -117,7 +121,7 @@ class Explorer:
         base, marked = draw.outlined(pixels, mask), heat > found["threshold"]
         return draw.panels(
             [base, draw.coloured(heat, summary.bright), draw.marked(base, marked)],
-            name=self.images.names[setting.image],
+            name=self.name(setting.image),
             share=float(marked.mean()),
             curve=summary.curve,
             figures={**found, "auroc": summary.auroc, "score": float(scores[setting.image])},

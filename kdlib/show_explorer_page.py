@@ -67,7 +67,7 @@ def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]], 
     data = {
         "side": explorer.masks.shape[-1],
         "columns": draw.COLUMNS,
-        "names": [explorer.images.names[i] for i in grid["image"]],
+        "names": [explorer.name(i) for i in grid["image"]],
         "texts": {field: [_text(field, value) for value in grid[field]] for field in SLIDERS},
         "lengths": [len(grid[field]) for field in INSIDE],
         "bases": [

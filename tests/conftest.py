@@ -1,11 +1,14 @@
 """What the tests share: folders of their own, the real source, a few digits, a detector that is fitted in a second."""
 
+import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
 
 from kdlib import Detector, Recipe, Split, load, weights
@@ -62,6 +65,22 @@ def fitted(home: Path, digits: Split) -> Detector:
     """A detector of the session: a test may use it, not fit it."""
     with environment(home):
         return Detector(TINY).fit(digits.train)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests: two cannot be driven at once."""
+    macos = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+    program = os.environ.get("KDLIB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not program and macos.exists():
+        program = str(macos)
+    if not program:
+        message = "no Chromium; on Debian: apt-get install chromium; or set KDLIB_CHROMIUM"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class _Bomb:

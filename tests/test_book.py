@@ -1,18 +1,15 @@
 """The built book, smoke profile: complete, offline, described, linked; looked at in a browser."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -33,21 +30,6 @@ def site(built: subprocess.CompletedProcess[str]) -> Path:
     if built.returncode:
         pytest.fail("the book was not built; see test_the_book_builds_without_a_warning", pytrace=False)
     return WORK / "site" / "smoke"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    macos = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
-    program = os.environ.get("KDLIB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not program and macos.exists():
-        program = str(macos)
-    if not program:
-        message = "no Chromium; on Debian: apt-get install chromium; or set KDLIB_CHROMIUM"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY, environment
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from sklearn.metrics import roc_auc_score
 
 from kdlib import Detector, load
@@ -169,25 +168,20 @@ def static(home: Path, explorer: Explorer, start: Setting, tmp_path_factory: pyt
 
 
 @pytest.fixture(params=["light", "dark", "phone"])
-def tab(static: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+def tab(static: Path, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page, opened offline; nothing may fail or be asked of a host."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if not program:
-        pytest.skip("no Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        width = 380 if request.param == "phone" else 1000
-        context = browser.new_context(offline=True, viewport={"width": width, "height": 900})
-        opened, troubles = context.new_page(), []
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
-        opened.on("request", lambda asked: troubles.append(asked.url) if asked.url.startswith("http") else None)
-        opened.emulate_media(color_scheme="dark" if request.param == "dark" else "light")
-        opened.goto(static.as_uri())
-        opened.wait_for_selector(".kd-explorer[data-turn]")
-        yield opened
-        browser.close()
-        assert troubles == []
+    width = 380 if request.param == "phone" else 1000
+    context = browser.new_context(offline=True, viewport={"width": width, "height": 900})
+    opened, troubles = context.new_page(), []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    opened.on("request", lambda asked: troubles.append(asked.url) if asked.url.startswith("http") else None)
+    opened.emulate_media(color_scheme="dark" if request.param == "dark" else "light")
+    opened.goto(static.as_uri())
+    opened.wait_for_selector(".kd-explorer[data-turn]")
+    yield opened
+    context.close()
+    assert troubles == []
 
 
 def seen(tab: Page) -> dict[str, str]:

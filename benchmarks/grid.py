@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kdlib import grid, load
+from kdlib.experiment import Experiment
 from kdlib.provenance import commit, processor
-from kdlib.runs import Experiment
 
 SMOKE = [
     Experiment.of("fashion_mnist", str(normal), seed=seed, profile="smoke") for seed in (0, 1) for normal in range(10)
@@ -49,7 +49,7 @@ def overhead() -> dict[str, float]:
     """Seconds of an experiment beside its training and evaluation: in a fresh process, and the next in the same one."""
     code = (
         "import sys, time; begin = time.perf_counter()\n"
-        "from pathlib import Path; from kdlib.runs import Experiment, run\n"
+        "from pathlib import Path; from kdlib.experiment import Experiment; from kdlib.runs import run\n"
         "for normal in ('0', '1'):\n"
         "    made = run(Experiment.of('fashion_mnist', normal, profile='smoke'), results=Path(sys.argv[1]))['cost']\n"
         "    print(time.perf_counter() - begin - made['training_seconds'] - made['evaluation_seconds'])\n"
@@ -82,7 +82,7 @@ def memory() -> dict[str, float]:
     Pages of mapped files do not count: the kernel takes them back when somebody else needs memory.
     """
     code = (
-        "import sys; from pathlib import Path; from kdlib.runs import Experiment, run\n"
+        "import sys; from pathlib import Path; from kdlib.experiment import Experiment; from kdlib.runs import run\n"
         "run(Experiment.of('cifar10', 'automobile', epochs=1), results=Path(sys.argv[1]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, fresh()])

@@ -13,8 +13,9 @@ from dataclasses import asdict
 from kdlib import batch, coverage, grid, plan
 from kdlib.data import ABOUT, DATASETS
 from kdlib.data.inventory import inventory
+from kdlib.experiment import Experiment
 from kdlib.recipe import PRESETS, PROFILES
-from kdlib.runs import Experiment, Record, record_path, records
+from kdlib.records import Record, record_path, records
 
 
 def main(arguments: list[str] | None = None) -> int:

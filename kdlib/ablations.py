@@ -8,7 +8,7 @@ import pandas as pd
 
 from kdlib import paper
 from kdlib.recipe import MAP, Recipe, recipe_for
-from kdlib.runs import Record
+from kdlib.records import Record
 
 BASE = "as the paper"
 MAPS = {*MAP, "sigma", "opening"} - {"score_points"}  # settings that change no score

@@ -13,7 +13,7 @@ import pandas as pd
 from kdlib import paper
 from kdlib.data import ONE_VS_REST
 from kdlib.recipe import PROFILES, Recipe, recipe_for
-from kdlib.runs import Record, records
+from kdlib.records import Record, records
 
 SHOWN = ("paper", "laptop")  # profiles that may stand beside a printed figure: the first that has the entry does
 NOT_RUN = "not run"  # no record

@@ -17,8 +17,10 @@ import torch
 
 from kdlib import paper
 from kdlib.errors import unknown
+from kdlib.experiment import Experiment
 from kdlib.files import FOLDERS, ensure_folder, results_folder
-from kdlib.runs import Experiment, Record, run
+from kdlib.records import Record
+from kdlib.runs import run
 
 PATIENCE = 10  # seconds to wait for a scheduler
 

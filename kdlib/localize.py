@@ -119,20 +119,29 @@ class _StretchedSaliency(Saliency):
 
 def _smoothgrad(score: Score, image: Tensor, recipe: Recipe) -> Tensor:
     """One image (1, 3, H, W): a map (1, H, W)."""
+    if recipe.stretch:
+        gradient = mean_of_noisy_copies(_StretchedSaliency(score), image, recipe)
+    else:
+        gradient = mean_of_noisy_copies(Saliency(score), image, recipe, abs=False)
+    return gradient.detach().abs().sum(1).float()
+
+
+def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **settings: bool) -> Tensor:
+    """What SmoothGrad makes of a Captum method: the mean of its answers to noisy copies of one image (1, 3, H, W).
+
+    The noise is always the same, and that of the picture: where the input is normalised, so is the noise.
+    """
     passes = math.ceil(recipe.samples * image.shape[-1] * image.shape[-2] / (32 * 128**2))
-    noise = recipe.noise / (float(np.mean(IMAGENET_STD)) if recipe.normalize else 1)
-    saliency = (_StretchedSaliency if recipe.stretch else Saliency)(score)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        gradient = NoiseTunnel(saliency).attribute(
+        return NoiseTunnel(method).attribute(
             image.requires_grad_(),
             nt_type="smoothgrad",
             nt_samples=recipe.samples,
             nt_samples_batch_size=math.ceil(recipe.samples / passes),
-            stdevs=noise,
-            **({} if recipe.stretch else {"abs": False}),
+            stdevs=recipe.noise / (float(np.mean(IMAGENET_STD)) if recipe.normalize else 1),
+            **settings,
         )
-    return gradient.detach().abs().sum(1).float()
 
 
 def _positions(score: Score, x: Tensor) -> Tensor:

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import GuidedBackprop, NoiseTunnel, Saliency
+from captum.attr import GuidedBackprop, Saliency
 from captum.log import log_usage
 from torch import Tensor
 
 from kdlib.activations import batch_length
 from kdlib.detector import Detector
-from kdlib.localize import Score, attribution
+from kdlib.localize import Score, attribution, mean_of_noisy_copies
 from kdlib.losses import loss_terms
 from kdlib.networks import half_precision
-from kdlib.weights import IMAGENET_STD
 
 QUICK = ("gradients", "smoothgrad", "gbp", "cloner_gradients", "discrepancy")  # `integrated_gradients`, `gbp_both`: not
 
@@ -89,20 +88,8 @@ class Terms:
     def _smooth(self) -> np.ndarray:
         """Means of `_gradients` of noisy copies, with the noise of `localize.attribution`."""
         recipe, terms = self.detector.recipe, self._signed()
-        found, (height, width) = [], self._x.shape[-2:]
-        passes = math.ceil(recipe.samples * width * height / (32 * 128**2))
-        for image in self._x:
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                mean = NoiseTunnel(terms).attribute(
-                    image[None],
-                    nt_type="smoothgrad",
-                    nt_samples=recipe.samples,
-                    nt_samples_batch_size=math.ceil(recipe.samples / passes),
-                    stdevs=recipe.noise / (float(np.mean(IMAGENET_STD)) if recipe.normalize else 1),
-                )
-            found.append(mean)
-        return self._unpacked(found)
+        images = self._x.detach().clone()
+        return self._unpacked([mean_of_noisy_copies(terms, image[None], recipe).detach() for image in images])
 
     def _signed(self) -> "_Signed":
         return _Signed(Score(self.detector.source, self.detector.cloner, lam=1, recipe=self.detector.recipe))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib.networks import CRITICAL_POINTS
-from kdlib.runs import Record
+from kdlib.records import Record
 
 OURS = "MKDAD"  # what the paper's own method is called in `published`
 METRIC = {"detection": "image_auroc", "localization": "pixel_auroc"}

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 
 from kdlib.activations import kept_folder
+from kdlib.experiment import Experiment
 from kdlib.networks import CRITICAL_POINTS, VGG16, half_precision
 from kdlib.recipe import Recipe
-from kdlib.runs import Experiment, Record, is_evaluated
+from kdlib.records import Record
+from kdlib.runs import is_evaluated
 
 Counts = tuple[int, int, bool]  # training images, test images, whether these have masks
 

@@ -1,4 +1,4 @@
-"""Experiments and their records: `run` makes one entry of a table, and finds it when it is there already."""
+"""`run`: make the record of an experiment, or find it when it is there already."""
 
 import hashlib
 import json
@@ -6,10 +6,7 @@ import math
 import resource
 import sys
 import time
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,80 +17,16 @@ import torch
 
 from kdlib import weights
 from kdlib.activations import source_activations
-from kdlib.data import ONE_VS_REST, Split, load
 from kdlib.detector import Detector
 from kdlib.distill import Training
-from kdlib.files import ensure_folder, keep_array, results_folder, work_folder, write_atomically
+from kdlib.experiment import Experiment
+from kdlib.files import ensure_folder, keep_array, work_folder, write_atomically
 from kdlib.localize import localization_map
 from kdlib.metrics import aupro, auroc
 from kdlib.networks import half_precision
 from kdlib.provenance import data_provenance, provenance
-from kdlib.recipe import MAP, Recipe, recipe_for
-
-SCHEMA = 1
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """One entry of a table: a recipe, a data set with its normal class or category, a seed."""
-
-    dataset: str
-    normal: str
-    seed: int = 0
-    preset: str = "paper"
-    profile: str = "paper"
-    recipe: Recipe
-
-    @classmethod
-    def of(
-        cls, dataset: str, normal: str, *, seed: int = 0, preset: str = "paper", profile: str = "paper", **changes: Any
-    ) -> "Experiment":
-        """The experiment of a preset and a profile, with some settings of the recipe changed."""
-        recipe = recipe_for(dataset, preset=preset, profile=profile).replace(**changes)
-        return cls(dataset=dataset, normal=normal, seed=seed, preset=preset, profile=profile, recipe=recipe)
-
-    @cached_property
-    def data(self) -> Split:
-        """The images, reduced to the recipe's limits by a choice that depends on the data set's size only."""
-        split = load(self.dataset, self.normal, seed=self.seed)
-        limits = ((split.train, self.recipe.train_limit), (split.test, self.recipe.test_limit))
-        train, test = (images if limit is None else images[_spread(len(images), limit)] for images, limit in limits)
-        return Split(split.dataset, split.normal, train, test, split.has_masks, split.copy_note)
-
-    @cached_property
-    def id(self) -> str:
-        """Hash of recipe, data, seed and source weights: 16 digits.
-
-        Settings at their default are left out, so that a setting that the library learns later changes no id.
-        """
-        defaults = Recipe().to_dict()
-        parts = {
-            "recipe": {k: v for k, v in self.recipe.to_dict().items() if v != defaults[k]},
-            "data": [self.dataset, self.normal, self.data.train.fingerprint, self.data.test.fingerprint],
-            "seed": self.seed,
-            "weights": weights.checksum(self.recipe.weights),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> "Experiment":
-        """The experiment of a record."""
-        normal = plain.get("normal_class", plain.get("category"))
-        settings = {key: plain[key] for key in ("dataset", "seed", "preset", "profile")}
-        return cls(normal=normal, recipe=Recipe.from_dict(plain["recipe"]), **settings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the record has it; the paper's tables call `normal` a class or a category."""
-        normal = "normal_class" if self.dataset in ONE_VS_REST else "category"
-        return {
-            "dataset": self.dataset,
-            normal: self.normal,
-            "seed": self.seed,
-            "preset": self.preset,
-            "profile": self.profile,
-            "recipe": self.recipe.to_dict(),
-        }
+from kdlib.recipe import MAP
+from kdlib.records import SCHEMA, Record, digest, read_record, record_path
 
 
 def run(experiment: Experiment, *, results: Path | None = None) -> Record:
@@ -197,11 +130,6 @@ def train(
             write_atomically(finished, json.dumps(vars(detector.training) | {"evaluations": []}).encode())
 
 
-def record_path(experiment: Experiment, results: Path | None = None) -> Path:
-    """Where the record of an experiment is, or will be."""
-    return (results or results_folder()) / experiment.dataset / f"{experiment.id}.json"
-
-
 def is_evaluated(epoch: int, epochs: int) -> bool:
     """Whether an epoch is evaluated: the last ten that are a 60th of the training apart, and every fifth before.
 
@@ -227,66 +155,3 @@ def summary(evaluations: list[dict[str, float]]) -> dict[str, Any]:
         metrics["pixel_auroc"] = {part: means.get(f"pixel_auroc_{part}") for part in ("all", "defective")}
         metrics["aupro"] = means["aupro"]
     return metrics | {"evaluations": evaluations}
-
-
-def read_record(path: Path) -> Record:
-    """One record.
-
-    Raises:
-        ValueError: not a record of this schema, or not as it was written.
-    """
-    try:
-        record: Record = json.loads(path.read_text())
-        if record["schema"] != SCHEMA or record["id"] != path.stem:
-            raise ValueError(f"schema {record['schema']}, id {record['id']}")
-        if missing := {"experiment", "metrics"} - record.keys():
-            raise ValueError(f"no {', '.join(sorted(missing))}")
-        if record.get("sha256") != digest(record):
-            raise ValueError("its checksum differs: it was edited or damaged after it was written")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: not a record of schema {SCHEMA} ({error}); restore or remove it, and run the experiment again"
-        ) from error
-    return record
-
-
-def digest(record: Record) -> str:
-    """SHA-256 over all of a record but this very entry: tells whether it is as it was written."""
-    rest = {key: value for key, value in record.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def records(results: Path | None = None, **wanted: Any) -> list[Record]:
-    """All records whose experiment has the wanted settings, such as ``dataset="fashion_mnist", profile="paper"``.
-
-    Warns of a file that is no record, and of a record that a later one of the same experiment replaces, as data or
-    weights have changed; both are left out.
-    """
-    found: dict[str, Record] = {}
-    for path in sorted((results or results_folder()).glob(f"{wanted.get('dataset', '*')}/*.json")):
-        try:
-            record = read_record(path)
-        except ValueError as error:
-            warnings.warn(str(error), stacklevel=2)
-            continue
-        experiment = record["experiment"]
-        normal = experiment.get("normal_class", experiment.get("category"))
-        known = experiment["recipe"] | experiment | {"normal": normal}
-        if not all(known.get(key) == value for key, value in wanted.items()):
-            continue
-        settings = json.dumps(Experiment.from_dict(experiment).to_dict(), sort_keys=True)
-        other = found.get(settings)
-        if other:
-            record, other = sorted((record, other), key=lambda r: r["provenance"]["date"], reverse=True)
-            warnings.warn(
-                f"{experiment['dataset']}: record {other['id']} is of the same experiment as {record['id']}, but "
-                "older, of other data or weights; remove it",
-                stacklevel=2,
-            )
-        found[settings] = record
-    return list(found.values())
-
-
-def _spread(length: int, limit: int) -> np.ndarray:
-    """At most ``limit`` indices, a random choice that is the same everywhere, in order."""
-    return np.sort(np.random.default_rng(0).permutation(length)[:limit])

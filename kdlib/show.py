@@ -16,7 +16,7 @@ from sklearn.metrics import roc_curve
 from torch import Tensor
 
 from kdlib.metrics import auroc
-from kdlib.runs import Record
+from kdlib.records import Record
 
 NORMAL, ANOMALOUS = sns.color_palette("colorblind", as_cmap=False)[0], sns.color_palette("colorblind")[1]
 HEAT = "inferno"

@@ -10,12 +10,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from kdlib import runs
+from kdlib import records as stored
 from kdlib.data import Split
-from kdlib.files import results_folder
 from kdlib.metrics import auroc
 from kdlib.recipe import Recipe, recipe_for
-from kdlib.runs import Record
+from kdlib.records import Record
 from kdlib.show import ANOMALOUS, NORMAL
 
 Kept = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]  # normal class -> scores and labels (N,), a pair a seed
@@ -31,11 +30,8 @@ def last_scores(
     """
     kept: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for record in records:
-        experiment = record["experiment"]
-        path = (results or results_folder()) / experiment["dataset"] / f"{record['id']}.npz"
-        if path.is_file():
-            with np.load(path) as arrays:
-                kept.setdefault(experiment["normal_class"], []).append((arrays["scores"], arrays["labels"]))
+        if pair := stored.last_scores(record, results):
+            kept.setdefault(record["experiment"]["normal_class"], []).append(pair)
     return kept
 
 
@@ -47,7 +43,7 @@ def presentable(dataset: str, *, preset: str = "paper", results: Path | None = N
     found: dict[str, list[Record]] = {}
     for profile in ("paper", "laptop"):
         wanted = recipe_for(dataset, preset=preset, profile=profile)
-        fitting = runs.records(results, dataset=dataset, preset=preset, profile=profile)
+        fitting = stored.records(results, dataset=dataset, preset=preset, profile=profile)
         found[profile] = [r for r in fitting if Recipe.from_dict(r["experiment"]["recipe"]) == wanted]
     covered = {p: len({r["experiment"]["normal_class"] for r in kept}) for p, kept in found.items()}
     return dict(sorted(found.items(), key=lambda item: -covered[item[0]]))

@@ -13,9 +13,8 @@ from sklearn.metrics import roc_curve
 
 from kdlib import paper
 from kdlib.data import ABOUT, Images, Split, find, load
-from kdlib.files import results_folder
 from kdlib.recipe import Recipe
-from kdlib.runs import Record, records
+from kdlib.records import Record, last_scores, records
 from kdlib.show import ANOMALOUS, NORMAL, pictures
 
 Scored = tuple[Record, np.ndarray, np.ndarray]  # a record with scores and labels of its last evaluation, (N,) each
@@ -54,13 +53,8 @@ def ours(dataset: str, recipe: Recipe) -> list[Record]:
 
 def scored(found: Iterable[Record], results: Path | None = None) -> list[Scored]:
     """Records with what is in the ``.npz`` beside them; a record without one is left out."""
-    kept = []
-    for record in found:
-        path = (results or results_folder()) / record["experiment"]["dataset"] / f"{record['id']}.npz"
-        if path.is_file():
-            with np.load(path) as arrays:
-                kept.append((record, arrays["scores"], arrays["labels"]))
-    return kept
+    pairs = ((record, last_scores(record, results)) for record in found)
+    return [(record, *pair) for record, pair in pairs if pair]
 
 
 def tested(record: Record) -> Images | None:

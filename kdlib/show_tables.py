@@ -7,7 +7,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from kdlib.recipe import Recipe
-from kdlib.runs import Record
+from kdlib.records import Record
 
 
 def facts(rows: Mapping[str, object]) -> HTML:

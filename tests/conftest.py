@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
@@ -81,6 +83,17 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def plots() -> Iterator[None]:
+    """Figures that need no screen and leave nothing behind."""
+    backend = mpl.get_backend()
+    plt.switch_backend("agg")
+    with mpl.rc_context():
+        yield
+    plt.close("all")
+    plt.switch_backend(backend)
 
 
 class _Bomb:

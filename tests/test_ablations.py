@@ -6,7 +6,8 @@ import pytest
 
 from kdlib import paper
 from kdlib.ablations import BASE, changes, factors
-from kdlib.runs import Experiment, Record
+from kdlib.experiment import Experiment
+from kdlib.records import Record
 
 
 def made(category: str, auroc: float | None, *, seed: int = 0, profile: str = "paper", **settings: Any) -> Record:

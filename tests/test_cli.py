@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from kdlib import Detector, Split
 from kdlib.__main__ import main, parse_settings
-from kdlib.runs import digest, records
+from kdlib.records import digest, records
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from distributed import Client
 
 from kdlib import grid
 from kdlib.__main__ import main
-from kdlib.runs import Experiment, records
+from kdlib.experiment import Experiment
+from kdlib.records import records
 
 TINY: dict[str, Any] = {"profile": "smoke", "epochs": 1, "train_limit": 8, "test_limit": 20}
 FAST = ["--no-dashboard", "--protocol", "tcp", "--host", "127.0.0.1"]

@@ -19,8 +19,9 @@ from matplotlib import pyplot as plt
 
 from kdlib import Split, coverage, paper, show_coverage
 from kdlib.__main__ import main
+from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe, recipe_for
-from kdlib.runs import Experiment, digest
+from kdlib.records import digest
 
 Write = Callable[..., None]
 

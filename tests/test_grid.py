@@ -9,8 +9,9 @@ import filelock
 import pytest
 
 from kdlib import grid, paper
+from kdlib.experiment import Experiment
 from kdlib.recipe import recipe_for
-from kdlib.runs import Experiment, record_path, records
+from kdlib.records import record_path, records
 
 TINY: dict[str, Any] = {"epochs": 1, "train_limit": 8, "test_limit": 20}
 

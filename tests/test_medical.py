@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 
 from kdlib import load
 from kdlib.data import SPLIT_BY_SEED
+from kdlib.experiment import Experiment
 from kdlib.provenance import data_provenance
-from kdlib.runs import Experiment
 
 PICTURES = (load_digits().images * (255 / 16)).astype(np.uint8)
 

@@ -11,8 +11,9 @@ from kdlib import plan
 from kdlib.activations import make_source, source_activations
 from kdlib.data import Split
 from kdlib.errors import unknown
+from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
-from kdlib.runs import Experiment, run
+from kdlib.runs import run
 
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
 

@@ -17,10 +17,13 @@ from conftest import environment
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kdlib import experiment as experiment_module
 from kdlib import runs
 from kdlib.__main__ import main
+from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
-from kdlib.runs import Experiment, Record, digest, is_evaluated, read_record, records, run, summary
+from kdlib.records import Record, digest, read_record, records
+from kdlib.runs import is_evaluated, run, summary
 from kdlib.weights import read_safetensors
 
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
@@ -199,7 +202,7 @@ def test_a_setting_learned_later_changes_no_id(monkeypatch: pytest.MonkeyPatch) 
 
     first = experiment()
     settings = {name: getattr(first.recipe, name) for name in Recipe.__dataclass_fields__}
-    monkeypatch.setattr(runs, "Recipe", Later)
+    monkeypatch.setattr(experiment_module, "Recipe", Later)
     assert replace(first, recipe=Later(**settings)).id == first.id
     assert replace(first, recipe=Later(**settings, dropout=0.5)).id != first.id
 

@@ -1,10 +1,8 @@
 """Plots, tables and sliders: described, complete, closed."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -15,15 +13,7 @@ from ipywidgets import embed
 from kdlib import recipe_for, show, show_classes, show_tables
 from kdlib.data import load
 
-
-@pytest.fixture(autouse=True)
-def plots() -> Iterator[None]:
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    with mpl.rc_context():
-        yield
-    plt.close("all")
-    plt.switch_backend(backend)
+pytestmark = pytest.mark.usefixtures("plots")
 
 
 def test_figure_is_described_and_closed() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kdlib import paper, recipe_for, show_classes
-from kdlib.runs import digest
+from kdlib.records import digest
 
 NAMES = {name: name for name in ("cat", "dog", "ship")}
 

@@ -1,12 +1,9 @@
 """Figures and tables of data sets that are folders of images: with no record, with some, without images."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,20 +12,12 @@ from PIL import Image
 from kdlib import load, paper, recipe_for, show, show_images
 from kdlib.data import Images, Split
 from kdlib.metrics import auroc
-from kdlib.runs import digest
+from kdlib.records import digest
 
 LABELS = np.array([0] * 10 + [1] * 4)
 SCORES = np.array([*range(10), 3, 9, 20, 30], dtype=float)
 
-
-@pytest.fixture(autouse=True)
-def plots() -> Iterator[None]:
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    with mpl.rc_context():
-        yield
-    plt.close("all")
-    plt.switch_backend(backend)
+pytestmark = pytest.mark.usefixtures("plots")
 
 
 @pytest.fixture

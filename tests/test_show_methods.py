@@ -1,12 +1,10 @@
 """Ways to draw a map, side by side: columns with no, one and all records; claims; signed gradients; small sets."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,21 +14,14 @@ from PIL import Image
 from kdlib import Detector, Split, coverage, paper, show, show_methods
 from kdlib.activations import prepare
 from kdlib.detector import DEFAULT
+from kdlib.experiment import Experiment
 from kdlib.localize import attribution
-from kdlib.runs import Experiment, digest
+from kdlib.records import digest
 from kdlib.show_methods import METHODS, SIX, agreement, beside, claims, dots, few, signed_gradients, six
 
 Write = Callable[..., None]
 
-
-@pytest.fixture(autouse=True)
-def plots() -> Iterator[None]:
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    with mpl.rc_context():
-        yield
-    plt.close("all")
-    plt.switch_backend(backend)
+pytestmark = pytest.mark.usefixtures("plots")
 
 
 @pytest.fixture

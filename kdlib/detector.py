@@ -16,7 +16,7 @@ from kdlib.activations import batch_length, make_source, prepare, progress, sour
 from kdlib.data import Images, as_images
 from kdlib.distill import Training, distill, make_cloner
 from kdlib.files import ensure_folder, write_atomically
-from kdlib.localize import attribution, localization_map
+from kdlib.localize import localization_map
 from kdlib.losses import discrepancy
 from kdlib.networks import Cloner, Source, half_precision
 from kdlib.recipe import Recipe
@@ -163,6 +163,8 @@ class Detector:
 
     def attribute(self, images: ImagesLike) -> np.ndarray:
         """Attribution map of each image, before smoothing and opening (Eq. 5): (N, S, S)."""
+        from kdlib.attributions import attribution  # a second, as Captum brings pictures with it
+
         pixels, lam = self._pixels(images), self._lambda()
         maps, step = [], max(1, batch_length(self.recipe) // 2)
         was_training = self.cloner.training

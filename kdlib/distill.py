@@ -12,7 +12,6 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from kdlib import weights
 from kdlib.activations import prepare, progress, take
@@ -52,6 +51,8 @@ def balanced_lambda(cloner: Cloner, batches: Iterator[tuple[Tensor, dict[str, Te
 
 def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
     """Each 8-bit image (B, 3, H, W) turned by up to 20 degrees and scaled by 0.9 to 1.05 ("+AUG"), black around it."""
+    from torchvision.transforms.v2 import functional  # two seconds, as torchvision's models come with it
+
     angles = torch.empty(len(pixels)).uniform_(-20, 20, generator=random).tolist()
     scales = torch.empty(len(pixels)).uniform_(0.9, 1.05, generator=random).tolist()
     return torch.stack(

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from sklearn.metrics import auc
 
 NEIGHBOURS = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 8 in the image, none in other images
 
@@ -166,7 +165,7 @@ def _aupro(curve: _Curve, limit: float) -> float | None:
     false, overlap = _corners(curve, curve.weight / curve.weight[-1])  # the last is the number of regions
     rate = false / curve.normal
     inside, at_limit = rate <= limit, np.interp(limit, rate, overlap)
-    return float(auc(np.append(rate[inside], limit), np.append(overlap[inside], at_limit)) / limit)
+    return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(rate[inside], limit)) / limit)
 
 
 def _best_f1(curve: _Curve) -> tuple[float, float] | tuple[None, None]:

@@ -82,7 +82,7 @@ class Explorer:
         return Setting(image=image, method=method, points=points, lam=lam, **settings)
 
     def attribution(self, setting: Setting) -> np.ndarray:
-        """`localize.attribution` of all images with the setting's method, points and lambda: (N, H, W)."""
+        """`attributions.attribution` of all images with the setting's method, points and lambda: (N, H, W)."""
         s = setting
         return self._keep((s.method, s.points, s.lam), lambda: self._terms.attribution(s.method, s.points, s.lam))
 

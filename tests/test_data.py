@@ -18,7 +18,7 @@ from PIL import Image
 from kdlib import Images, load
 from kdlib.data import as_images, find, mvtec_layout
 from kdlib.data.about import IDX
-from kdlib.data.classes import TORCHVISION, digits
+from kdlib.data.classes import digits
 from kdlib.data.reading import image_size, list_images, read_image, read_mask
 
 RNG = np.random.default_rng(0)
@@ -553,7 +553,7 @@ def test_torchvision_s_cifar10_is_found(folder: str, tmp_path: Path, monkeypatch
             asked.append((root, download))
             self.data, self.targets = np.zeros((4, 32, 32, 3), np.uint8), [0, 1, 1, 9]
 
-    monkeypatch.setitem(TORCHVISION, "cifar10", CIFAR10)
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", CIFAR10)
     split = load("cifar10", "automobile")
     assert (len(split.train), len(split.test)) == (2, 4)
     assert asked == [(tmp_path / folder, False)] * 2

@@ -13,9 +13,9 @@ from PIL import Image
 
 from kdlib import Detector, Split, coverage, paper, show, show_methods
 from kdlib.activations import prepare
+from kdlib.attributions import attribution
 from kdlib.detector import DEFAULT
 from kdlib.experiment import Experiment
-from kdlib.localize import attribution
 from kdlib.records import digest
 from kdlib.show_methods import METHODS, SIX, agreement, beside, claims, dots, few, signed_gradients, six
 

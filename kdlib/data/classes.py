@@ -9,15 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from torchvision import datasets
 
 from kdlib.data.about import ABOUT, CIFAR10, IDX, find, missing
 from kdlib.data.images import Images, Split
 from kdlib.data.reading import image_size, list_images
 from kdlib.errors import unknown
 from kdlib.files import cache_folder, data_folder, keep_array, work_folder
-
-TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 
 
 def fashion_mnist(normal: str, *, root: Path | None = None) -> Split:
@@ -138,11 +135,14 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
 
 def _torchvision(dataset: str, folder: Path | None = None) -> tuple[np.ndarray, ...]:
     """What torchvision reads, from its own folder or from a download."""
+    from torchvision import datasets  # two seconds, as its models come with it
+
+    known = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
     parts = []
     for train in (True, False):
         try:
             place = folder.parent if folder else cache_folder() / "data"
-            data = TORCHVISION[dataset](place, train=train, download=folder is None)
+            data = known[dataset](place, train=train, download=folder is None)
         except (OSError, RuntimeError) as error:
             raise FileNotFoundError(f"{missing(dataset)}; torchvision could not give it either ({error})") from error
         parts += [np.asarray(data.data), np.asarray(data.targets)]

@@ -56,6 +56,8 @@ def _at(record: Record, path: Sequence[str]) -> Any:
 
 
 def factors_table(frame: pd.DataFrame) -> HTML:
-    """`ablations.factors` as a table."""
-    shown = frame.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference", "gain"], na_rep="–")
-    return HTML(shown.hide(axis="index").set_table_attributes('class="kd-table"').to_html())
+    """`ablations.factors` as a table, what the settings are worth first."""
+    signed = ["gain", "difference"]
+    shown = frame[["normal", "settings", *signed, "ours", "spread", "seeds"]]
+    style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=signed, na_rep="–")
+    return HTML(style.hide(axis="index").set_table_attributes('class="kd-table"').to_html())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kdlib import paper
-from kdlib.ablations import BASE, changes, factors
+from kdlib.ablations import BASE, causes, changes, factors
 from kdlib.experiment import Experiment
 from kdlib.records import Record
 
@@ -49,3 +49,24 @@ def test_each_factor_beside_the_paper_s_settings(table: int) -> None:
     assert (frame["ours"] - frame["published"]).tolist() == pytest.approx(frame["difference"].tolist())
     assert frame["published"].iloc[0] == published
     assert list(factors([], table=table, dataset="mvtec_ad").columns) == list(frame.columns)
+
+
+def test_causes_name_what_brings_a_figure_nearer_to_the_printed_one() -> None:
+    printed = paper.published(table=3, dataset="mvtec_ad", method=paper.OURS).set_index("column")["auroc"] / 100
+
+    def said(*records: Record) -> str:
+        return causes(factors(records, table=3, dataset="mvtec_ad"))
+
+    capsule, near = printed["capsule"], made("bottle", printed["bottle"] - 0.009)
+    assert "within a point" in said(near)
+    own = made("capsule", capsule - 0.05)
+    assert said(near, own) == "- **capsule**: -5.00 points from the printed figure with the paper's settings. " + (
+        "No other setting tried yet."
+    )
+    wrong = made("capsule", capsule - 0.06, normalize=True)
+    assert said(own, wrong).endswith(
+        "The cause is none of the settings tried. Worth less than half a point: `normalize=True`."
+    )
+    right = made("capsule", capsule + 0.01, lam=1.0)
+    found = said(own, wrong, right)
+    assert "Nearest with `lam=1.0`: +1.00, a gain of +6.00. Worth less than half a point: `normalize=True`." in found

@@ -16,6 +16,7 @@ from kdlib.data.inventory import inventory
 from kdlib.experiment import Experiment
 from kdlib.recipe import PRESETS, PROFILES
 from kdlib.records import Record, record_path, records
+from kdlib.studies import STUDIES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,11 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("run", help="run experiments that have no record yet")
     command.add_argument("--table", type=int, help="a table of the paper: its entries are the experiments")
+    command.add_argument("--study", help=f"an ablation: one of {', '.join(STUDIES)}")
     command.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
     command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more")
-    command.add_argument("--seed", type=int, nargs="+", default=[0])
-    command.add_argument("--preset", default="paper", help=f"one of {', '.join(PRESETS)}")
-    command.add_argument("--profile", default="paper", help=f"one of {', '.join(PROFILES)}")
+    command.add_argument("--seed", type=int, nargs="+", help="0 by default, or those of the study")
+    command.add_argument("--preset", help=f"one of {', '.join(PRESETS)}; paper by default")
+    command.add_argument("--profile", help=f"one of {', '.join(PROFILES)}; paper by default, or that of the study")
     command.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as lam=1"
     )
@@ -108,18 +110,22 @@ def _percent(record: Record) -> str:
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
     """The chosen experiments; their data is found, or the error raised, before any work."""
-    settings = {"preset": options.preset, "profile": options.profile, **options.settings}
-    if options.table is not None:
-        chosen = {"dataset": options.dataset, "normals": options.normal, "seeds": options.seed}
-        experiments = grid.of_table(options.table, **chosen, **settings)
+    chosen = {"dataset": options.dataset, "normals": options.normal}
+    settings = {"preset": options.preset or "paper", "profile": options.profile or "paper", **options.settings}
+    seeds = options.seed or [0]
+    if options.study is not None:
+        if both := [name for name in ("table", "preset") if getattr(options, name) is not None]:
+            raise ValueError(f"--study and --{both[0]}: a study has its own settings; leave one of the two out")
+        wanted = chosen | {"seeds": options.seed, "profile": options.profile}
+        experiments = grid.of_study(options.study, **wanted, **options.settings)
+    elif options.table is not None:
+        experiments = grid.of_table(options.table, **chosen, seeds=seeds, **settings)
     elif options.dataset and options.normal:
         experiments = [
-            Experiment.of(options.dataset, normal, seed=seed, **settings)
-            for seed in options.seed
-            for normal in options.normal
+            Experiment.of(options.dataset, normal, seed=seed, **settings) for seed in seeds for normal in options.normal
         ]
     else:
-        raise ValueError("run: expected --table, or --dataset with --normal-class or --category")
+        raise ValueError("run: expected --table, --study, or --dataset with --normal-class or --category")
     for experiment in experiments:
         _ = experiment.id
     return experiments

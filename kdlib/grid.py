@@ -15,7 +15,7 @@ from typing import Any
 import filelock
 import torch
 
-from kdlib import paper
+from kdlib import paper, studies
 from kdlib.errors import unknown
 from kdlib.experiment import Experiment
 from kdlib.files import FOLDERS, ensure_folder, results_folder
@@ -75,6 +75,43 @@ def of_table(
         for entry in chosen.to_dict("records")
     )
     return list(dict.fromkeys(found))  # one experiment may stand in several rows
+
+
+def of_study(
+    name: str,
+    *,
+    dataset: str | None = None,
+    normals: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    profile: str | None = None,
+    **changes: Any,
+) -> list[Experiment]:
+    """The experiments of an ablation study of `kdlib.studies`, cheap ones first.
+
+    Args:
+        dataset, normals: only this data set, only these classes or categories.
+        seeds, profile: instead of those of the study.
+        changes: settings of the recipe beside those that the study compares.
+    """
+    study = studies.study(name)
+    cells = [cell for cell in study.cells if dataset in (None, cell.dataset)]
+    if not cells:
+        raise ValueError(unknown(f"study {name}: no data set", dataset, dict.fromkeys(c.dataset for c in study.cells)))
+    known = dict.fromkeys(normal for cell in cells for normal in cell.normals)
+    if strange := [normal for normal in normals or () if normal not in known]:
+        raise ValueError(unknown(f"study {name}: no class", strange[0], known))
+    decided = {key for cell in cells for label in study.settings for key in study.changes(label, cell.dataset)}
+    if both := decided & changes.keys():
+        raise ValueError(f"study {name}: its settings decide {', '.join(sorted(both))}; it cannot be set as well")
+    found = (
+        study.experiment(label, cell.dataset, normal, seed=seed, profile=profile or cell.profile, **changes)
+        for cell in cells
+        for seed in seeds or cell.seeds
+        for normal in cell.normals
+        if not normals or normal in normals
+        for label in study.labels(cell.dataset)
+    )
+    return list(dict.fromkeys(found))
 
 
 def run_all(

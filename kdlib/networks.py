@@ -17,7 +17,9 @@ CRITICAL_POINTS = ("pool2", "pool3", "pool4", "pool5")
 # Output channels of the convolutions of each block; a max-pool ends each block.
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CLONERS: Mapping[str, tuple[tuple[int, ...], ...]] = {
+    "tiny": ((4, 4), (4, 128), (4, 4, 256), (4, 4, 512), (4, 4, 512)),
     "small": ((16, 16), (16, 128), (16, 16, 256), (16, 16, 512), (16, 16, 512)),
+    "medium": ((64, 64), (64, 128), (64, 64, 256), (64, 64, 512), (64, 64, 512)),
     "equal": VGG16,
 }
 

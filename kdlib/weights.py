@@ -24,6 +24,7 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, images in [0, 255]: what the rel
 
 CONVOLUTIONS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3")
 FORMAT = "kdlib.source/1"
+TORCHVISION = "vgg16-397923af.pth"  # as torchvision calls what it downloads
 
 
 def load(name: str) -> dict[str, Tensor]:
@@ -44,6 +45,12 @@ def load(name: str) -> dict[str, Tensor]:
         tensors = SOURCES[name]()
         write_atomically(path, safetensors.torch.save(tensors, {"format": FORMAT, "checksum": CHECKSUMS[name]}))
     return read_safetensors(path, format=FORMAT, checksum=CHECKSUMS[name])[0]
+
+
+def available(name: str) -> bool:
+    """Whether `load` has what it needs without a download."""
+    kept = cache_folder() / "weights" / f"{name}.safetensors", Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION
+    return name != "torchvision" or any(path.is_file() for path in kept)
 
 
 def read_safetensors(

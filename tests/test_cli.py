@@ -58,7 +58,7 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--dataset", "digit", "--normal", "0"], "no data set 'digit'; did you mean 'digits'?"),
         (["--dataset", "digits", "--normal", "zero"], "digits: no class 'zero'; known are 0, 1, 2"),
-        (["--dataset", "digits"], "expected --table, or --dataset with --normal-class or --category"),
+        (["--dataset", "digits"], "expected --table, --study, or --dataset with --normal-class or --category"),
         (["--table", "12"], "tables with some are 2, 3, 4, 5, 6, 7, 8, 9, 10"),
         (["--dataset", "digits", "--normal", "0", "--workers", "0"], "--workers: expected 1 or more, found 0"),
         (["--table", "2", "--dataset", "mnits"], "table 2: no data set 'mnits'; did you mean 'mnist'?"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdlib.networks import (
+    CLONERS,
     CRITICAL_POINTS,
     VGG16,
     Cloner,
@@ -59,7 +60,7 @@ def test_pool_before_relu_is_relu_before_pool() -> None:
     torch.testing.assert_close(pool(relu(convolution(x))), relu(pool(convolution(x))), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("cloner", ["small", "equal"])
+@pytest.mark.parametrize("cloner", CLONERS)
 def test_names_and_shapes_agree(source: Source, cloner: str) -> None:
     x = torch.rand(2, 3, 64, 32)
     expected = {p: (2, c, 64 // 2 ** int(p[-1]), 32 // 2 ** int(p[-1])) for p, c in CHANNELS.items()}
@@ -102,8 +103,8 @@ def test_bad_critical_points(points: Sequence[str]) -> None:
 
 
 def test_unknown_cloner_and_precision() -> None:
-    with pytest.raises(ValueError, match="no 'tiny'; known are small, equal"):
-        Cloner("tiny")
+    with pytest.raises(ValueError, match="no 'huge'; known are tiny, small, medium, equal"):
+        Cloner("huge")
     with pytest.raises(ValueError, match="no 'fp16'; known are auto, bf16, fp32"):
         half_precision("fp16", torch.device("cpu"))
     assert half_precision("bf16", torch.device("cpu"))

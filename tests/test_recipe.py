@@ -51,7 +51,7 @@ def test_frozen() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[("weights", "resnet"), ("cloner", "tiny"), ("scaling", "log"), ("precision", "fp16")],
+        *[("weights", "resnet"), ("cloner", "huge"), ("scaling", "log"), ("precision", "fp16")],
         *[("size", 31), ("size", 0), ("size", -128), ("crop", 129), ("crop", 0), ("lam", -1), ("lam", math.nan)],
         *[("epochs", 0), ("batch_size", -1), ("learning_rate", 0), ("learning_rate", math.inf)],
         *[("learning_rate", math.nan), ("sigma", -1), ("sigma", 128), ("sigma", math.nan)],

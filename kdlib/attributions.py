@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kdlib.localize import stretch
 from kdlib.losses import discrepancy
 from kdlib.networks import Cloner, Source, half_precision
-from kdlib.recipe import Recipe
+from kdlib.recipe import BEST, Recipe
 from kdlib.weights import IMAGENET_STD
 
 
@@ -62,16 +62,21 @@ def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe
     - ``gbp``: guided backpropagation in the cloner, plain in the source; ``gbp_both``: guided in both.
     - ``integrated_gradients``: gradients times input along the path from zero.
     - ``discrepancy``: no gradient: L_total of the activations at each position, enlarged, summed over critical points.
+    - ``product``: the same with value times direction at each position in place of Eq. 4's sum: no lambda.
+    - ``best``: `recipe.BEST`, unless the recipe has other ``map_points``.
 
     The noise of an image depends on nothing else, so a batch gives what its images give.
     """
+    if recipe.attribution == "best":
+        known = [p for p in BEST["map_points"] if p in recipe.critical_points] or recipe.critical_points
+        recipe = recipe.replace(attribution=BEST["attribution"], map_points=recipe.map_points or tuple(known))
     method = recipe.attribution
     guided = {"gbp": (cloner,), "gbp_both": (source, cloner)}.get(method, ())
     through_source = method != "cloner_gradients"
     score = Score(source, cloner, lam=lam, recipe=recipe, guided=guided, through_source=through_source)
     x = x.detach().clone()
-    if method == "discrepancy":
-        return _positions(score, x).cpu().numpy()
+    if method in ("discrepancy", "product"):
+        return _positions(score, x, product=method == "product").cpu().numpy()
     if method == "smoothgrad":
         return torch.cat([_smoothgrad(score, image[None], recipe) for image in x]).cpu().numpy()
     x.requires_grad_()
@@ -123,8 +128,8 @@ def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **sett
         )
 
 
-def _positions(score: Score, x: Tensor) -> Tensor:
-    """Eq. 4 with the vector of channels at each position in place of the whole activation: (B, H, W)."""
+def _positions(score: Score, x: Tensor, *, product: bool) -> Tensor:
+    """Eq. 4, or the product of its terms, of the vector of channels at each position of a point's maps: (B, H, W)."""
     source, cloner = score.networks
     with torch.inference_mode():
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half_precision(score.precision, x.device)):
@@ -133,6 +138,7 @@ def _positions(score: Score, x: Tensor) -> Tensor:
         for point in score.points:
             s, c = known[point].float(), found[point].float()
             value, direction = (s - c).square().mean(1, keepdim=True), 1 - F.cosine_similarity(s, c, dim=1)[:, None]
-            here = direction if score.lam == math.inf else value + score.lam * direction
+            sum_of_terms = direction if score.lam == math.inf else value + score.lam * direction
+            here = value * direction if product else sum_of_terms
             total += F.interpolate(here, size=x.shape[2:], mode="bilinear", align_corners=False)
     return total[:, 0]

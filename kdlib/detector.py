@@ -24,7 +24,7 @@ from kdlib.recipe import Recipe
 FORMAT = "kdlib.detector/1"
 
 # For images of one's own: normalised as the source was trained, which the paper does for photographs only.
-DEFAULT = Recipe(size=128, normalize=True, epochs=50)
+DEFAULT = Recipe(size=128, normalize=True, epochs=50, attribution="best")
 
 ImagesLike = Images | str | Path | np.ndarray | Tensor  # an 8-bit (N, 3, S, S) holds pixels at working size
 

@@ -21,7 +21,14 @@ from kdlib.detector import Detector
 from kdlib.losses import loss_terms
 from kdlib.networks import half_precision
 
-QUICK = ("gradients", "smoothgrad", "gbp", "cloner_gradients", "discrepancy")  # `integrated_gradients`, `gbp_both`: not
+QUICK = (
+    "gradients",
+    "smoothgrad",
+    "gbp",
+    "cloner_gradients",
+    "discrepancy",
+    "product",
+)  # `integrated_gradients`, `gbp_both`: not
 
 
 class Terms:
@@ -51,6 +58,8 @@ class Terms:
         weights = self._weights(points, lam)
         if method == "discrepancy":
             return np.tensordot(weights, self._positions, 2)
+        if method == "product":
+            return np.sum([self._products[self.points.index(p)] for p in points], axis=0)
         if method == "smoothgrad" and not self.detector.recipe.stretch:
             return np.abs(np.tensordot(weights, self._smooth.sum(0), 2)).sum(1)
         if method in ("gradients", "cloner_gradients", "gbp"):
@@ -77,6 +86,11 @@ class Terms:
     def _positions(self) -> np.ndarray:
         """`discrepancy` of each term alone: (P, 2, N, H, W)."""
         return np.stack([[self._direct("discrepancy", (p,), lam) for lam in (0.0, math.inf)] for p in self.points])
+
+    @cached_property
+    def _products(self) -> np.ndarray:
+        """`product` of each critical point alone: (P, N, H, W)."""
+        return np.stack([self._direct("product", (p,), 0.0) for p in self.points])
 
     @cached_property
     def _gradients(self) -> np.ndarray:

@@ -20,7 +20,10 @@ ATTRIBUTIONS = (
     "cloner_gradients",
     "integrated_gradients",
     "discrepancy",
+    "product",
+    "best",
 )
+BEST: dict[str, Any] = {"attribution": "product", "map_points": ("pool2", "pool3")}  # why: ablations/localization_gap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from kdlib.data import Split
 from kdlib.distill import make_cloner
 from kdlib.localize import localization_map
 from kdlib.networks import Cloner, Source
-from kdlib.recipe import ATTRIBUTIONS
+from kdlib.recipe import ATTRIBUTIONS, BEST
 
 RAW = replace(TINY, sigma=0, opening=0)
 
@@ -190,8 +190,8 @@ def test_integrated_gradients(source: Source, cloner: Cloner, x: Tensor) -> None
     close(found_by("integrated_gradients", source, cloner, x, samples=6), torch.as_tensor(total) * x)
 
 
-@pytest.mark.parametrize("lam", [0.0, 3.0, math.inf])
-def test_discrepancy_of_positions(lam: float, source: Source, cloner: Cloner, x: Tensor) -> None:
+@pytest.mark.parametrize("lam", [0.0, 3.0, math.inf, None])
+def test_discrepancy_and_product_of_positions(lam: float | None, source: Source, cloner: Cloner, x: Tensor) -> None:
     expected = torch.zeros(len(x), 32, 32)
     with torch.no_grad():
         activations = [(s.numpy(), c.numpy()) for s, c in zip(source(x).values(), cloner(x).values(), strict=True)]
@@ -201,9 +201,20 @@ def test_discrepancy_of_positions(lam: float, source: Source, cloner: Cloner, x:
             a, b = s[image, :, row, column], c[image, :, row, column]
             value = ((a - b) ** 2).sum() / len(a)
             direction = 1 - a @ b / max(np.sqrt(a @ a) * np.sqrt(b @ b), 1e-8)
-            here[image, row, column] = direction if lam == math.inf else value + lam * direction
+            both = value * direction if lam is None else value + lam * direction
+            here[image, row, column] = direction if lam == math.inf else both
         expected += F.interpolate(torch.from_numpy(here)[:, None], (32, 32), mode="bilinear")[:, 0]
-    close(found_by("discrepancy", source, cloner, x, map_lam=lam), expected)
+    close(found_by("product" if lam is None else "discrepancy", source, cloner, x, map_lam=lam), expected)
+
+
+def test_best_is_what_its_name_stands_for(source: Source, cloner: Cloner, x: Tensor) -> None:
+    found = found_by("best", source, cloner, x)
+    method, points = BEST["attribution"], BEST["map_points"]
+    np.testing.assert_array_equal(found, found_by(method, source, cloner, x, map_points=points))
+    chosen = found_by("best", source, cloner, x, map_points=("pool4",))
+    np.testing.assert_array_equal(chosen, found_by("product", source, cloner, x, map_points=("pool4",)))
+    late = {"critical_points": ("pool4", "pool5"), "score_points": ("pool4", "pool5")}  # it needs points that are there
+    assert found_by("best", source, cloner, x, **late).shape == (4, 32, 32)
 
 
 def test_the_map_may_have_its_own_points_and_lambda(source: Source, cloner: Cloner, x: Tensor) -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 from kdlib import Detector, Split, coverage, paper, show, show_methods
 from kdlib.activations import prepare
 from kdlib.attributions import attribution
-from kdlib.detector import DEFAULT
 from kdlib.experiment import Experiment
+from kdlib.recipe import ATTRIBUTIONS
 from kdlib.records import digest
 from kdlib.show_methods import METHODS, SIX, agreement, beside, claims, dots, few, signed_gradients, six
 
@@ -190,4 +190,4 @@ def test_few_photographs_are_the_only_ones_read(tmp_path: Path, monkeypatch: pyt
 def test_methods_are_the_papers() -> None:
     assert show_methods.SAME == 1.0
     assert set(SIX) <= set(paper.VARIANTS)
-    assert DEFAULT.attribution in METHODS
+    assert set(METHODS) <= set(ATTRIBUTIONS)

@@ -14,7 +14,7 @@ from kdlib.data.textures import CATEGORIES
 from kdlib.errors import unknown
 from kdlib.experiment import Experiment
 from kdlib.networks import CLONERS, CRITICAL_POINTS
-from kdlib.recipe import reference
+from kdlib.recipe import BEST, reference
 from kdlib.weights import available
 
 Changes = Mapping[str, Any]
@@ -170,6 +170,8 @@ STUDIES: Mapping[str, Study] = {
             "gradient of the cloner": {"attribution": "cloner_gradients"},
             "discrepancy": {"attribution": "discrepancy"},
             "discrepancy at pool3": {"attribution": "discrepancy", "map_points": ("pool3",)},
+            "product at pool2 and pool3": BEST,
+            "normalised, product at pool2 and pool3": {"normalize": True, **BEST},
             "sigma = 2": {"sigma": 2.0},
             "sigma = 8": {"sigma": 8.0},
             "no opening": {"opening": 0},

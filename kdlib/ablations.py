@@ -83,7 +83,8 @@ def causes(frame: pd.DataFrame) -> str:
             continue
         # On the seeds that both have, so that the choice of seeds drops out.
         nearer = (tried["difference"] - tried["gain"]).abs() - tried["difference"].abs()
-        best, without = tried.loc[nearer.idxmax()], ", ".join(f"`{name}`" for name in tried["settings"][nearer < 0.5])
+        best = tried.iloc[int(nearer.argmax())]
+        without = ", ".join(f"`{name}`" for name in tried["settings"][nearer < 0.5])
         if nearer.max() >= 0.5:
             lead = f" Nearest with `{best['settings']}`: {best['difference']:+.2f}, a gain of {best['gain']:+.2f}."
         else:

@@ -72,6 +72,7 @@ class Training:
     losses: list[float] = field(default_factory=list)  # mean L_total of each epoch
     evaluations: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0  # of training, without evaluations
+    evaluation_seconds: float = 0.0
 
 
 def distill(
@@ -139,8 +140,10 @@ def distill(
             bar.set_postfix(epoch=state.epoch, loss=f"{state.losses[-1]:.4f}")
             if not math.isfinite(state.losses[-1]):
                 raise FloatingPointError(f"distillation: the loss of epoch {state.epoch} is {state.losses[-1]}")
+            begin = time.monotonic()
             if evaluate and (found_metrics := evaluate(state.epoch)):
                 state.evaluations.append({"epoch": state.epoch, **found_metrics})
+            state.evaluation_seconds += time.monotonic() - begin
             if checkpoint and (state.epoch == recipe.epochs or time.monotonic() - saved > checkpoint_seconds):
                 _save_checkpoint(checkpoint, cloner, optimizer, state, identity)
                 saved = time.monotonic()

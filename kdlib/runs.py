@@ -6,6 +6,7 @@ import math
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from kdlib.distill import Training
 from kdlib.experiment import Experiment
 from kdlib.files import ensure_folder, keep_array, work_folder, write_atomically
 from kdlib.localize import localization_map
-from kdlib.metrics import aupro, auroc
+from kdlib.metrics import auroc, localization_metrics
 from kdlib.networks import half_precision
 from kdlib.provenance import data_provenance, provenance
 from kdlib.recipe import MAP
@@ -46,24 +47,26 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     masks = data.test.mask_pixels(recipe.size, crop=recipe.crop) if data.has_masks else None
     labels = data.test.labels
     assert labels is not None
+    if not 0 < np.count_nonzero(labels) < len(labels):
+        kind = "anomalous" if labels.any() else "normal"
+        warnings.warn(f"{experiment.normal}: all test images are {kind}; image AUROC is undefined", stacklevel=2)
+    if masks is not None and not masks.any():
+        warnings.warn(f"{experiment.normal}: all masks are empty; pixel metrics are undefined", stacklevel=2)
     folder = training_folder(experiment, detector.device)
     settings = [{name: recipe.to_dict()[name] for name in MAP}, data.test.fingerprint]
     attributions = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-    evaluating = 0.0
 
     def evaluate(epoch: int) -> dict[str, float]:
-        nonlocal evaluating
-        start = time.monotonic()
         found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
         if masks is not None and is_late(epoch, recipe.epochs):
             raw = keep_array(folder / f"{epoch}-{attributions}.npy", lambda: detector.attribute(test))
             maps = localization_map(raw, recipe)
-            found["pixel_auroc_all"] = auroc(masks, maps)
-            found["pixel_auroc_defective"] = auroc(masks[labels == 1], maps[labels == 1])
-            found["aupro"] = aupro(masks, maps)
-        evaluating += time.monotonic() - start
+            parts = localization_metrics(masks, maps, labels)
+            found |= {f"pixel_auroc_{part}": values["pixel_auroc"] for part, values in parts.items()}
+            found["aupro"] = parts["all"]["aupro"]
         return {name: value for name, value in found.items() if value is not None}
 
+    prepared = time.monotonic() - begin
     train(detector, experiment, folder, evaluate)
     scores = detector.score_pixels(test, known)
     training = detector.training
@@ -72,11 +75,11 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
         "id": experiment.id,
         "experiment": experiment.to_dict(),
         "metrics": summary(training.evaluations),
-        "cost": {
-            "seconds": round(time.monotonic() - begin, 1),
+        "cost": {  # as if nothing had been interrupted, or trained before by another experiment
+            "seconds": round(prepared + training.seconds + training.evaluation_seconds, 1),
             "training_seconds": round(training.seconds, 1),
             "training_images_per_second": round(recipe.epochs * len(data.train) / training.seconds, 1),
-            "evaluation_seconds": round(evaluating, 1),
+            "evaluation_seconds": round(training.evaluation_seconds, 1),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             * (1 if sys.platform == "darwin" else 1024),
         },
@@ -120,10 +123,12 @@ def train(
     with filelock.FileLock(folder / ".lock"):  # who waits for a training of the same kind finds it done
         finished = folder / "training.json"
         if finished.is_file():
-            detector.training = Training(**json.loads(finished.read_text()))
+            detector.training = Training(**json.loads(finished.read_text()) | {"evaluation_seconds": 0.0})
+            begin = time.monotonic()
             for epoch in epochs:
                 detector.cloner.load_state_dict(safetensors.torch.load_file(folder / f"{epoch}.safetensors"))
                 detector.training.evaluations.append({"epoch": epoch, **evaluate(epoch)})
+            detector.training.evaluation_seconds = time.monotonic() - begin
         else:
             checkpoint = folder / "checkpoint.safetensors"
             detector.fit(data.train, held_out=0, evaluate=keep_and_evaluate, checkpoint=checkpoint, cache=True)

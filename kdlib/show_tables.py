@@ -44,7 +44,7 @@ def provenance_facts(records: Sequence[Record]) -> dict[str, str]:
         "torch": seen("provenance", "versions", "torch"),
         "commit": seen("provenance", "commit"),
         "seeds": seen("experiment", "seed"),
-        "hours, all together": f"{sum(r['cost']['seconds'] for r in records) / 3600:.1f}" if records else "not run",
+        "hours, in sum": f"{sum(r['cost']['seconds'] for r in records) / 3600:.1f}" if records else "not run",
     }
 
 
@@ -57,7 +57,6 @@ def _at(record: Record, path: Sequence[str]) -> Any:
 
 def factors_table(frame: pd.DataFrame) -> HTML:
     """`ablations.factors` as a table, what the settings are worth first."""
-    signed = ["gain", "difference"]
-    shown = frame[["normal", "settings", *signed, "ours", "spread", "seeds"]]
-    style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=signed, na_rep="–")
+    shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
+    style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["gain", "difference"], na_rep="–")
     return HTML(style.hide(axis="index").set_table_attributes('class="kd-table"').to_html())

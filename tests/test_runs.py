@@ -98,6 +98,22 @@ def test_masks_give_pixel_metrics(results: Path) -> None:
         assert 0 < value < 1
 
 
+def test_undefined_metrics_are_said_and_left_out(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Experiment.of("textures", "brick", **SMALL, size=32, seed=1)
+    assert made.data.test.labels is not None
+    defective = np.flatnonzero(made.data.test.labels)
+    test = replace(made.data.test[defective], masks=(None,) * len(defective))
+    monkeypatch.setitem(vars(made), "data", replace(made.data, test=test))
+    with pytest.warns(UserWarning, match="undefined") as said:
+        metrics = run(made)["metrics"]
+    assert metrics == {"image_auroc": None, "evaluations": []}
+    texts = [str(warning.message) for warning in said]
+    assert [text.partition(";")[0] for text in texts] == [
+        "brick: all test images are anomalous",
+        "brick: all masks are empty",
+    ]
+
+
 def test_what_is_there_is_not_run_again(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "Detector", lambda *_, **__: pytest.fail("run again"))
     assert run(experiment()) == record

@@ -171,5 +171,5 @@ def test_provenance_facts_name_each_value_once() -> None:
     of |= {"machine": {"processor": "p"}, "versions": {"torch": "2"}}
     records = [{"experiment": {"seed": s}, "provenance": of, "cost": {"seconds": 1800}} for s in (1, 0, 1)]
     facts = show_tables.provenance_facts(records)
-    assert (facts["seeds"], facts["commit"], facts["hours, all together"]) == ("0, 1", "c", "1.5")
+    assert (facts["seeds"], facts["commit"], facts["hours, in sum"]) == ("0, 1", "c", "1.5")
     assert facts["their SHA-256 begins with"] == "0123456789ab"

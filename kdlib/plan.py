@@ -9,15 +9,15 @@ import torch
 from kdlib.activations import kept_folder
 from kdlib.experiment import Experiment
 from kdlib.networks import CRITICAL_POINTS, VGG16, half_precision
-from kdlib.recipe import Recipe
+from kdlib.recipe import MANY_PASSES, Recipe
 from kdlib.records import Record
-from kdlib.runs import is_evaluated
+from kdlib.runs import has_maps, is_evaluated
 
 Counts = tuple[int, int, bool]  # training images, test images, whether these have masks
 
 # Passes through a small cloner that each step is worth, by its multiplications: a pass back costs two forward.
 TRAIN, EVALUATE, SOURCE = 3, 1, 22
-MAPS = 10 * 3 * (SOURCE + 1)  # ten evaluations of maps, through both networks
+GRADIENT = 3 * (SOURCE + 1)  # through both networks
 
 
 def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[float]:
@@ -46,9 +46,11 @@ def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[
 def work(recipe: Recipe, counts: Counts) -> float:
     """Arithmetic of an experiment in passes of one pixel through a cloner."""
     train, test, masks = counts
-    evaluations = sum(is_evaluated(epoch, recipe.epochs) for epoch in range(1, recipe.epochs + 1))
+    epochs = [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
+    maps = sum(has_maps(epoch, recipe) for epoch in epochs) if masks else 0
+    gradient = GRADIENT * (recipe.samples if recipe.attribution in MANY_PASSES else 1)
     training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train
-    return recipe.input_size**2 * (training + (EVALUATE * evaluations + (MAPS if masks else 0)) * test + SOURCE * test)
+    return recipe.input_size**2 * (training + (EVALUATE * len(epochs) + gradient * maps + SOURCE) * test)
 
 
 def disk(experiments: Iterable[Experiment]) -> int:

@@ -23,6 +23,7 @@ ATTRIBUTIONS = (
     "product",
     "best",
 )
+MANY_PASSES = ("smoothgrad", "integrated_gradients")  # as many as `Recipe.samples`
 BEST: dict[str, Any] = {"attribution": "product", "map_points": ("pool2", "pool3")}  # why: ablations/localization_gap
 
 

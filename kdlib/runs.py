@@ -26,7 +26,7 @@ from kdlib.localize import localization_map
 from kdlib.metrics import auroc, localization_metrics
 from kdlib.networks import half_precision
 from kdlib.provenance import data_provenance, provenance
-from kdlib.recipe import MAP
+from kdlib.recipe import MANY_PASSES, MAP, Recipe
 from kdlib.records import SCHEMA, Record, digest, read_record, record_path
 
 
@@ -58,7 +58,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
 
     def evaluate(epoch: int) -> dict[str, float]:
         found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
-        if masks is not None and is_late(epoch, recipe.epochs):
+        if masks is not None and has_maps(epoch, recipe):
             raw = keep_array(folder / f"{epoch}-{attributions}.npy", lambda: detector.attribute(test))
             maps = localization_map(raw, recipe)
             parts = localization_metrics(masks, maps, labels)
@@ -147,6 +147,11 @@ def is_evaluated(epoch: int, epochs: int) -> bool:
 def is_late(epoch: int, epochs: int) -> bool:
     """Whether an evaluation is one of the last ten, whose maps are measured too."""
     return epochs - epoch < 10 * max(1, epochs // 60)
+
+
+def has_maps(epoch: int, recipe: Recipe) -> bool:
+    """Whether an evaluation measures maps: the last ten do; of a method that takes many passes only the very last."""
+    return epoch == recipe.epochs if recipe.attribution in MANY_PASSES else is_late(epoch, recipe.epochs)
 
 
 def summary(evaluations: list[dict[str, float]]) -> dict[str, Any]:

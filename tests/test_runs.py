@@ -23,7 +23,7 @@ from kdlib.__main__ import main
 from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
 from kdlib.records import Record, digest, read_record, records
-from kdlib.runs import is_evaluated, run, summary
+from kdlib.runs import has_maps, is_evaluated, run, summary
 from kdlib.weights import read_safetensors
 
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
@@ -248,7 +248,11 @@ def test_ten_evaluations_at_the_end(epochs: int) -> None:
 
 
 def test_mvtec_is_evaluated_every_ten_epochs_at_the_end() -> None:
-    assert [e for e in range(1, 602) if is_evaluated(e, 601)][-10:] == list(range(511, 602, 10))
+    late = list(range(511, 602, 10))
+    assert [e for e in range(1, 602) if is_evaluated(e, 601)][-10:] == late
+    assert [e for e in range(1, 602) if is_evaluated(e, 601) and has_maps(e, Recipe(epochs=601))] == late
+    smooth = Recipe(epochs=601, attribution="smoothgrad")  # fifty times as dear
+    assert [e for e in range(1, 602) if is_evaluated(e, 601) and has_maps(e, smooth)] == [601]
 
 
 def test_summary() -> None:

@@ -1,0 +1,184 @@
+"""Sentences of the paper that set one setting above another, and what figures say of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from kdlib import paper, studies
+from kdlib.experiment import Experiment
+from kdlib.recipe import Recipe
+from kdlib.records import Record
+from kdlib.statistics import paired_difference
+
+HOLDS, PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not decided by our runs"
+COLUMNS = ["dataset", "normal", "seed", "profile", "setting", "metric", "auroc"]
+TESTS = ["dataset", "better", "worse", "mean", "low", "high", "pairs", "p", "finding"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A sentence of the paper as pairs of settings (better, worse), labels of a study.
+
+    ``datasets`` are those that it is about; none: all. ``metric`` is a value of `kdlib.paper.METRIC`.
+    """
+
+    quote: str
+    place: str
+    pairs: tuple[tuple[str, str], ...]
+    datasets: tuple[str, ...] = ()
+    metric: str = "image_auroc"
+
+
+class Verdict(NamedTuple):
+    """What figures say of a comparison: one of four words, and the tests behind it, a row a data set and pair.
+
+    Columns: dataset, better, worse, mean (better - worse, points of AUROC), low, high (its 95 % interval), pairs, p,
+    finding: ``"better"``, ``"worse"`` or ``"open"``.
+    """
+
+    outcome: str
+    tests: pd.DataFrame
+
+
+# In the words of the later version of the paper; it has no captions of Tables 9 and 10, the earlier one has.
+COMPARISONS: Mapping[str, tuple[Comparison, ...]] = {
+    "critical_points": (
+        Comparison(
+            quote="Clearly, a consistent growth trend exists that shows the effectiveness of considering more layers.",
+            place="Sec. 3.3.1",
+            pairs=(("last 2", "last 1"), ("last 3", "last 2"), ("last 4", "last 3"), ("last 4", "last 2")),
+            datasets=("mvtec_ad", "mnist"),
+        ),
+    ),
+    "cloner_size": (
+        Comparison(
+            quote="Overall, the smaller network performs better with a margin of ∼ 3%.",
+            place="Sec. 3.3.2",
+            pairs=(("small", "equal"),),
+            datasets=("mvtec_ad",),
+        ),
+        Comparison(
+            quote="Also, smaller network for the cloner performs better in general.",
+            place="captions of Tables 9 and 10",
+            pairs=(("small", "equal"),),
+            datasets=("mvtec_ad", "cifar10"),
+        ),
+    ),
+    "loss_terms": (
+        Comparison(
+            quote="While L_dir and L_val fail noticeably in either of the cases, our proposed L_total, which is a "
+            "combination of the two losses, achieves the highest performance considering both classification-based and "
+            "defect detection settings at the same time.",
+            place="Sec. 3.3.3",
+            pairs=(("total", "value"), ("total", "direction")),
+            datasets=("mvtec_ad", "cifar10"),
+        ),
+        Comparison(
+            quote="Using only L_dir shows top results in cases where anomalies are essentially different from normal "
+            "cases and are more diverse, like in CIFAR-10.",
+            place="Sec. 3.3.3",
+            pairs=(("direction", "value"), ("direction", "total")),
+            datasets=("cifar10",),
+        ),
+        Comparison(
+            quote="In contrast, in cases with subtle anomalies, as in MVTecAD, MSE loss performs better.",
+            place="Sec. 3.3.3",
+            pairs=(("value", "direction"),),
+            datasets=("mvtec_ad",),
+        ),
+    ),
+    "bias": (
+        Comparison(
+            quote="In our work, though it can be negligible on datasets with diverse normal data, it can be "
+            "detrimental when normal images are roughly the same.",
+            place="Sec. 3.2",
+            pairs=(("no bias at all", "convolution bias"), ("no bias at all", "both")),
+            datasets=("mvtec_ad",),
+        ),
+    ),
+    "source": (
+        Comparison(
+            quote="This shows that the knowledge of the pre-trained network, S, has been precious to the cloner, C, "
+            "even in an entirely different domain of medical retinal OCT inputs.",
+            place="Sec. 4.2.3",
+            pairs=(("as the paper", "random"),),
+        ),
+    ),
+    "localization_gap": (
+        Comparison(
+            quote="Together, called opening, these operations remove small sporadic noises and yield clean maps.",
+            place="Sec. 3.1",
+            pairs=(("as the paper", "no opening"),),
+            metric="pixel_auroc",
+        ),
+    ),
+}
+
+
+def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
+    """What records say in a study, AUROC in %: a row a record, setting and metric; smoke records are left out.
+
+    Columns: dataset, normal, seed, profile, setting, metric (a value of `paper.METRIC`), auroc (that of
+    `paper.HEADLINE`). A record counts whatever command made it: its recipe decides.
+    """
+    study = studies.study(name)
+    known: dict[tuple[str, str], dict[Recipe, str]] = {}
+    rows = []
+    for record in records:
+        experiment = Experiment.from_dict(record["experiment"])
+        dataset, normal, profile = experiment.dataset, experiment.normal, experiment.profile
+        if profile == "smoke":
+            continue
+        if (dataset, profile) not in known:
+            made = (study.experiment(s, dataset, normal, seed=0, profile=profile) for s in study.settings)
+            pairs = list(zip((e.recipe for e in made), study.settings, strict=True))
+            known[dataset, profile] = dict(reversed(pairs))  # where two are the same, the first is meant
+        setting = known[dataset, profile].get(experiment.recipe)
+        for task, metric in paper.METRIC.items() if setting else ():
+            for found in paper.by_seed([record], task).values():
+                rows.append((dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def published_frame(name: str) -> pd.DataFrame:
+    """What the paper prints in a study, without means, in the columns of `frame`: seed 0, profile ``"published"``."""
+    rows = [
+        (entry["dataset"], entry["column"], 0, "published", setting, paper.METRIC[entry["task"]], entry["auroc"])
+        for setting, tables in studies.study(name).rows.items()
+        for table, method in tables.items()
+        for entry in paper.published(table=table, method=method).to_dict("records")
+        if entry["column"] != "mean"
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def verdict(comparison: Comparison, frame: pd.DataFrame) -> Verdict:
+    """Whether figures bear out a comparison, by this rule.
+
+    On each data set that the sentence is about, the two settings of each pair are compared by the paired differences of
+    their AUROC over classes (or categories) and seeds. A pair is decided where the 95 % interval of
+    `kdlib.statistics.paired_difference` leaves out 0. The sentence **holds** where every pair that was run is decided
+    for it, on every data set that it is about; it **holds in part** where some are; it **does not hold** where none is
+    decided for it and one or more against it; else it is **not decided**.
+
+    Args:
+        frame: of `frame` or `published_frame`, of one profile.
+    """
+    frame = frame[frame["metric"] == comparison.metric]
+    rows = []
+    for dataset in comparison.datasets or list(frame["dataset"].unique()):
+        here = frame[frame["dataset"] == dataset]
+        found = {s: g.set_index(["normal", "seed"])["auroc"].to_dict() for s, g in here.groupby("setting")}
+        for better, worse in comparison.pairs:
+            if found.get(better, {}).keys() & found.get(worse, {}).keys():
+                difference = paired_difference(found[worse], found[better])
+                finding = "better" if difference.low > 0 else "worse" if difference.high < 0 else "open"
+                rows.append((dataset, better, worse, *difference, finding))
+    tests = pd.DataFrame(rows, columns=TESTS)
+    findings = set(tests["finding"])
+    if "better" not in findings:
+        return Verdict(FAILS if "worse" in findings else OPEN, tests)
+    complete = findings == {"better"} and set(comparison.datasets) <= set(tests["dataset"])
+    return Verdict(HOLDS if complete else PART, tests)

@@ -16,13 +16,12 @@ import filelock
 import torch
 
 from kdlib import paper, studies
+from kdlib.cluster import on_cluster
 from kdlib.errors import unknown
 from kdlib.experiment import Experiment
 from kdlib.files import FOLDERS, ensure_folder, results_folder
 from kdlib.records import Record
 from kdlib.runs import run
-
-PATIENCE = 10  # seconds to wait for a scheduler
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,9 @@ def _attempts(
     experiments: Sequence[Experiment], results: Path, patient: bool, workers: int, scheduler: str
 ) -> Iterator[tuple[Experiment, Outcome | None]]:
     if scheduler:
-        yield from _on_cluster(experiments, results, patient, scheduler)
+        settings = {name: str(folder().resolve()) for name, folder in FOLDERS.items()}, results, patient
+        for experiment, found in on_cluster(_attempt_there, experiments, *settings, scheduler=scheduler):
+            yield experiment, Outcome(experiment, error=str(found)) if isinstance(found, BaseException) else found
         return
     if workers == 1:
         yield from ((experiment, _attempt(experiment, results, patient)) for experiment in experiments)
@@ -168,36 +169,7 @@ def _attempts(
             yield futures[future], future.result()
 
 
-def _on_cluster(
-    experiments: Sequence[Experiment], results: Path, patient: bool, scheduler: str
-) -> Iterator[tuple[Experiment, Outcome | None]]:
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        raise ValueError("scheduler: Dask is not installed; pip install 'kdlib[dask]'") from error
-    try:
-        client = Client(scheduler, timeout=PATIENCE)
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        raise ConnectionError(f"scheduler {scheduler}: cannot be reached ({error}); is it started?") from error
-    with client:
-        if shared := [address for address, threads in client.nthreads().items() if threads != 1]:
-            raise ValueError(
-                f"scheduler {scheduler}: start its workers with --nthreads 1; {shared[0]} has more threads"
-            )
-        folders = {name: str(folder().resolve()) for name, folder in FOLDERS.items()}
-        futures = {
-            client.submit(_attempt_there, folders, replace(e), results, patient, pure=False): e for e in experiments
-        }
-        for future in as_completed(futures):
-            if future.cancelled():
-                raise ConnectionError(
-                    f"scheduler {scheduler}: was lost; start it again, and repeat the command for the rest"
-                )
-            failure = future.exception()
-            yield futures[future], Outcome(futures[future], error=str(failure)) if failure else future.result()
-
-
-def _attempt_there(folders: Mapping[str, str], experiment: Experiment, results: Path, patient: bool) -> Outcome | None:
+def _attempt_there(experiment: Experiment, folders: Mapping[str, str], results: Path, patient: bool) -> Outcome | None:
     os.environ.update(folders)
     return _attempt(experiment, results, patient)
 

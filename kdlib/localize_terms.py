@@ -69,6 +69,10 @@ class Terms:
             return np.abs(cloner if method == "cloner_gradients" else source + cloner).sum(1)
         return self._direct(method, points, lam)
 
+    def signed_gradients(self) -> np.ndarray:
+        """Of each term, value and direction, through both networks: (P, 2, N, 3, H, W)."""
+        return self._gradients.sum(0)
+
     def _weights(self, points: tuple[str, ...], lam: float) -> np.ndarray:
         """Of value and direction term at each critical point: (P, 2)."""
         both = (0.0, 1.0) if lam == math.inf else (1.0, lam)

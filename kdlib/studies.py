@@ -5,7 +5,7 @@ A study is to our ablations what a table is to the paper: `kdlib.grid.of_study` 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kdlib import paper
@@ -65,15 +65,9 @@ class Study:
 
 
 MASKED = ("textures", "mvtec_ad")
-CLASSES = (
-    Cell(dataset="fashion_mnist", normals=("0", "5", "6")),
-    Cell(dataset="mnist", normals=("0", "5", "8")),
-)
-DEFECTS = (
-    Cell(dataset="textures", normals=CATEGORIES),
-    Cell(dataset="mvtec_ad", normals=("bottle", "capsule"), seeds=(0,)),
-)
+CLASSES = tuple(Cell(dataset=name, normals=("0", "5", last)) for name, last in (("fashion_mnist", "6"), ("mnist", "8")))
 MORE = Cell(dataset="mvtec_ad", normals=("bottle", "capsule"), seeds=(1, 2))
+DEFECTS = Cell(dataset="textures", normals=CATEGORIES), replace(MORE, seeds=(0,))
 PHOTOGRAPHS = Cell(dataset="cifar10", normals=("airplane", "automobile", "dog"), seeds=(0,))
 ALL = (*CLASSES, *DEFECTS, PHOTOGRAPHS, MORE)  # cheap ones first
 
@@ -172,6 +166,9 @@ STUDIES: Mapping[str, Study] = {
             "discrepancy at pool3": {"attribution": "discrepancy", "map_points": ("pool3",)},
             "product at pool2 and pool3": BEST,
             "normalised, product at pool2 and pool3": {"normalize": True, **BEST},
+            "normalised, value loss alone": {"normalize": True, "map_lam": 0.0},
+            "normalised, without pool5": {"normalize": True, "map_points": CRITICAL_POINTS[:3]},
+            "normalised, discrepancy": {"normalize": True, "attribution": "discrepancy"},
             "sigma = 2": {"sigma": 2.0},
             "sigma = 8": {"sigma": 8.0},
             "no opening": {"opening": 0},
@@ -182,7 +179,7 @@ STUDIES: Mapping[str, Study] = {
             "single precision": {"precision": "fp32"},
             "201 epochs": {"epochs": 201},
         },
-        cells=(*DEFECTS, MORE),
+        cells=(DEFECTS[0], replace(MORE, profile="paper", seeds=(0, 1, 2))),
     ),
 }
 

@@ -73,7 +73,7 @@ def test_a_scheduler_that_dies_is_named_and_nothing_is_lost(
 
 @pytest.mark.filterwarnings("default")
 def test_a_scheduler_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid, "PATIENCE", 1)
+    monkeypatch.setattr("kdlib.cluster.PATIENCE", 1)
     begin = time.monotonic()
     arguments = ["run", "--dataset", "digits", "--normal-class", "0", "--profile", "smoke"]
     assert main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2

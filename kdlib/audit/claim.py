@@ -10,7 +10,6 @@ import pandas as pd
 
 from kdlib import paper
 
-HOLDS, PART, FAILS = ("holds", "holds in part", "does not hold")
 CONCLUSION, FIGURE, TYPO = "changes a conclusion", "changes a figure", "typographic"
 SEVERITY = {
     CONCLUSION: "a sentence of the paper is not what its own tables say",

@@ -8,8 +8,9 @@ import torch
 
 from kdlib import audit, paper
 from kdlib.audit import claims_ablations, claims_results
-from kdlib.audit.claim import FAILS, FIGURE, HOLDS, PART, SEVERITY, TYPO, Printed
+from kdlib.audit.claim import FIGURE, SEVERITY, TYPO, Printed
 from kdlib.losses import direction_loss
+from kdlib.verdicts import FAILS, HOLDS, PART
 
 CLAIMS = (*claims_results.CLAIMS, *claims_ablations.CLAIMS)
 Erratum = tuple[str, str, str, str]  # where, what, evidence, severity

@@ -1,6 +1,6 @@
 """One factor at a time: records sorted by the settings in which they differ from the paper's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,17 +66,23 @@ def factors(
     return pd.DataFrame(rows, columns=columns)
 
 
-def causes(frame: pd.DataFrame) -> str:
+def causes(frame: pd.DataFrame, errors: Mapping[str, float] | None = None) -> str:
     """What `factors` says of each entry whose own figure is more than a point from the printed one, as Markdown.
 
     A setting that brings the figure half a point nearer is a lead; the one that brings it nearest is named.
+
+    Args:
+        errors: standard error over the draw of the test images, in points, by class or category.
     """
     lines = []
     for normal, rows in frame.groupby("normal"):
         own = rows.loc[rows["settings"] == BASE, "difference"]
         if own.empty or abs(own.item()) <= 1:
             continue
-        start = f"- **{normal}**: {own.item():+.2f} points from the printed figure with the paper's settings."
+        start = f"- **{normal}**: {own.item():+.2f} points from the printed figure with the paper's settings"
+        if error := (errors or {}).get(str(normal)):
+            start += f"; other test images of the kind would move it by {error:.1f} (standard error)"
+        start += "."
         tried = rows.dropna(subset="gain")
         if tried.empty:
             lines.append(f"{start} No other setting tried yet.")

@@ -63,6 +63,10 @@ def test_causes_name_what_brings_a_figure_nearer_to_the_printed_one() -> None:
     assert said(near, own) == "- **capsule**: -5.00 points from the printed figure with the paper's settings. " + (
         "No other setting tried yet."
     )
+    frame = factors([own], table=3, dataset="mvtec_ad")
+    assert "the paper's settings; other test images of the kind would move it by 8.7 (standard" in causes(
+        frame, {"capsule": 8.7}
+    )
     wrong = made("capsule", capsule - 0.06, normalize=True)
     assert said(own, wrong).endswith(
         "The cause is none of the settings tried. Worth less than half a point: `normalize=True`."

@@ -2,31 +2,34 @@
 
     python book/build.py --profile smoke --only 'practice/*' -p seed 1
 
-All goes below the work folder: executed copies and their stamps to `book/<profile>/`, pages to `site/<profile>/`.
+All goes below the work folder: executed copies and their stamps to `executed/<profile>/`, what the pages are made of to
+`book/<profile>/`, pages to `site/<profile>/`. A page older than its sources is never shown as if it were not: without
+`--only` the build refuses; with it, what was not asked for and is not up to date is shown without outputs, and says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import hashlib
 import json
 import multiprocessing
 import os
-import shutil
-import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import execute
 import nbformat
+import pages
 import papermill
-import yaml
+import stamp
+from inputs import Inputs
 from sphinx_external_toc.parsing import parse_toc_yaml
+from stamp import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = {"smoke": 600, "laptop": 3600, "paper": 86400}  # how much work: seconds that one cell may take
@@ -65,73 +68,49 @@ def parsed(text: str) -> Any:
         return text
 
 
-def library_digest(root: Path, results: Path) -> str:
-    """Hash of what every notebook depends on: kdlib, the records, the locked versions."""
-    files = [*root.glob("kdlib/**/*.py"), *root.glob("kdlib/*.csv"), *results.glob("**/*.json")]
-    digest = hashlib.sha256()
-    for path in sorted([*files, *root.glob("requirements.lock")]):
-        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+def stamped(executed: Path, path: Path) -> stamp.Stamp | None:
+    """The stamp of an executed copy, if there are both."""
+    file = (executed / path).with_suffix(".json")
+    return json.loads(file.read_text()) if file.is_file() and (executed / path).is_file() else None
 
 
-def inputs_digest(source: Path, parameters: dict[str, Any], library: str) -> str:
-    """Hash of everything an executed copy was made from; another hash means that the copy is stale."""
-    described = json.dumps([library, parameters], sort_keys=True, default=str)
-    return hashlib.sha256(source.read_bytes() + described.encode()).hexdigest()
+def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[str, Any] | None = None) -> Page:
+    """A notebook and its executed copy, compared with the sources and, where they are asked for, the parameters."""
+    found = stamped(executed, path)
+    if found is None:
+        return Page(path, profile, given or {})
+    now, then = sources.of(path), found["inputs"]
+    changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+    if given is not None and json.dumps(given, sort_keys=True) != json.dumps(found["given"], sort_keys=True):
+        changed.append("parameters")
+    return Page(path, profile, found["given"], found, tuple(changed))
 
 
-def refresh(root: Path, book: Path, chosen: dict[Path, dict[str, Any]], library: str, timeout: int) -> list[str]:
-    """Execute the notebooks whose copy is missing or stale; returns one line per failure."""
+def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sources: Inputs, profile: str) -> list[str]:
+    """Execute the notebooks whose copy is missing or older than its sources; returns one line per failure."""
     failures = []
-    for path, parameters in chosen.items():
-        stamp, target = (book / path).with_suffix(".json"), book / path
-        inputs = inputs_digest(root / path, parameters, library)
-        if target.is_file() and stamp.is_file() and json.loads(stamp.read_text())["inputs"] == inputs:
+    for path, given in chosen.items():
+        before = page(executed, path, profile, sources, given)
+        if before.state == stamp.CURRENT:
             print(f"{path}: up to date", flush=True)
             continue
         print(f"{path}: executing", flush=True)
-        stamp.unlink(missing_ok=True)
+        file, target = (executed / path).with_suffix(".json"), executed / path
+        file.unlink(missing_ok=True)
         start = time.perf_counter()
+        digests = sources.of(path)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:  # its own peak memory
-            problem, peak = pool.submit(execute.run, root / path, target, parameters, timeout).result()
+            problem, peak = pool.submit(execute.run, root / path, target, given, PROFILES[profile]).result()
         seconds = time.perf_counter() - start
         outcome = "FAILED" if problem else "done"
         print(f"{path}: {outcome} after {seconds:.1f} s, peak {peak / 2**20:.0f} MiB", flush=True)
         if problem:
             failures.append(f"{path}, {problem}")
             continue
-        record = {"inputs": inputs, "parameters": parameters, "seconds": round(seconds, 1), "peak_bytes": peak}
-        stamp.write_text(json.dumps(record, indent=1, default=str) + "\n")
+        defaults = {name: known["default"] for name, known in known_parameters(root / path).items()}
+        record = {"inputs": digests, "records": sources.records} | stamp.made(given, defaults, seconds, peak)
+        file.write_text(json.dumps(record, indent=1) + "\n")
     return failures
-
-
-def assemble(root: Path, book: Path) -> None:
-    """Lay prose, settings and executed notebooks out as in the repository; a notebook never executed stays bare."""
-    shutil.rmtree(book / "book", ignore_errors=True)
-    shutil.copytree(root / "book", book / "book", ignore=shutil.ignore_patterns("*.py", "_ext", "__pycache__"))
-    shutil.copy(root / "_toc.yml", book)
-    config = yaml.safe_load((root / "_config.yml").read_text()) or {}
-    config |= {"only_build_toc_files": True, "execute": {**config.get("execute", {}), "execute_notebooks": "off"}}
-    config.setdefault("sphinx", {}).setdefault("local_extensions", {})["offline"] = str(ROOT / "book" / "_ext")
-    (book / "_config.yml").write_text(yaml.safe_dump(config))
-    for path in listed(root):
-        if not (book / path).is_file():
-            print(f"{path}: not executed, shown without outputs")
-            (book / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / path, book / path)
-
-
-def render(book: Path, site: Path) -> int:
-    """Build the pages, warnings as errors; the site is replaced only by one that built."""
-    output = book / "_build" / "html"
-    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    options = ["build", str(book), "--all", "-W", "--keep-going", "--quiet"]
-    code = subprocess.run([*jupyter_book, *options], check=False, stdout=subprocess.DEVNULL).returncode
-    if code == 0:
-        shutil.rmtree(site, ignore_errors=True)
-        site.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(output, site)
-    return code
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -140,31 +119,49 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--work", type=Path, default=root / "work", help="work folder (default: work)")
     parser.add_argument("--only", metavar="GLOB", default="*", help="execute only these, such as 'practice/*'")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
+    parser.add_argument("--no-execute", action="store_true", help="build from executed copies, refuse where one is old")
+    parser.add_argument("--allow-stale", action="store_true", help="show pages older than their sources, marked")
     options = parser.parse_args(arguments)
 
     work = options.work.resolve()
-    book = work / "book" / options.profile
+    executed, book, site = (work / part / options.profile for part in ("executed", "book", "site"))
     os.environ.setdefault("KDLIB_RESULTS", str(root / "results"))
     os.environ["KDLIB_WORK"] = str(work)
-    given = {name: parsed(value) for name, value in options.p}
     known = listed(root)
     globs = (options.only, f"notebooks/{options.only}", f"notebooks/{options.only}.ipynb")
     notebooks = [path for path in known if any(fnmatch(str(path), glob) for glob in globs)]
     if known and not notebooks:
         raise SystemExit(f"--only {options.only}: no such notebook in _toc.yml; it lists {', '.join(map(str, known))}.")
-    chosen = check(root, notebooks, given, options.profile)
-    execute.install_kernel(work)
+    chosen = check(root, notebooks, {name: parsed(value) for name, value in options.p}, options.profile)
 
-    library = library_digest(root, Path(os.environ["KDLIB_RESULTS"]))
-    failures = refresh(root, book, chosen, library, PROFILES[options.profile])
-    if failures:
-        print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
-        return 1
-    assemble(root, book)
-    if code := render(book, work / "site" / options.profile):
+    sources = Inputs(root, Path(os.environ["KDLIB_RESULTS"]))
+    if not options.no_execute:
+        execute.install_kernel(work)
+        if failures := refresh(root, executed, chosen, sources, options.profile):
+            print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
+            return 1
+    shown = [page(executed, path, options.profile, sources, chosen.get(path)) for path in known]
+    old = [each for each in shown if each.state != stamp.CURRENT]
+    if not options.allow_stale:
+        if refused := [each for each in old if each.path in chosen]:
+            print("The book was not built; these pages are not up to date:", file=sys.stderr)
+            for each in refused:
+                why = f"changed since it ran: {', '.join(each.changed)}" if each.changed else "never run"
+                print(f"  {each.path}: {why}\n    {stamp.build_command(each)}", file=sys.stderr)
+            again = "without --no-execute" if options.no_execute else "again: they changed while it worked"
+            print(f"All at once: the same command {again}.", file=sys.stderr)
+            return 1
+        shown = [replace(each, stamp=None) if each in old else each for each in shown]
+    for each in old:
+        print(
+            f"{each.path}: {each.state}, "
+            + ("marked" if options.allow_stale and each.stamp else "shown without outputs")
+        )
+    pages.assemble(root, executed, book, shown)
+    if code := pages.render(root, book, site):
         print("The book was not built; see the warnings above.", file=sys.stderr)
         return code
-    print(f"The book: {work / 'site' / options.profile / 'index.html'}")
+    print(f"The book: {site / 'index.html'}")
     return 0
 
 

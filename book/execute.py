@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 import papermill
+import slim
 
 KERNEL = "kdlib-build"
 
@@ -39,11 +40,15 @@ def with_values(source: str, given: dict[str, Any]) -> str:
             continue
         target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
         if isinstance(target, ast.Name) and target.id in given:
-            value = given[target.id]
-            new = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+            new = literal(given[target.id])
             head, tail = lines[old.lineno - 1][: old.col_offset], lines[old.end_lineno - 1][old.end_col_offset :]
             lines[old.lineno - 1 : old.end_lineno] = [head + new.encode() + tail]
     return b"\n".join(lines).decode()
+
+
+def literal(value: Any) -> str:
+    """A value as it would be typed, with the quotes that the repository uses."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def tidy(path: Path, given: dict[str, Any]) -> None:
@@ -85,6 +90,7 @@ def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) ->
         options: dict[str, Any] = {"progress_bar": False, "execution_timeout": timeout, "cwd": target.parent}
         papermill.execute_notebook(source, part, parameters, kernel_name=KERNEL, language="python", **options)
         tidy(part, parameters)
+        slim.pictures(part)
         part.replace(target)
         failed.unlink(missing_ok=True)
     except Exception as error:  # any notebook's failure is reported at the end, after the others ran

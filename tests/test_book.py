@@ -14,7 +14,9 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale
-PAGES = [str(name) for name in parse_toc_yaml(ROOT / "_toc.yml")]
+PAGES = [*map(str, parse_toc_yaml(ROOT / "_toc.yml")), "book/status"]  # the last is written by the build
+NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]
+MB = 10**6
 pytestmark = pytest.mark.slow
 
 
@@ -77,6 +79,37 @@ def test_internal_links_resolve(site: Path, page: str) -> None:
         assert target.is_file(), f"{page}: {link['href']} leads nowhere"
         if parts.fragment and target.suffix == ".html":
             assert parsed(target).find(id=unquote(parts.fragment)), f"{page}: {link['href']} has no such place"
+
+
+def test_the_site_is_small(site: Path) -> None:
+    sizes = {path.relative_to(site): path.stat().st_size for path in site.glob("**/*") if path.is_file()}
+    largest = sorted(sizes.items(), key=lambda item: -item[1])[:10]
+    total = sum(sizes.values()) / MB
+    assert total < 40, f"{total:.1f} MB, the largest: {', '.join(f'{path} {size}' for path, size in largest)}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_small(site: Path, page: str) -> None:
+    """With its own pictures; what all pages share is loaded once."""
+    html = site / f"{page}.html"
+    sources = {str(tag["src"]) for tag in parsed(html).find_all("img", src=True)}
+    files = [html.parent / unquote(source) for source in sources if not source.startswith("data:")]
+    size = html.stat().st_size + sum(path.stat().st_size for path in files)
+    assert size < 4 * MB, f"{page} has {size / MB:.1f} MB"
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_page_says_how_it_was_made(site: Path, page: str) -> None:
+    html = parsed(site / f"{page}.html")
+    (stamp,) = html.select("details.kd-stamp")
+    said = " ".join(stamp.get_text(" ").split())
+    declared = "profile: str" in (ROOT / f"{page}.ipynb").read_text()
+    assert bool(html.select(".kd-profile")) == declared
+    command = f"python book/build.py --profile smoke --only {page.removeprefix('notebooks/')}"
+    assert command in said
+    for part in ("made", "parameters", "commit", "machine", "digests", "published.csv", "PyTorch", "cores"):
+        assert part in said, f"{page}: its stamp has no {part}"
+    assert str(ROOT) not in said
 
 
 @pytest.mark.parametrize("page", PAGES)

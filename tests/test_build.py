@@ -1,6 +1,7 @@
 """The book's build: what it refuses, what it reports, what it runs again, what it shows. Tiny notebooks of its own."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,18 @@ import build
 import execute
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from bs4 import BeautifulSoup
+from inputs import Inputs
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 PARAMETERS = 'profile: str = "laptop"  # how much work\nseed: int = 0  # of the cloner'
 
 
 def write(path: Path, *sources: str, tag: str = "parameters") -> None:
-    """A notebook whose first cell has the tag."""
+    """A notebook with a title, whose first code cell has the tag."""
     cells = [new_code_cell(source) for source in sources]
     cells[0].metadata["tags"] = [tag]
+    cells.insert(0, new_markdown_cell("# Title\n\nText."))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
@@ -41,7 +45,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     chapters = "".join(f"  - file: notebooks/{name}\n" for name in ("first", "second"))
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/intro\nchapters:\n{chapters}")
     for name in ("first", "second"):
-        trace = f"with open({str(tmp_path / 'ran')!r}, 'a') as trace:\n    print({name!r}, profile, seed, file=trace)"
+        trace = f"with open({str(tmp_path / 'ran')!r}, 'a') as trace:\n    print({name!r}, profile, seed, file=trace)\n"
+        trace += "'figure of the' + ' run'"
         write(tmp_path / "notebooks" / f"{name}.ipynb", PARAMETERS, trace)
     return tmp_path
 
@@ -57,8 +62,12 @@ def ran(project: Path) -> list[str]:
 def refresh(project: Path, **given: Any) -> list[str]:
     chosen = build.check(project, build.listed(project), given, "smoke")
     execute.install_kernel(project / "work")
-    library = build.library_digest(project, project / "results")
-    return build.refresh(project, project / "work" / "book" / "smoke", chosen, library, timeout=60)
+    sources = Inputs(project, project / "results")
+    return build.refresh(project, project / "work" / "executed" / "smoke", chosen, sources, "smoke")
+
+
+def book(project: Path, *options: str) -> int:
+    return build.main(["--profile", "smoke", *options], root=project)
 
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(project: Path) -> None:
@@ -107,10 +116,10 @@ def test_a_failing_notebook_fails_the_build_names_its_cell_and_lets_the_others_r
     write(project / "notebooks" / "first.ipynb", PARAMETERS, "fine = 1", "fine / 0")
     assert build.main(["--profile", "smoke"], root=project) == 1
     said = capsys.readouterr().err
-    assert "notebooks/first.ipynb, cell 3 of 3 (`fine / 0`): ZeroDivisionError: division by zero" in said
+    assert "notebooks/first.ipynb, cell 4 of 4 (`fine / 0`): ZeroDivisionError: division by zero" in said
     assert ran(project) == ["second smoke 0"]
     assert not (project / "work" / "site").exists()
-    assert not (project / "work" / "book" / "smoke" / "notebooks" / "first.ipynb").exists()
+    assert not (project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb").exists()
 
 
 @pytest.mark.slow
@@ -119,9 +128,9 @@ def test_a_cell_that_takes_too_long_or_kills_its_kernel_is_named(project: Path) 
     write(project / "notebooks" / "dead.ipynb", PARAMETERS, "import os; os._exit(1)")
     execute.install_kernel(project / "work")
     problem, _ = execute.run(project / "notebooks" / "slow.ipynb", project / "work" / "slow.ipynb", {}, timeout=2)
-    assert problem.startswith("cell 2 of 2 (`import time; time.sleep(60)`)")
+    assert problem.startswith("cell 3 of 3 (`import time; time.sleep(60)`)")
     problem, _ = execute.run(project / "notebooks" / "dead.ipynb", project / "work" / "dead.ipynb", {}, timeout=60)
-    assert problem.startswith("cell 2 of 2 (`import os; os._exit(1)`)")
+    assert problem.startswith("cell 3 of 3 (`import os; os._exit(1)`)")
 
 
 @pytest.mark.slow
@@ -139,25 +148,92 @@ def test_only_stale_notebooks_run_again(project: Path) -> None:
     refresh(project, seed=1)
     assert ran(project) == ["first smoke 1", "second smoke 1"]
 
-    (project / "kdlib").mkdir()
-    (project / "kdlib" / "new.py").write_text("")
-    refresh(project, seed=1)
-    assert ran(project) == ["first smoke 1", "second smoke 1"]
+    for file in ("kdlib/records.py", "kdlib/published.csv", "requirements.lock"):
+        (project / file).parent.mkdir(exist_ok=True)
+        (project / file).write_text("")
+        refresh(project, seed=1)
+        assert ran(project) == ["first smoke 1", "second smoke 1"], file
 
+
+@pytest.mark.slow
+def test_a_new_record_runs_only_what_may_read_records(project: Path) -> None:
+    cell = f"from kdlib.records import records\nopen({str(project / 'ran')!r}, 'a').write('second reads\\n')"
+    write(project / "notebooks" / "second.ipynb", PARAMETERS, cell)
+    assert refresh(project) == []
+    assert ran(project) == ["first smoke 0", "second reads"]
     (project / "results" / "digits").mkdir(parents=True)
     (project / "results" / "digits" / "record.json").write_text("{}")
-    refresh(project, seed=1)
-    assert ran(project) == ["first smoke 1", "second smoke 1"]
+    refresh(project)
+    assert ran(project) == ["second reads"]
+
+
+@pytest.mark.slow
+def test_a_page_older_than_its_sources_is_refused_or_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One book through its life: whole, old, with one page made again, reproduced."""
+    shown = project / "work" / "site" / "smoke" / "notebooks"
+    assert book(project, "--no-execute") == 1
+    assert "notebooks/first.ipynb: never run" in capsys.readouterr().err
+    assert ran(project) == []
+    assert book(project) == 0
+    assert ran(project) == ["first smoke 0", "second smoke 0"]
+    assert "Title" in (first := (shown / "first.html").read_text())
+    assert "This page ran in profile" in first
+    assert "figure of the run" in first
+    assert "python book/build.py --profile smoke --only first" in BeautifulSoup(first, "html.parser").get_text()
+    assert book(project, "--no-execute") == 0
+    assert (shown / "first.html").read_text() == first, "the same executed copy gives the same page"
+    assert ran(project) == []
+
+    source = project / "notebooks" / "first.ipynb"
+    source.write_text(source.read_text().replace("Title", "New title"))
+    capsys.readouterr()
+    assert book(project, "--no-execute") == 1
+    said = capsys.readouterr().err
+    assert "notebooks/first.ipynb: changed since it ran: notebook" in said
+    assert "python book/build.py --profile smoke --only first" in said
+    assert "second" not in said
+    assert (shown / "first.html").read_text() == first, "a build that is refused leaves the site as it was"
+
+    assert book(project, "--no-execute", "--allow-stale") == 0
+    assert "older than its sources" in (shown / "first.html").read_text()
+    assert "older than its sources" not in (shown / "second.html").read_text()
+    assert "older than its sources" in (shown.parent / "book" / "status.html").read_text()
+
+    assert book(project, "--only", "second", "-p", "seed", "1") == 0
+    assert ran(project) == ["second smoke 1"]
+    bare = (shown / "first.html").read_text()
+    assert "This page was not run" in bare
+    assert "New title" in bare
+    assert "figure of the run" not in bare, "outputs of an old run are not shown"
+    assert "seed = 1" in BeautifulSoup((shown / "second.html").read_text(), "html.parser").get_text()
+
+
+@pytest.mark.slow
+def test_the_status_page_lists_every_notebook_and_the_site_offers_bare_ones(project: Path) -> None:
+    assert book(project, "--only", "first", "-p", "seed", "3") == 0
+    site = project / "work" / "site" / "smoke"
+    first, second = BeautifulSoup((site / "book" / "status.html").read_text(), "html.parser").find_all("tr")[1:]
+    cells = [cell.get_text() for cell in first.find_all("td")]
+    assert cells[:3] == ["first", "done", 'profile = "smoke", seed = 3']
+    assert re.fullmatch(r"\d+ s", cells[3])
+    assert re.fullmatch(r"\d+ MiB", cells[4])
+    assert [cell.get_text() for cell in second.find_all("td")][:2] == ["second", "not run"]
+    assert first.select("a")[0]["href"] == "../notebooks/first.html"
+    offered = site / "_sources" / "notebooks" / "first.ipynb"
+    assert offered.read_bytes() == (project / "notebooks" / "first.ipynb").read_bytes()
+    assert not list(site.glob("**/*.map"))
 
 
 @pytest.mark.slow
 def test_the_copy_hides_the_default_parameters_and_its_stamp_has_the_cost(project: Path) -> None:
     refresh(project, seed=7)
-    copy = project / "work" / "book" / "smoke" / "notebooks" / "first.ipynb"
-    default, injected, *_ = nbformat.read(copy, as_version=4).cells
+    copy = project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb"
+    _, default, injected, *_ = nbformat.read(copy, as_version=4).cells
     assert "remove-cell" in default.metadata["tags"]
     assert injected.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'
     assert str(project) not in json.dumps([dict(default), dict(injected)])
     stamp = json.loads(copy.with_suffix(".json").read_text())
     assert 0 < stamp["seconds"] < 60
     assert 20 * 2**20 < stamp["peak_bytes"] < 2 * 2**30
+    assert stamp["given"] == {"profile": "smoke", "seed": 7}
+    assert stamp["parameters"] == {"profile": '"smoke"', "seed": "7"}

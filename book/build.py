@@ -15,8 +15,7 @@ import json
 import multiprocessing
 import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -88,28 +87,38 @@ def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[
 
 def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sources: Inputs, profile: str) -> list[str]:
     """Execute the notebooks whose copy is missing or older than its sources; returns one line per failure."""
-    failures = []
+    stale = {}
     for path, given in chosen.items():
-        before = page(executed, path, profile, sources, given)
-        if before.state == stamp.CURRENT:
+        if page(executed, path, profile, sources, given).state == stamp.CURRENT:
             print(f"{path}: up to date", flush=True)
-            continue
-        print(f"{path}: executing", flush=True)
-        file, target = (executed / path).with_suffix(".json"), executed / path
-        file.unlink(missing_ok=True)
-        start = time.perf_counter()
-        digests = sources.of(path)
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:  # its own peak memory
-            problem, peak = pool.submit(execute.run, root / path, target, given, PROFILES[profile]).result()
-        seconds = time.perf_counter() - start
-        outcome = "FAILED" if problem else "done"
-        print(f"{path}: {outcome} after {seconds:.1f} s, peak {peak / 2**20:.0f} MiB", flush=True)
-        if problem:
-            failures.append(f"{path}, {problem}")
-            continue
-        defaults = {name: known["default"] for name, known in known_parameters(root / path).items()}
-        record = {"inputs": digests, "records": sources.records} | stamp.made(given, defaults, seconds, peak)
-        file.write_text(json.dumps(record, indent=1) + "\n")
+        else:
+            (executed / path).with_suffix(".json").unlink(missing_ok=True)
+            stale[path] = given
+    # Pages of the other profiles show how long things take: these run alone.
+    processors = os.cpu_count() or 1
+    jobs = min(processors, 4) if profile == "smoke" else 1
+    digests = {path: sources.of(path) for path in stale}  # before they run: what changes meanwhile makes them old
+    failures = []
+    with ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=execute.share_processors,
+        initargs=(processors // jobs,),
+        max_tasks_per_child=1,  # each with its own peak memory
+    ) as pool:
+        limit = PROFILES[profile]
+        runs = {pool.submit(execute.run, root / p, executed / p, given, limit): p for p, given in stale.items()}
+        for done in as_completed(runs):
+            path, (problem, seconds, peak) = runs[done], done.result()
+            outcome = "FAILED" if problem else "done"
+            print(f"{path}: {outcome} after {seconds:.1f} s, peak {peak / 2**20:.0f} MiB", flush=True)
+            if problem:
+                failures.append(f"{path}, {problem}")
+                continue
+            defaults = {name: known["default"] for name, known in known_parameters(root / path).items()}
+            record = {"inputs": digests[path], "records": sources.records}
+            record |= stamp.made(stale[path], defaults, seconds, peak)
+            (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     return failures
 
 

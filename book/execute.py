@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ def install_kernel(work: Path) -> None:
         "KDLIB_PROGRESS": "0",
         "TQDM_DISABLE": "1",
     }
+
+
+def share_processors(threads: int) -> None:
+    """How many threads the notebooks that this process runs may use, unless the user has said so."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 def with_values(source: str, given: dict[str, Any]) -> str:
@@ -80,8 +86,9 @@ def failure(path: Path, error: BaseException) -> str:
     return f"cell {place + 1} of {len(cells)} (`{first}`): {said}"
 
 
-def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) -> tuple[str, int]:
-    """Run one notebook; returns why it failed ("" if it did not) and the kernel's peak memory in bytes."""
+def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) -> tuple[str, float, int]:
+    """Run one notebook; returns why it failed ("" if it did not), seconds, and the kernel's peak memory in bytes."""
+    begin = time.perf_counter()
     part = target.with_suffix(".part.ipynb")
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,4 +105,5 @@ def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) ->
         if part.is_file():
             part.replace(failed)
     unit = 1 if sys.platform == "darwin" else 1024
-    return problem, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    return problem, time.perf_counter() - begin, peak

@@ -41,10 +41,9 @@ def factors(
             changed = changes(record)
             if changed and task == "detection" and changed.keys() <= MAPS:
                 continue
-            label = ", ".join(f"{name}={_short(value)}" for name, value in changed.items()) or BASE
-            groups.setdefault((paper.normal_of(experiment), label), []).append(record)
+            groups.setdefault((paper.normal_of(experiment), label(changed)), []).append(record)
     rows = []
-    for (normal, label), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != BASE, item[0][1])):
+    for (normal, name), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != BASE, item[0][1])):
         found = paper.by_seed(group, task).get(normal, {})
         base = paper.by_seed(groups.get((normal, BASE), []), task).get(normal, {})
         ours, shared = list(found.values()), found.keys() & base.keys()
@@ -53,13 +52,13 @@ def factors(
         rows.append(
             {
                 "normal": normal,
-                "settings": label,
+                "settings": name,
                 "published": printed[normal],
                 "ours": np.mean(ours),
                 "spread": np.std(ours, ddof=1) if len(ours) > 1 else np.nan,
                 "seeds": len(ours),
                 "difference": np.mean(ours) - printed[normal],
-                "gain": np.mean([found[s] - base[s] for s in shared]) if shared and label != BASE else np.nan,
+                "gain": np.mean([found[s] - base[s] for s in shared]) if shared and name != BASE else np.nan,
             }
         )
     columns = ["normal", "settings", "published", "ours", "spread", "seeds", "difference", "gain"]
@@ -99,5 +98,7 @@ def causes(frame: pd.DataFrame, errors: Mapping[str, float] | None = None) -> st
     return "\n".join(lines) or "Every entry with a record is within a point of the printed figure."
 
 
-def _short(value: Any) -> str:
-    return "+".join(value) if isinstance(value, list) else str(value)
+def label(changed: Mapping[str, Any]) -> str:
+    """Settings of `changes` in words: `BASE`, or such as ``"lam=1.0, map_points=pool2+pool3"``."""
+    values = {name: "+".join(value) if isinstance(value, list) else value for name, value in changed.items()}
+    return ", ".join(f"{name}={value}" for name, value in values.items()) or BASE

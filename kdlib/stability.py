@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib import paper
-from kdlib.ablations import BASE, changes
+from kdlib.ablations import BASE, changes, label
 from kdlib.records import Record, last_scores
 from kdlib.statistics import (
     PairedDifference,
@@ -33,9 +33,7 @@ PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p"]
 def settings(record: Record) -> str:
     """How a record differs from the paper's preset: `ablations.BASE`, or such as ``"preset=reference, lam=1.0"``."""
     preset = record["experiment"]["preset"]
-    changed = ({"preset": preset} if preset != "paper" else {}) | changes(record)
-    values = {name: "+".join(v) if isinstance(v, list) else v for name, v in changed.items()}
-    return ", ".join(f"{name}={value}" for name, value in values.items()) or BASE
+    return label(({"preset": preset} if preset != "paper" else {}) | changes(record))
 
 
 def by_entry(

@@ -81,9 +81,11 @@ def paint_defect(
         mask = ndimage.binary_dilation(mask)
     else:  # an irregular spot: smooth noise, cut at the level that leaves a disk-like region
         y, x = np.mgrid[:side, :side]
-        radius = random.uniform(8, 16)
-        wobble = ndimage.gaussian_filter(random.standard_normal(patch.shape), 4)
-        mask = np.hypot(y - row, x - column) + 4 * wobble / wobble.std() < radius
+        mask = np.zeros(patch.shape, dtype=bool)
+        while not mask.any():  # once in thousands of spots the noise leaves nothing
+            radius = random.uniform(8, 16)
+            wobble = ndimage.gaussian_filter(random.standard_normal(patch.shape), 4)
+            mask = np.hypot(y - row, x - column) + 4 * wobble / wobble.std() < radius
     if kind == "swap":
         painted = np.where(mask, _patch(other, random), patch)
     else:

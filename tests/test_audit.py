@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdlib import audit, paper, show_audit
+from kdlib import audit, paper
 from kdlib.audit.claim import CONCLUSION, FIGURE, SEVERITY, TYPO
 from kdlib.audit.errata import CLAIMS, claims, errata, forms_of_direction, reordered
 from kdlib.paper import OURS
+from kdlib.show import audit as show_audit
 
 
 def planted(change: float, **where: object) -> pd.DataFrame:

@@ -17,11 +17,12 @@ import papermill
 import pytest
 from matplotlib import pyplot as plt
 
-from kdlib import Split, coverage, paper, show_coverage
+from kdlib import Split, coverage, paper
 from kdlib.__main__ import main
 from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe, recipe_for
 from kdlib.records import digest
+from kdlib.show import coverage as show_coverage
 
 Write = Callable[..., None]
 

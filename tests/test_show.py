@@ -10,8 +10,10 @@ import pytest
 import torch
 from ipywidgets import embed
 
-from kdlib import recipe_for, show, show_classes, show_tables
+from kdlib import recipe_for, show
 from kdlib.data import load
+from kdlib.show import classes as show_classes
+from kdlib.show import tables as show_tables
 
 pytestmark = pytest.mark.usefixtures("plots")
 

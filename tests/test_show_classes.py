@@ -9,8 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from kdlib import paper, recipe_for, show_classes
+from kdlib import paper, recipe_for
 from kdlib.records import digest
+from kdlib.show import classes as show_classes
 
 NAMES = {name: name for name in ("cat", "dog", "ship")}
 

@@ -17,8 +17,8 @@ from kdlib.data import Images
 from kdlib.localize import localization_map
 from kdlib.metrics import pixel_threshold
 from kdlib.recipe import ATTRIBUTIONS
-from kdlib.show_explorer import Explorer, Setting, attended, controls
-from kdlib.show_explorer_page import LABELS, page
+from kdlib.show.explorer import Explorer, Setting, attended, controls
+from kdlib.show.explorer_page import LABELS, page
 
 POINTS = TINY.critical_points
 CHOICES = [(POINTS, 2.5), (("pool3",), math.inf), (("pool2", "pool5"), 0.0)]
@@ -117,7 +117,7 @@ def test_score_is_that_of_the_detector(explorer: Explorer, detector: Detector, i
 
 def test_a_move_computes_nothing_twice(explorer: Explorer, start: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     first = explorer.summary(start)
-    monkeypatch.setattr("kdlib.show_explorer.localization_map", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("kdlib.show.explorer.localization_map", lambda *_: pytest.fail("computed again"))
     assert explorer.summary(replace(start, image=1, quantile=0.5)) is first
     monkeypatch.undo()
     monkeypatch.setattr("kdlib.localize_terms.attribution", lambda *_, **__: pytest.fail("computed again"))

@@ -14,12 +14,14 @@ from scipy.ndimage import gaussian_filter, grey_opening
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from kdlib import Detector, Images, Split, load, show, show_gap, show_gap_live
+from kdlib import Detector, Images, Split, load, show
 from kdlib.activations import prepare
 from kdlib.experiment import Experiment
 from kdlib.localize_terms import Terms
 from kdlib.networks import CRITICAL_POINTS
 from kdlib.recipe import ATTRIBUTIONS
+from kdlib.show import gap as show_gap
+from kdlib.show import gap_live as show_gap_live
 from kdlib.studies import STUDIES
 
 pytestmark = pytest.mark.usefixtures("plots")

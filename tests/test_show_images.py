@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from kdlib import load, paper, recipe_for, show, show_images
+from kdlib import load, paper, recipe_for, show
 from kdlib.data import Images, Split
 from kdlib.metrics import auroc
 from kdlib.records import digest
+from kdlib.show import images as show_images
 
 LABELS = np.array([0] * 10 + [1] * 4)
 SCORES = np.array([*range(10), 3, 9, 20, 30], dtype=float)

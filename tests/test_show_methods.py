@@ -11,13 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from kdlib import Detector, Split, coverage, paper, show, show_methods
+from kdlib import Detector, Split, coverage, paper, show
 from kdlib.activations import prepare
 from kdlib.attributions import attribution
 from kdlib.experiment import Experiment
 from kdlib.recipe import ATTRIBUTIONS
 from kdlib.records import digest
-from kdlib.show_methods import METHODS, SIX, agreement, beside, claims, dots, few, signed_gradients, six
+from kdlib.show import methods as show_methods
+from kdlib.show.methods import METHODS, SIX, agreement, beside, claims, dots, few, signed_gradients, six
 
 Write = Callable[..., None]
 

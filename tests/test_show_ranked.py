@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdlib import Detector, Split, show_ranked
+from kdlib import Detector, Split
 from kdlib.data import Images
+from kdlib.show import ranked as show_ranked
 
 PICTURES = np.zeros((4, 8, 8, 3), np.uint8)
 IMAGES = Images(PICTURES, ("a.png", "<b>.png", "c.png", "d.png"))

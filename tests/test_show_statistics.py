@@ -10,10 +10,10 @@ import pytest
 from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
-from kdlib import show_statistics
 from kdlib.ablations import BASE
 from kdlib.experiment import Experiment
 from kdlib.records import Record
+from kdlib.show import statistics as show_statistics
 from kdlib.stability import ENTRY, PAIR, summary
 from kdlib.statistics import paired_difference
 

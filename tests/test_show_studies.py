@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib import Detector, live, show_studies, verdicts
+from kdlib import Detector, live, verdicts
 from kdlib.activations import prepare
 from kdlib.data import Split
 from kdlib.losses import discrepancy
 from kdlib.networks import CLONERS, Cloner, parameter_count
+from kdlib.show import studies as show_studies
 from kdlib.verdicts import COLUMNS, COMPARISONS
 
 pytestmark = pytest.mark.usefixtures("plots")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from kdlib import verdicts
 from kdlib.ablations import BASE
 from kdlib.records import Record
-from kdlib.show_studies import title
+from kdlib.show.studies import title
 from kdlib.studies import MASKED, study
 
 STUDY = "localization_gap"

@@ -12,7 +12,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kdlib.show import ANOMALOUS, NORMAL
-from kdlib.show_coverage import CSS
+from kdlib.show.coverage import CSS
 
 EVEN = "0.75"  # neither won nor lost
 # Sentences wrap, and lines stay short enough to read.

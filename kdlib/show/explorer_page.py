@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
-from kdlib import show_explorer_pictures as draw
-from kdlib.show_explorer import Explorer, Setting
+from kdlib.show import explorer_pictures as draw
+from kdlib.show.explorer import Explorer, Setting
 
 LABELS = {
     "image": "image",

@@ -12,13 +12,13 @@ import ipywidgets as widgets
 import numpy as np
 from IPython.core.getipython import get_ipython
 
-from kdlib import show_explorer_pictures as draw
 from kdlib.activations import prepare
 from kdlib.data import Images
 from kdlib.detector import Detector
 from kdlib.localize import localization_map
 from kdlib.localize_terms import QUICK, Terms
 from kdlib.metrics import auroc, f1_and_iou, pixel_threshold
+from kdlib.show import explorer_pictures as draw
 
 KEPT = 64  # results of a kind; the oldest goes
 Result = TypeVar("Result")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kdlib import weights
 from kdlib.activations import prepare, progress, take
+from kdlib.adam import Adam
 from kdlib.allocator import keep_freed_memory
 from kdlib.files import write_atomically
 from kdlib.losses import discrepancy, loss_terms
@@ -103,7 +104,7 @@ def distill(
     keep_freed_memory()
     device = next(cloner.parameters()).device
     half = half_precision(recipe.precision, device)
-    optimizer = torch.optim.Adam(cloner.parameters(), lr=recipe.learning_rate, fused=True)
+    adam = Adam(cloner.parameters(), recipe.learning_rate)
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         random = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
@@ -114,7 +115,7 @@ def distill(
 
     state, identity = training or Training(), _identity(pixels, recipe, seed) if checkpoint else ""
     if checkpoint and checkpoint.exists():
-        vars(state).update(_load_checkpoint(checkpoint, cloner, optimizer, identity))
+        vars(state).update(_load_checkpoint(checkpoint, cloner, adam, identity))
     elif recipe.lam is None:
         first = (batch for batch, _ in zip(batches(0), range(8), strict=False))
         state.lam = balanced_lambda(cloner, first, half)
@@ -129,9 +130,8 @@ def distill(
                 with torch.autocast(device.type, torch.bfloat16, enabled=half):
                     found = cloner(x)
                 loss = discrepancy(source, found, lam=state.lam).mean()
-                optimizer.zero_grad()
                 loss.backward()
-                optimizer.step()
+                adam.step()
                 total += loss.detach().cpu() * len(x)
                 bar.update(len(x))
             state.epoch += 1
@@ -145,7 +145,7 @@ def distill(
                 state.evaluations.append({"epoch": state.epoch, **found_metrics})
             state.evaluation_seconds += time.monotonic() - begin
             if checkpoint and (state.epoch == recipe.epochs or time.monotonic() - saved > checkpoint_seconds):
-                _save_checkpoint(checkpoint, cloner, optimizer, state, identity)
+                _save_checkpoint(checkpoint, cloner, adam, state, identity)
                 saved = time.monotonic()
     cloner.eval()
     return state
@@ -157,26 +157,15 @@ def _identity(pixels: Tensor, recipe: Recipe, seed: int) -> str:
     return hashlib.sha256(settings.encode() + pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def _save_checkpoint(
-    path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer, state: Training, identity: str
-) -> None:
-    tensors = {f"cloner.{k}": v.contiguous() for k, v in cloner.state_dict().items()}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{number}.{k}": v.contiguous() for k, v in values.items()}
+def _save_checkpoint(path: Path, cloner: Cloner, adam: Adam, state: Training, identity: str) -> None:
+    tensors = {f"cloner.{k}": v for k, v in cloner.state_dict().items()}
+    tensors |= {f"adam.{k}": v for k, v in adam.tensors().items()}
     about = {"format": CHECKPOINT, "experiment": identity, "training": json.dumps(asdict(state))}
-    write_atomically(path, safetensors.torch.save(tensors, about))
+    write_atomically(path, safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}, about))
 
 
-def _load_checkpoint(path: Path, cloner: Cloner, optimizer: torch.optim.Optimizer, identity: str) -> dict[str, object]:
+def _load_checkpoint(path: Path, cloner: Cloner, adam: Adam, identity: str) -> dict[str, object]:
     tensors, found = weights.read_safetensors(path, format=CHECKPOINT, experiment=identity)
     cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items() if k.startswith("cloner.")})
-    parameters = list(cloner.parameters())
-    adam: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("adam."):
-            _, number, name = key.split(".")
-            if value.dim():  # in its parameter's memory layout: fused Adam goes through both in the order of memory
-                value = torch.empty_like(parameters[int(number)]).detach().copy_(value)
-            adam.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": adam})
+    adam.load({k.removeprefix("adam."): v for k, v in tensors.items() if k.startswith("adam.")})
     return dict(json.loads(found["training"]))

@@ -157,16 +157,23 @@ def _attempts(
         yield from ((experiment, _attempt(experiment, results, patient)) for experiment in experiments)
         return
     threads = max(1, (os.cpu_count() or 1) // workers)
+    context = get_context("forkserver")  # its processes come from one that has torch and kdlib imported, once
+    context.set_forkserver_preload(["kdlib.runs"])
     with ProcessPoolExecutor(
         min(workers, len(experiments)),
-        mp_context=get_context("spawn"),
-        initializer=torch.set_num_threads,
-        initargs=(threads,),
+        mp_context=context,
+        initializer=_begin,
+        initargs=(threads, dict(os.environ)),
     ) as pool:
         # A copy of an experiment leaves the images behind that the original has in memory.
         futures = {pool.submit(_attempt, replace(e), results, patient): e for e in experiments}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def _begin(threads: int, environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)  # the fork server's is that of its own start
+    torch.set_num_threads(threads)
 
 
 def _attempt_there(experiment: Experiment, folders: Mapping[str, str], results: Path, patient: bool) -> Outcome | None:

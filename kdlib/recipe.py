@@ -163,8 +163,9 @@ def smoke(recipe: Recipe) -> Recipe:
 
 
 def laptop(recipe: Recipe) -> Recipe:
-    """Minutes on two cores: a fifth of the epochs, at most 1,000 training and 2,000 test images."""
-    return recipe.replace(epochs=max(2, recipe.epochs // 5), train_limit=1000, test_limit=2000)
+    """Minutes on two cores: a fifth of the epochs, at most 1,000 training and 2,000 test images; half above 128 px."""
+    share = 1 if recipe.input_size <= 128 else 2
+    return recipe.replace(epochs=max(2, recipe.epochs // 5), train_limit=1000 // share, test_limit=2000 // share)
 
 
 PRESETS = {"paper": paper, "reference": reference}

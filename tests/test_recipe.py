@@ -109,6 +109,8 @@ def test_profiles_reduce_work_and_nothing_else() -> None:
             assert changed == (set() if profile == "paper" else work)
     assert recipe_for("mvtec_ad", profile="smoke").epochs == 2
     assert recipe_for("mvtec_ad", profile="laptop").epochs == 601 // 5
+    limits = [recipe_for(name, profile="laptop").to_dict() for name in ("mvtec_ad", "cifar10")]
+    assert [(r["train_limit"], r["test_limit"]) for r in limits] == [(1000, 2000), (500, 1000)]
 
 
 @pytest.mark.parametrize(

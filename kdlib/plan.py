@@ -11,7 +11,7 @@ from kdlib.experiment import Experiment
 from kdlib.networks import CRITICAL_POINTS, VGG16, half_precision
 from kdlib.recipe import MANY_PASSES, Recipe
 from kdlib.records import Record
-from kdlib.runs import has_maps, is_evaluated
+from kdlib.runs import FINISHED, has_maps, is_evaluated, training_folder
 
 Counts = tuple[int, int, bool]  # training images, test images, whether these have masks
 
@@ -24,8 +24,10 @@ def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[
     """Estimated seconds of each experiment, (N,): the median of earlier records, scaled by their arithmetic.
 
     Records of the same data set count where there are any, else all of the same cloner; NaN where there is none. They
-    were made on some machine, at some load: an estimate is good to a factor of two.
+    were made on some machine, at some load: an estimate is good to a factor of two. A training that several share
+    counts for the first, and for none where its cloners are kept.
     """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rates: dict[tuple[str, str], list[float]] = {}
     for record in known:
         earlier, data = Experiment.from_dict(record["experiment"]), record["provenance"]["data"]
@@ -34,22 +36,25 @@ def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[
         rate = record["cost"]["seconds"] / work(earlier.recipe, counts)
         for name in (earlier.dataset, ""):
             rates.setdefault((name, earlier.recipe.cloner), []).append(rate)
-    found = []
+    found, trained = [], set()
     for experiment in experiments:
+        folder = training_folder(experiment, device)
+        trains = folder not in trained and not (folder / FINISHED).is_file()
+        trained.add(folder)
         cloner = experiment.recipe.cloner
         rate = rates.get((experiment.dataset, cloner)) or rates.get(("", cloner)) or [math.nan]
         data_counts = len(experiment.data.train), len(experiment.data.test), experiment.data.has_masks
-        found.append(float(np.median(rate)) * work(experiment.recipe, data_counts))
+        found.append(float(np.median(rate)) * work(experiment.recipe, data_counts, trains=trains))
     return found
 
 
-def work(recipe: Recipe, counts: Counts) -> float:
-    """Arithmetic of an experiment in passes of one pixel through a cloner."""
+def work(recipe: Recipe, counts: Counts, *, trains: bool = True) -> float:
+    """Arithmetic of an experiment in passes of one pixel through a cloner; without training, of its evaluations."""
     train, test, masks = counts
     epochs = [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
     maps = sum(has_maps(epoch, recipe) for epoch in epochs) if masks else 0
     gradient = GRADIENT * (recipe.samples if recipe.attribution in MANY_PASSES else 1)
-    training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train
+    training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train if trains else 0
     return recipe.input_size**2 * (training + (EVALUATE * len(epochs) + gradient * maps + SOURCE) * test)
 
 

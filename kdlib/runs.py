@@ -29,6 +29,8 @@ from kdlib.provenance import data_provenance, provenance
 from kdlib.recipe import MANY_PASSES, MAP, Recipe
 from kdlib.records import SCHEMA, Record, digest, read_record, record_path
 
+FINISHED = "training.json"  # in the folder of a training that is done
+
 
 def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     """The record of an experiment: read where it exists, made and written otherwise.
@@ -52,7 +54,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
         warnings.warn(f"{experiment.normal}: all test images are {kind}; image AUROC is undefined", stacklevel=2)
     if masks is not None and not masks.any():
         warnings.warn(f"{experiment.normal}: all masks are empty; pixel metrics are undefined", stacklevel=2)
-    folder = training_folder(experiment, detector.device)
+    folder = ensure_folder(training_folder(experiment, detector.device))
     settings = [{name: recipe.to_dict()[name] for name in MAP}, data.test.fingerprint]
     attributions = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
@@ -100,7 +102,7 @@ def training_folder(experiment: Experiment, device: torch.device) -> Path:
     settings = [recipe.training_settings(), experiment.data.train.fingerprint, experiment.seed]
     settings += [weights.checksum(recipe.weights), precision]
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    return ensure_folder(work_folder() / "trainings" / name)
+    return work_folder() / "trainings" / name
 
 
 def train(
@@ -121,7 +123,7 @@ def train(
         return evaluate(epoch)
 
     with filelock.FileLock(folder / ".lock"):  # who waits for a training of the same kind finds it done
-        finished = folder / "training.json"
+        finished = folder / FINISHED
         if finished.is_file():
             detector.training = Training(**json.loads(finished.read_text()) | {"evaluation_seconds": 0.0})
             begin = time.monotonic()

@@ -31,11 +31,23 @@ def test_time_follows_the_arithmetic_of_earlier_records() -> None:
     again, longer, equal = (
         Experiment.of("digits", "1", **SMALL | changes) for changes in ({}, {"epochs": 200}, {"cloner": "equal"})
     )
-    estimates = plan.seconds([experiment, again, longer, equal], [record])
+    estimates = plan.seconds([again, longer, equal], [record])
     assert estimates[0] == pytest.approx(record["cost"]["seconds"])
-    assert estimates[1] == pytest.approx(estimates[0])
-    assert estimates[2] > 5 * estimates[0]
-    assert math.isnan(estimates[3])  # no record has this cloner
+    assert estimates[1] > 5 * estimates[0]
+    assert math.isnan(estimates[2])  # no record has this cloner
+
+
+def test_a_shared_training_counts_once() -> None:
+    first, other, longer, seed = (
+        Experiment.of("digits", "0", **SMALL | {"epochs": 60} | changes)
+        for changes in ({}, {"score_points": ("pool5",)}, {"epochs": 61}, {"seed": 1})
+    )
+    known = [run(Experiment.of("digits", "1", **SMALL))]
+    whole, evaluated, *rest = plan.seconds([first, other, longer, seed], known)
+    assert evaluated < whole / 2
+    assert rest == pytest.approx([whole, whole], rel=0.05)
+    run(first)
+    assert plan.seconds([first, other], known) == [evaluated, evaluated]
 
 
 @pytest.mark.parametrize("points", [("pool2", "pool3", "pool4", "pool5"), ("pool5",), ("pool3", "pool4")])

@@ -1,7 +1,7 @@
 # `make book` and `make test` are the whole set-up; `make help` lists the rest. Works with GNU make 3.81 and bash.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help book test lab lint lock clean fashion-mnist chromium
+.PHONY: help book pdf test lab launch lint lock clean fashion-mnist chromium
 .DELETE_ON_ERROR:
 
 PROFILE ?= laptop
@@ -19,6 +19,9 @@ help: ## list the targets
 book: .venv/.stamp fashion-mnist ## execute what is stale, build the book, print where it is
 	$(BIN)/python book/build.py --profile $(PROFILE) --work $(WORK)
 
+pdf: .venv/.stamp fashion-mnist chromium ## the same, and the whole book as one PDF, to read offline or print
+	$(BIN)/python book/build.py --profile $(PROFILE) --work $(WORK) --pdf
+
 test: lint fashion-mnist chromium ## lint, types, tests, all notebooks and the book in the smoke profile
 	$(BIN)/python -m pytest -m "not slow"
 	$(BIN)/python -m pytest -m slow
@@ -30,6 +33,9 @@ lint: .venv/.stamp ## ruff and mypy
 
 lab: .venv/.stamp fashion-mnist ## open JupyterLab on the notebooks
 	KDLIB_RESULTS="$(CURDIR)/results" KDLIB_WORK="$(abspath $(WORK))" $(BIN)/jupyter lab --notebook-dir=notebooks
+
+launch: .venv/.stamp ## write the repository's address in _config.yml into the notebooks
+	$(BIN)/python book/launch.py
 
 clean: ## remove what was built: the work folder and the caches, not .venv
 	rm -rf $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

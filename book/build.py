@@ -25,6 +25,7 @@ import execute
 import nbformat
 import pages
 import papermill
+import pdf
 import stamp
 from inputs import Inputs
 from sphinx_external_toc.parsing import parse_toc_yaml
@@ -78,7 +79,7 @@ def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[
     found = stamped(executed, path)
     if found is None:
         return Page(path, profile, given or {})
-    now, then = sources.of(path), found["inputs"]
+    now, then = sources.of(path, found.get("reads", ())), found["inputs"]
     changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
     if given is not None and json.dumps(given, sort_keys=True) != json.dumps(found["given"], sort_keys=True):
         changed.append("parameters")
@@ -97,7 +98,7 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
     # Pages of the other profiles show how long things take: these run alone.
     processors = os.cpu_count() or 1
     jobs = min(processors, 4) if profile == "smoke" else 1
-    digests = {path: sources.of(path) for path in stale}  # before they run: what changes meanwhile makes them old
+    before = {path: sources.of(path, ()) for path in stale}  # what changes while they run makes them old
     failures = []
     with ProcessPoolExecutor(
         jobs,
@@ -109,15 +110,15 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
         limit = PROFILES[profile]
         runs = {pool.submit(execute.run, root / p, executed / p, given, limit): p for p, given in stale.items()}
         for done in as_completed(runs):
-            path, (problem, seconds, peak) = runs[done], done.result()
-            outcome = "FAILED" if problem else "done"
-            print(f"{path}: {outcome} after {seconds:.1f} s, peak {peak / 2**20:.0f} MiB", flush=True)
-            if problem:
-                failures.append(f"{path}, {problem}")
+            path, run = runs[done], done.result()
+            outcome = "FAILED" if run.problem else "done"
+            print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
+            if run.problem:
+                failures.append(f"{path}, {run.problem}")
                 continue
             defaults = {name: known["default"] for name, known in known_parameters(root / path).items()}
-            record = {"inputs": digests[path], "records": sources.records}
-            record |= stamp.made(stale[path], defaults, seconds, peak)
+            record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
+            record |= stamp.made(stale[path], defaults, run.seconds, run.peak)
             (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     return failures
 
@@ -130,11 +131,15 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     parser.add_argument("--no-execute", action="store_true", help="build from executed copies, refuse where one is old")
     parser.add_argument("--allow-stale", action="store_true", help="show pages older than their sources, marked")
+    parser.add_argument("--pdf", action="store_true", help="make a PDF of the whole book as well; needs Chromium")
     options = parser.parse_args(arguments)
+    if options.pdf and not pdf.chromium():
+        raise SystemExit(f"--pdf: {pdf.MISSING}.")
 
     work = options.work.resolve()
     executed, book, site = (work / part / options.profile for part in ("executed", "book", "site"))
-    os.environ.setdefault("KDLIB_RESULTS", str(root / "results"))
+    for name, folder in (("KDLIB_RESULTS", "results"), ("KDLIB_DATA", "data")):  # a notebook runs in another folder
+        os.environ[name] = str(Path(os.environ.get(name) or root / folder).resolve())
     os.environ["KDLIB_WORK"] = str(work)
     known = listed(root)
     globs = (options.only, f"notebooks/{options.only}", f"notebooks/{options.only}.ipynb")
@@ -171,6 +176,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         print("The book was not built; see the warnings above.", file=sys.stderr)
         return code
     print(f"The book: {site / 'index.html'}")
+    if options.pdf:
+        print(f"As a PDF: {pdf.make(book, site, work / 'pdf' / f'{options.profile}.pdf', options.profile)}")
     return 0
 
 

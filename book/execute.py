@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import papermill
@@ -86,13 +86,25 @@ def failure(path: Path, error: BaseException) -> str:
     return f"cell {place + 1} of {len(cells)} (`{first}`): {said}"
 
 
-def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) -> tuple[str, float, int]:
-    """Run one notebook; returns why it failed ("" if it did not), seconds, and the kernel's peak memory in bytes."""
+class Run(NamedTuple):
+    """What became of a notebook: why it failed ("" if it did not), what it read (`inputs`), cost of its kernel."""
+
+    problem: str
+    reads: list[str]
+    seconds: float
+    peak: int  # bytes
+
+
+def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) -> Run:
+    """Run one notebook; its copy is left where it did not fail."""
     begin = time.perf_counter()
     part = target.with_suffix(".part.ipynb")
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     problem = ""
+    noted = target.with_suffix(".reads")
+    noted.unlink(missing_ok=True)
+    os.environ["KDLIB_READS"] = str(noted.resolve())
     try:
         options: dict[str, Any] = {"progress_bar": False, "execution_timeout": timeout, "cwd": target.parent}
         papermill.execute_notebook(source, part, parameters, kernel_name=KERNEL, language="python", **options)
@@ -104,6 +116,10 @@ def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) ->
         problem = failure(part, error)
         if part.is_file():
             part.replace(failed)
+    finally:
+        del os.environ["KDLIB_READS"]
+    reads = sorted(set(noted.read_text().splitlines())) if noted.is_file() else []
+    noted.unlink(missing_ok=True)
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    return problem, time.perf_counter() - begin, peak
+    return Run(problem, reads, time.perf_counter() - begin, peak)

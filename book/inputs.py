@@ -1,54 +1,64 @@
-"""What an executed page was made from, as hashes; where they are others now, it is older than its sources."""
+"""What an executed page was made from, as hashes; where they are others now, it is older than its sources.
 
-import ast
+The library, the published figures and the locked versions are behind every page. What else is behind it is noted while
+it runs, by the library itself (`kdlib.files.note_read`): the data sets whose records it asks for and whose images it
+looks for, whether they are there or not.
+"""
+
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import nbformat
+from launch import own_cells
 
 Digests = dict[str, str]
-# What leads to measurements: records by any way, benchmarks by the one module that reads them.
-MEASURED = {"kdlib.records", "kdlib.files.results_folder", "kdlib.cost"}
-HARMLESS = {"kdlib.records.Record", "kdlib.records.SCHEMA"}  # a type and a number: no record is read through them
-AROUND = re.compile(r"results|benchmarks|-m kdlib|subprocess|importlib|__import__|^\s*[!%]", re.MULTILINE)
+RECORDS, DATA, BENCHMARKS = (
+    "records",
+    "data",
+    "benchmarks",
+)  # what is noted; the first two of a data set, or of all: "*"
+AROUND = re.compile(
+    "results|benchmarks", re.IGNORECASE
+)  # a notebook that names the folders may read them without the library
+ABSENT = "not here"
 
 
 class Inputs:
-    """Hashes of the sources as they are now, taken once.
-
-    All notebooks depend on the library, the published figures and the locked versions; on records and benchmarks only
-    those that may read them.
-    """
+    """Hashes of the sources as they are now; those of records are taken at once, before any page reads them."""
 
     def __init__(self, root: Path, results: Path) -> None:
         self.root = root
-        measured = [path for kind in ("json", "npz") for path in results.glob(f"**/*.{kind}")]
         self.shared = {
             "kdlib": digest(root.glob("kdlib/**/*.py")),
             "published.csv": digest(root.glob("kdlib/*.csv")),
             "requirements.lock": digest(root.glob("requirements.lock")),
-            "records": digest([*measured, *root.glob("benchmarks/*.jsonl")]),
         }
-        self.records = sum(path.suffix == ".json" for path in measured)
-        self.measuring = measuring(root)
+        folders = [folder for folder in sorted(results.glob("*")) if folder.is_dir()]
+        self.records = {folder.name: digest([*folder.glob("*.json"), *folder.glob("*.npz")]) for folder in folders}
+        self.benchmarks = digest(root.glob("benchmarks/*.jsonl"))
 
-    def of(self, path: Path) -> Digests:
-        """What the notebook depends on; its own source first."""
-        found = {"notebook": digest([self.root / path])} | self.shared
-        if not self.reads_records(path):
-            del found["records"]
-        return found
+    def of(self, path: Path, reads: Iterable[str]) -> Digests:
+        """What the notebook depends on, its own source first.
 
-    def reads_records(self, path: Path) -> bool:
-        """Whether the notebook may read records: no by proof, yes in doubt.
-
-        It reads none when no import leads to them, directly or through other modules, and no line goes around imports.
+        Args:
+            reads: what was noted while it ran, such as ``"records mnist"``, ``"records *"``, ``"data mnist"``.
         """
-        cells = nbformat.read(self.root / path, as_version=4).cells
+        cells = own_cells(self.root / path)
+        found = {"notebook": short(json.dumps(cells, sort_keys=True).encode())} | self.shared
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        return bool(AROUND.search(code)) or leads_to(imports(ast.parse(code)), self.measuring)
+        reads = {*reads, *([f"{RECORDS} *", BENCHMARKS] if AROUND.search(code) else [])}
+        for kind, _, dataset in (each.partition(" ") for each in sorted(reads)):
+            if kind == BENCHMARKS:
+                found[BENCHMARKS] = self.benchmarks
+            elif kind == DATA:
+                found[f"data of {dataset}"] = data(dataset)
+            elif dataset == "*":
+                found["all records"] = short(repr(self.records).encode())
+            elif f"{RECORDS} *" not in reads:
+                found[f"records of {dataset}"] = self.records.get(dataset, ABSENT)
+        return found
 
 
 def digest(files: Iterable[Path]) -> str:
@@ -59,29 +69,16 @@ def digest(files: Iterable[Path]) -> str:
     return found.hexdigest()[:16]
 
 
-def imports(tree: ast.AST) -> set[str]:
-    """Dotted names of all that a program imports, at any place; ``from a import b`` is ``a.b``."""
-    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            found |= {f"{'kdlib' if node.level else node.module}.{alias.name}" for alias in node.names}
-    return found
+def data(dataset: str) -> str:
+    """Whether a data set is where the library looks for it: its files by name, size and date, as images are many."""
+    from kdlib.data import find  # takes seconds: only where a page needs it
+
+    folder = find(dataset)
+    if folder is None:
+        return ABSENT
+    files = ((path.relative_to(folder).as_posix(), path.stat()) for path in folder.rglob("*") if path.is_file())
+    return short(repr(sorted((name, about.st_size, about.st_mtime_ns) for name, about in files)).encode())
 
 
-def measuring(root: Path) -> set[str]:
-    """The modules of kdlib that come to measurements, by themselves or through what they import."""
-    trees = {
-        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
-        for path in root.glob("kdlib/**/*.py")
-    }
-    found = set(MEASURED)
-    while more := {name for name, tree in trees.items() if leads_to(imports(tree), found)} - found:
-        found |= more
-    return found
-
-
-def leads_to(names: set[str], modules: set[str]) -> bool:
-    """Whether an import is of one of the modules, of a part of one, or of a whole whose parts are not known."""
-    names = names - HARMLESS
-    whole = bool(names & {"kdlib", "kdlib.*", "kdlib.files", "kdlib.files.*"})
-    return whole or any(name == module or name.startswith(f"{module}.") for name in names for module in modules)
+def short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import execute
+import launch
 import slim
 import stamp
 import yaml
@@ -35,7 +36,7 @@ def assemble(root: Path, executed: Path, book: Path, pages: list[Page]) -> None:
     shutil.copytree(root / "book", book / "book", ignore=PROGRAMS)
     (book / "book" / "status.md").write_text(status(pages))
     (book / "_toc.yml").write_text(yaml.safe_dump(with_status(yaml.safe_load((root / "_toc.yml").read_text()))))
-    config = yaml.safe_load((root / "_config.yml").read_text()) or {}
+    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()) or {})
     config |= {"only_build_toc_files": True, "execute": {**config.get("execute", {}), "execute_notebooks": "off"}}
     config.setdefault("sphinx", {}).setdefault("local_extensions", {})["offline"] = str(HERE / "_ext")
     (book / "_config.yml").write_text(yaml.safe_dump(config))
@@ -60,7 +61,8 @@ def render(root: Path, book: Path, site: Path) -> int:
     options = ["build", str(book), "--all", "-W", "--keep-going", "--quiet"]
     code = subprocess.run([*jupyter_book, *options], check=False, stdout=subprocess.DEVNULL).returncode
     if code == 0:
-        slim.site(output, root)
+        launch.offer(output, root)
+        slim.site(output)
         shutil.rmtree(site, ignore_errors=True)
         site.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(output, site)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from launch import installs
 
 NO_PROSE = [
     re.compile(pattern, flags)
@@ -40,13 +41,15 @@ class Prose(NamedTuple):
 
 def prose(root: Path) -> Iterator[Prose]:
     """All of the book."""
-    for path in sorted(root.glob("book/*.md")):
+    for path in [*root.glob("README.md"), *sorted(root.glob("book/*.md"))]:
         for line, text in paragraphs(path.read_text()):
             yield Prose(path.relative_to(root).as_posix(), f"line {line}", text)
     for path in sorted(root.glob("notebooks/**/*.ipynb")):
         if ".ipynb_checkpoints" in path.parts:
             continue
         for number, cell in enumerate(nbformat.read(path, as_version=4).cells, 1):
+            if installs(cell):
+                continue
             for text in [cell.source] if cell.cell_type == "markdown" else code_texts(cell.source):
                 for _, part in paragraphs(text):
                     yield Prose(path.relative_to(root).as_posix(), f"cell {number}", part)

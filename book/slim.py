@@ -9,8 +9,15 @@ from pathlib import Path
 from PIL import Image
 
 PNG = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/]+=*)")
-# Maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the theme's translations.
-UNUSED = ("**/*.map", "_static/vendor/**/*.ttf", "_static/locales", "_static/**/*webpack-macros.html")
+# Maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the theme's translations,
+# executed notebooks: those to download are in the pages.
+UNUSED = (
+    "**/*.map",
+    "_static/vendor/**/*.ttf",
+    "_static/locales",
+    "_static/**/*webpack-macros.html",
+    "_sources/**/*.ipynb",
+)
 
 
 def pictures(notebook: Path) -> None:
@@ -27,12 +34,8 @@ def recoded(found: re.Match[bytes]) -> bytes:
     return min(found[0], b"data:image/webp;base64," + base64.b64encode(out.getvalue()), key=len)
 
 
-def site(folder: Path, root: Path) -> None:
-    """Cut what no page loads; the notebooks to download are those of the repository, without outputs."""
+def site(folder: Path) -> None:
+    """Cut what no page loads."""
     for pattern in UNUSED:
         for path in list(folder.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for copy in (folder / "_sources").glob("**/*.ipynb"):
-        source = root / copy.relative_to(folder / "_sources")
-        if source.is_file():
-            shutil.copyfile(source, copy)

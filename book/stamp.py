@@ -13,9 +13,11 @@ from typing import Any
 
 import execute
 import nbformat
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_markdown_cell, new_output
 
 Stamp = dict[str, Any]
+PLACE = "how-this-page-was-made"  # where the stamp stands in a page
+LINK = f'<p class="kd-reproduce"><a href="#{PLACE}">Reproduce</a></p>'
 WORK = {  # what a profile's figures are; the full protocol needs no word
     "smoke": "a test that every line runs, on little data; its figures mean nothing",
     "laptop": "fewer epochs or images than the paper's protocol",
@@ -109,16 +111,13 @@ def facts(page: Page) -> dict[str, str]:
     assert stamp is not None
     machine = f"{stamp['processor']}, {stamp['cores']} cores" + (f"; {stamp['device']}" if stamp["device"] else "")
     parameters = ", ".join(f"`{name} = {value}`" for name, value in stamp["parameters"].items())
-    digests = [f"{name} `{value}`" for name, value in stamp["inputs"].items() if name != "records"]
-    if "records" in stamp["inputs"]:
-        digests.append(f"{stamp['records']} records `{stamp['inputs']['records']}`")
     return {
         "made": f"{stamp['date']}, in {duration(stamp['seconds'])}, peak memory {memory(stamp['peak_bytes'])}",
         "parameters": parameters.replace("|", r"\|"),
         "commit": commit(stamp),
         "machine": machine,
         "versions": ", ".join(f"{name} {version}" for name, version in stamp["versions"].items()),
-        "digests": ", ".join(digests),
+        "digests": ", ".join(f"{name} `{value}`" for name, value in stamp["inputs"].items()),
     }
 
 
@@ -127,6 +126,8 @@ def footer(page: Page) -> str:
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts(page).items())
     return f"""````{{dropdown}} How this page was made
 :class-container: kd-stamp
+
+<span id="{PLACE}"></span>
 
 | | |
 |---|---|
@@ -165,7 +166,7 @@ def header(page: Page) -> str:
 
 
 def mark(copy: Path, page: Page) -> None:
-    """Write header and footer into a copy that is about to become a page."""
+    """Write header and footer into a copy that is about to become a page, and below what code shows where to look."""
     notebook = nbformat.read(copy, as_version=4)
     if text := header(page):
         first = notebook.cells[0] if notebook.cells else None
@@ -175,8 +176,18 @@ def mark(copy: Path, page: Page) -> None:
         else:
             notebook.cells.insert(0, new_markdown_cell(text, id="stamp-header"))
     if page.stamp:
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and any(shows(output.get("data", {})) for output in cell.outputs):
+                cell.outputs.append(new_output("display_data", {"text/html": LINK}))
         notebook.cells.append(new_markdown_cell(footer(page), id="stamp-footer"))
     nbformat.write(notebook, copy)
+
+
+def shows(output: Mapping[str, Any]) -> bool:
+    """Whether an output is a picture, a control, or a table whose rows do not say themselves how they were made."""
+    text = "".join(output.get("text/html", ""))
+    widget, picture = "application/vnd.jupyter.widget-view+json" in output, "image/png" in output
+    return widget or picture or "<figure" in text or ("<table" in text and "kd-command" not in text)
 
 
 def duration(seconds: float) -> str:

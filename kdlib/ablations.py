@@ -29,7 +29,7 @@ def factors(
 
     Columns: normal, settings (`BASE`, or such as ``"normalize=True"``), published (of the table's own row), ours (mean
     over seeds), spread (over seeds), seeds, difference (ours - published), gain (over the paper's own settings, on the
-    seeds that both have; NaN where they share none).
+    seeds that both have; NaN where they share none), experiments.
     """
     frame = paper.published(table=table, dataset=dataset, method=paper.OURS)
     task: str = frame["task"].iloc[0]
@@ -59,9 +59,10 @@ def factors(
                 "seeds": len(ours),
                 "difference": np.mean(ours) - printed[normal],
                 "gain": np.mean([found[s] - base[s] for s in shared]) if shared and name != BASE else np.nan,
+                "experiments": paper.experiments(group, dataset, [normal]),
             }
         )
-    columns = ["normal", "settings", "published", "ours", "spread", "seeds", "difference", "gain"]
+    columns = ["normal", "settings", "published", "ours", "spread", "seeds", "difference", "gain", "experiments"]
     return pd.DataFrame(rows, columns=columns)
 
 

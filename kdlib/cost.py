@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdlib import weights
+from kdlib.files import note_read
 from kdlib.networks import VGG16, Cloner, Source
 from kdlib.plan import activation_values
 from kdlib.recipe import Recipe
@@ -116,6 +117,7 @@ def of_records(records: Iterable[Record]) -> pd.DataFrame:
 
 def benchmarks(path: Path = BENCHMARKS) -> dict[str, dict[str, Any]]:
     """The last measurement of each benchmark that the repository keeps, by name; none where the file is not there."""
+    note_read("benchmarks")
     lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
     return {line["benchmark"]: line for line in lines}
 

@@ -1,7 +1,5 @@
 """How much of the paper has records: each of its own entries with ours beside it, and the command that remakes it."""
 
-import json
-import shlex
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from kdlib import paper
-from kdlib.data import ONE_VS_REST
+from kdlib.commands import run_command
+from kdlib.experiment import Experiment
 from kdlib.recipe import PROFILES, Recipe, recipe_for
 from kdlib.records import Record, records
 
@@ -141,30 +140,10 @@ def as_text(rows: Iterable[dict[str, Any]]) -> str:
 
 def command(entry: Entry, *, preset: str = "paper", profile: str = "paper", seeds: Sequence[int] = (0,)) -> str:
     """The shell command whose experiments are those behind an entry of `paper.own_entries`, and no others."""
-    table, dataset, column = entry["table"], entry["dataset"], entry["column"]
-    words = ["--dataset", dataset]
-    behind = ["--normal-class" if dataset in ONE_VS_REST else "--category", *paper.normals(dataset, column)]
-    if _rows(table, dataset) & paper.VARIANTS.keys() == {entry["method"]}:  # what --table takes is this row
-        words = ["--table", str(table), *words, *(behind if column != "mean" else [])]
-    else:
-        recipe = recipe_for(dataset, preset=preset, profile=profile)
-        changes = {k: v for k, v in paper.VARIANTS[entry["method"]].items() if v != getattr(recipe, k)}
-        words += [*behind, *(["--set"] if changes else []), *(f"{name}={_plain(v)}" for name, v in changes.items())]
-    words += ["--preset", preset] if preset != "paper" else []
-    words += ["--profile", profile] if profile != "paper" else []
-    words += ["--seed", *map(str, seeds)] if list(seeds) != [0] else []
-    return shlex.join(["python", "-m", "kdlib", "run", *words])
-
-
-def _plain(value: object) -> str:
-    return json.dumps(value) if isinstance(value, tuple) else str(value)
-
-
-@cache
-def _rows(table: int, dataset: str) -> frozenset[str]:
-    """The rows of a printed table that have more than a mean."""
-    printed = paper.published(table=table, dataset=dataset)
-    return frozenset(printed["method"][printed["column"] != "mean"])
+    dataset, recipe = entry["dataset"], _recipe(entry["dataset"], entry["method"], preset, profile)
+    settings = {"dataset": dataset, "preset": preset, "profile": profile, "recipe": recipe}
+    behind = paper.normals(dataset, entry["column"])
+    return run_command(Experiment(normal=normal, seed=seed, **settings) for seed in seeds for normal in behind)
 
 
 def _recipe(dataset: str, method: str, preset: str, profile: str) -> Recipe:

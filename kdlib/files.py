@@ -24,9 +24,20 @@ def data_folder() -> Path:
     return Path(os.environ.get("KDLIB_DATA") or "data")
 
 
-def results_folder() -> Path:
-    """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder."""
+def results_folder(dataset: str = "*") -> Path:
+    """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder; who reads those of one data set says which."""
+    note_read("records", dataset)
     return Path(os.environ.get("KDLIB_RESULTS") or "results")
+
+
+def note_read(*what: str) -> None:
+    """Tell the book's build what a page depends on: a line in the file that ``KDLIB_READS`` names, where it names one.
+
+    Named in the environment, so that processes that a page starts tell as well.
+    """
+    if path := os.environ.get("KDLIB_READS"):
+        with open(path, "a") as file:
+            print(*what, file=file)
 
 
 FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA": data_folder}  # what a worker needs

@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 def record_path(experiment: Experiment, results: Path | None = None) -> Path:
     """Where the record of an experiment is, or will be."""
-    return (results or results_folder()) / experiment.dataset / f"{experiment.id}.json"
+    return (results or results_folder(experiment.dataset)) / experiment.dataset / f"{experiment.id}.json"
 
 
 def read_record(path: Path) -> Record:
@@ -54,7 +54,8 @@ def records(results: Path | None = None, **wanted: Any) -> list[Record]:
     weights have changed; both are left out.
     """
     found: dict[str, Record] = {}
-    for path in sorted((results or results_folder()).glob(f"{wanted.get('dataset', '*')}/*.json")):
+    dataset = wanted.get("dataset", "*")
+    for path in sorted((results or results_folder(dataset)).glob(f"{dataset}/*.json")):
         try:
             record = read_record(path)
         except ValueError as error:
@@ -80,7 +81,8 @@ def records(results: Path | None = None, **wanted: Any) -> list[Record]:
 
 def last_scores(record: Record, results: Path | None = None) -> tuple[np.ndarray, np.ndarray] | None:
     """Scores and labels of a record's last evaluation, (N,) each, from the ``.npz`` beside it; None without one."""
-    path = (results or results_folder()) / record["experiment"]["dataset"] / f"{record['id']}.npz"
+    dataset = record["experiment"]["dataset"]
+    path = (results or results_folder(dataset)) / dataset / f"{record['id']}.npz"
     if not path.is_file():
         return None
     with np.load(path) as arrays:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from kdlib import paper
 from kdlib.ablations import BASE, changes, label
+from kdlib.experiment import Experiment
 from kdlib.records import Record, last_scores
 from kdlib.statistics import (
     PairedDifference,
@@ -25,9 +27,9 @@ SEEDS = 3  # that a spread over seeds needs before it decides anything
 PLACE = ["dataset", "normal", "profile", "settings"]
 ENTRY = [
     *(*PLACE, "seed", "seeds", "same_images", "good", "bad", "last", "mean", "best", "optimism"),
-    *("evaluations", "between_seeds", "images", "low", "high", "published", "plus_minus"),
+    *("evaluations", "between_seeds", "images", "low", "high", "published", "plus_minus", "experiments"),
 ]
-PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p"]
+PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p", "experiments"]
 
 
 def settings(record: Record) -> str:
@@ -46,7 +48,7 @@ def by_entry(
     evaluations), best: means over seeds; optimism: best - mean. evaluations, between_seeds: standard deviations of
     `statistics.spread`; images: DeLong's standard error, root mean square over seeds. low, high: BCa interval of the
     first seed's last evaluation, from ``samples`` test sets. published, plus_minus: as printed, of the paper's own
-    settings. NaN where there is nothing to tell from.
+    settings. experiments: behind the row. NaN where there is nothing to tell from.
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in sorted(records, key=lambda r: r["experiment"]["seed"]):
@@ -86,6 +88,7 @@ def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str,
         "optimism": values["best"] - values["mean_last_10"],
         "evaluations": within,
         "between_seeds": between,
+        "experiments": _experiments(group),
     }
     scored = [pair for record in group if (pair := last_scores(record, results))]
     if scored:
@@ -117,7 +120,8 @@ def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.Dat
                 row = dict(zip(PLACE, (dataset, normal, profile, name), strict=True)) | {"seed": seed, "p": found.p}
                 row |= {key: 100 * value for key, value in found._asdict().items() if key != "p"}
                 last = {key: 100 * members[key]["metrics"]["image_auroc"]["last"] for key in (BASE, name)}
-                rows.append(row | {"base": last[BASE], "other": last[name]})
+                row |= {"base": last[BASE], "other": last[name]}
+                rows.append(row | {"experiments": _experiments([members[BASE], members[name]])})
     return pd.DataFrame(rows, columns=PAIR)
 
 
@@ -145,14 +149,20 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
     """A frame of `by_pair` with classes and seeds together, AUROC in %: a row a data set, profile and settings.
 
     Columns: mean, low, high, pairs, p of `statistics.paired_difference` over (class, seed); below: how many of the
-    pairs the paired test calls different, p < 0.05. One in twenty would be without any difference.
+    pairs the paired test calls different, p < 0.05. One in twenty would be without any difference; experiments.
     """
     rows = []
     for place, group in pairs.groupby(["dataset", "profile", "settings"], sort=True):
         base, other = ({(r["normal"], r["seed"]): r[name] for _, r in group.iterrows()} for name in ("base", "other"))
         found = paired_difference(base, other)
-        rows.append([*place, *found, int((group["p"] < 0.05).sum())])
-    return pd.DataFrame(rows, columns=["dataset", "profile", "settings", *PairedDifference._fields, "below"])
+        behind = tuple(chain(*group["experiments"]))
+        rows.append([*place, *found, int((group["p"] < 0.05).sum()), behind])
+    columns = ["dataset", "profile", "settings", *PairedDifference._fields, "below", "experiments"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _experiments(records: Iterable[Record]) -> tuple[Experiment, ...]:
+    return tuple(Experiment.from_dict(record["experiment"]) for record in records)
 
 
 def _mean(group: list[Record], value: str) -> float:

@@ -121,7 +121,7 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     """What records say in a study, AUROC in %: a row a record, setting and metric; smoke records are left out.
 
     Columns: dataset, normal, seed, profile, setting, metric (a value of `paper.METRIC`), auroc (that of
-    `paper.HEADLINE`). A record counts whatever command made it: its recipe decides.
+    `paper.HEADLINE`), experiment. A record counts whatever command made it: its recipe decides.
     """
     study = studies.study(name)
     known: dict[tuple[str, str], dict[Recipe, str]] = {}
@@ -138,8 +138,9 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
         setting = known[dataset, profile].get(experiment.recipe)
         for task, metric in paper.METRIC.items() if setting else ():
             for found in paper.by_seed([record], task).values():
-                rows.append((dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                auroc = found[experiment.seed]
+                rows.append((dataset, normal, experiment.seed, profile, setting, metric, auroc, experiment))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment"])
 
 
 def published_frame(name: str) -> pd.DataFrame:

@@ -2,20 +2,27 @@
 
 import os
 import pickle
-import shutil
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pdf
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
 
+import kdlib.__main__
 from kdlib import Detector, Recipe, Split, load, weights
+from kdlib.experiment import Experiment
 from kdlib.networks import Source
 
+ROOT = Path(__file__).parent.parent
+WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale
 TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
 
 
@@ -70,19 +77,48 @@ def fitted(home: Path, digits: Split) -> Detector:
 
 
 @pytest.fixture(scope="session")
+def built() -> subprocess.CompletedProcess[str]:
+    """What `make book` does, in the smoke profile."""
+    command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke", "--work", str(WORK)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def site(built: subprocess.CompletedProcess[str]) -> Path:
+    if built.returncode:
+        pytest.fail("the book was not built; see test_the_book_builds_without_a_warning", pytrace=False)
+    return WORK / "site" / "smoke"
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One for all tests: two cannot be driven at once."""
-    macos = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
-    program = os.environ.get("KDLIB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not program and macos.exists():
-        program = str(macos)
+    program = pdf.chromium()
     if not program:
-        message = "no Chromium; on Debian: apt-get install chromium; or set KDLIB_CHROMIUM"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        pytest.fail(pdf.MISSING) if os.environ.get("CI") == "true" else pytest.skip(pdf.MISSING)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def dry_run(monkeypatch: pytest.MonkeyPatch, digits: Split) -> Callable[[str], list[Experiment]]:
+    """The experiments that ``--dry-run`` of shell commands, a line each, lists; no data is read."""
+    listed: list[Experiment] = []
+    monkeypatch.setattr(Experiment, "id", "0" * 16)
+    monkeypatch.setattr(Experiment, "data", digits)
+    monkeypatch.setattr(kdlib.__main__, "_name", listed.append)  # what would be printed of each
+
+    def run(commands: str) -> list[Experiment]:
+        listed.clear()
+        for line in commands.splitlines():
+            python, *words = shlex.split(line)
+            assert [python, *words[:3]] == ["python", "-m", "kdlib", "run"]
+            assert kdlib.__main__.main([*words[2:], "--dry-run"]) == 0, line
+        return list(listed)
+
+    return run
 
 
 @pytest.fixture

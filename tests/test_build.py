@@ -156,15 +156,36 @@ def test_only_stale_notebooks_run_again(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_record_runs_only_what_may_read_records(project: Path) -> None:
-    cell = f"from kdlib.records import records\nopen({str(project / 'ran')!r}, 'a').write('second reads\\n')"
-    write(project / "notebooks" / "second.ipynb", PARAMETERS, cell)
+def test_a_new_record_runs_only_what_read_records_of_its_data_set(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in whatever process, there or not. So with data: it makes old what looked for it."""
+    monkeypatch.setenv("KDLIB_DATA", str(project / "data"))
+    trace = f"open({str(project / 'ran')!r}, 'a').write('%s\\n')"
+    command = "[sys.executable, '-c', 'from kdlib.records import records; records(dataset=\"mnist\")']"
+    child = f"import subprocess, sys\nsubprocess.run({command}, check=True)\n{trace % 'first'}"
+    looks = (
+        f"from kdlib import data, records\nrecords.records(dataset='digits')\ndata.find('head_ct')\n{trace % 'second'}"
+    )
+    write(project / "notebooks" / "first.ipynb", PARAMETERS, child)
+    write(project / "notebooks" / "second.ipynb", PARAMETERS, looks)
     assert refresh(project) == []
-    assert ran(project) == ["first smoke 0", "second reads"]
-    (project / "results" / "digits").mkdir(parents=True)
-    (project / "results" / "digits" / "record.json").write_text("{}")
-    refresh(project)
-    assert ran(project) == ["second reads"]
+    assert ran(project) == ["first", "second"]
+    stamp = project / "work" / "executed" / "smoke" / "notebooks" / "first.json"
+    assert json.loads(stamp.read_text())["reads"] == ["records mnist"]
+    assert not list(stamp.parent.glob("*.reads"))
+    for new, made in {
+        "results/digits/a.json": ["second"],
+        "results/mnist/a.json": ["first"],
+        "results/mnist/a.npz": ["first"],
+        "results/cifar10/a.json": [],
+        "data/head_ct/labels.csv": ["second"],
+        "data/brain_mri/no/a.png": [],
+    }.items():
+        (project / new).parent.mkdir(parents=True, exist_ok=True)
+        (project / new).write_text("{}")
+        assert refresh(project) == []
+        assert ran(project) == made, new
 
 
 @pytest.mark.slow
@@ -209,7 +230,7 @@ def test_a_page_older_than_its_sources_is_refused_or_says_so(project: Path, caps
 
 
 @pytest.mark.slow
-def test_the_status_page_lists_every_notebook_and_the_site_offers_bare_ones(project: Path) -> None:
+def test_the_status_page_lists_every_notebook(project: Path) -> None:
     assert book(project, "--only", "first", "-p", "seed", "3") == 0
     site = project / "work" / "site" / "smoke"
     first, second = BeautifulSoup((site / "book" / "status.html").read_text(), "html.parser").find_all("tr")[1:]
@@ -219,8 +240,6 @@ def test_the_status_page_lists_every_notebook_and_the_site_offers_bare_ones(proj
     assert re.fullmatch(r"\d+ MiB", cells[4])
     assert [cell.get_text() for cell in second.find_all("td")][:2] == ["second", "not run"]
     assert first.select("a")[0]["href"] == "../notebooks/first.html"
-    offered = site / "_sources" / "notebooks" / "first.ipynb"
-    assert offered.read_bytes() == (project / "notebooks" / "first.ipynb").read_bytes()
     assert not list(site.glob("**/*.map"))
 
 

@@ -3,9 +3,7 @@
 import json
 import math
 import re
-import shlex
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,8 @@ import papermill
 import pytest
 from matplotlib import pyplot as plt
 
-from kdlib import Split, coverage, paper
-from kdlib.__main__ import main
+from kdlib import coverage, paper
 from kdlib.experiment import Experiment
-from kdlib.recipe import Recipe, recipe_for
 from kdlib.records import digest
 from kdlib.show import coverage as show_coverage
 
@@ -86,7 +82,7 @@ def test_figures_are_means_over_seeds(write: Write) -> None:
     assert row["difference"] == pytest.approx(0.2)
     assert row["spread"] == pytest.approx(math.sqrt(2))
     assert (row["profile"], row["seeds"], row["preset"]) == ("paper", 2, "paper")
-    assert row["command"] == "python -m kdlib run --table 2 --dataset fashion_mnist --normal-class 3 --seed 0 4"
+    assert row["command"] == "python -m kdlib run --dataset fashion_mnist --normal-class 3 --seed 0 4"
 
 
 def test_one_record_settles_every_entry_of_its_experiment(write: Write) -> None:
@@ -200,7 +196,7 @@ def test_presets_stay_apart(write: Write) -> None:
     assert coverage.scoreboard()["ours"].isna().all()
     row = one(coverage.scoreboard(preset="reference").dropna(subset="ours"))
     assert (row["table"], row["column"], row["preset"]) == (2, "3", "reference")
-    assert row["command"] == "python -m kdlib run --table 2 --dataset mnist --normal-class 3 --preset reference"
+    assert row["command"] == "python -m kdlib run --dataset mnist --normal-class 3 --preset reference"
     assert sum(row["records"] for row in coverage.status(preset="reference")) == 1
 
 
@@ -238,37 +234,22 @@ def test_a_command_lists_the_experiments_of_its_entry_and_no_others(
     profile: str,
     seeds: list[int],
     results: Path,
-    digits: Split,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    dry_run: Callable[[str], list[Experiment]],
 ) -> None:
-    listed: list[tuple[str, str, int, str, str, Recipe]] = []
-
-    def note(experiment: Experiment) -> str:  # an id without data
-        e = experiment
-        listed.append((e.dataset, e.normal, e.seed, e.preset, e.profile, e.recipe))
-        return f"{len(set(listed)):016x}"
-
-    monkeypatch.setattr(Experiment, "id", property(note))
-    monkeypatch.setattr(Experiment, "data", digits)
-    seen: dict[str, tuple[Any, Any]] = {}
+    seen: dict[str, set[Experiment]] = {}
     entries: list[Any] = paper.own_entries().to_dict("records")
     for entry in entries:
-        if entry["method"] not in paper.VARIANTS:
-            continue
+        dataset, behind = entry["dataset"], paper.normals(entry["dataset"], entry["column"])
         command = coverage.command(entry, preset=preset, profile=profile, seeds=seeds)
         if command not in seen:
-            listed.clear()
-            words = shlex.split(command)
-            assert words[:4] == ["python", "-m", "kdlib", "run"]
-            assert main([*words[3:], "--dry-run"]) == 0
-            said = re.findall(rf"^{entry['dataset']} (\S+) seed (\d+)", capsys.readouterr().out, re.MULTILINE)
-            seen[command] = set(listed), Counter(said)
-        recipe = recipe_for(entry["dataset"], preset=preset, profile=profile)
-        recipe = recipe.replace(**paper.VARIANTS[entry["method"]])
-        behind = [(n, s) for n in paper.normals(entry["dataset"], entry["column"]) for s in seeds]
-        experiments = {(entry["dataset"], n, s, preset, profile, recipe) for n, s in behind}
-        assert seen[command] == (experiments, Counter((n, str(s)) for n, s in behind)), command
+            listed = dry_run(command)
+            seen[command] = set(listed)
+            assert len(listed) == len(behind) * len(seeds)
+        settings = paper.VARIANTS[entry["method"]]
+        wanted = {(normal, seed) for normal in behind for seed in seeds}
+        assert seen[command] == {
+            Experiment.of(dataset, n, seed=s, preset=preset, profile=profile, **settings) for n, s in wanted
+        }, command
     assert len(seen) > 200
 
 
@@ -306,7 +287,7 @@ def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytes
     assert len(rows) == 387
     (row,) = (row for row in rows if row[5] == pytest.approx(93) and row[4] == 93.8)
     assert row[:4] == [2, "fashion_mnist", "MKDAD", "3"]
-    assert row[9] == "python -m kdlib run --table 2 --dataset fashion_mnist --normal-class 3"
+    assert row[9] == "python -m kdlib run --dataset fashion_mnist --normal-class 3"
     assert not re.findall(r"<script[^>]* src=|<link|import .* from", html)
 
 

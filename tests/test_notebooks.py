@@ -4,9 +4,11 @@ import ast
 from pathlib import Path
 
 import build
+import launch
 import nbformat
 import papermill
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted(p for p in ROOT.glob("notebooks/**/*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -30,8 +32,18 @@ def test_valid_and_without_outputs(path: Path) -> None:
 
 
 @each
-def test_first_code_cell_holds_typed_commented_literal_parameters(path: Path) -> None:
+def test_first_code_cell_installs_kdlib_from_where_the_book_says(path: Path) -> None:
+    """Without an address there, too: a copy made from this one would install nothing, or from elsewhere."""
     code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert code[0].metadata.get("tags") == [launch.TAG, "remove-cell"], "no install cell: run make launch"
+    assert code[0].source == launch.install_cell(*launch.repository(config)), "not the one of _config.yml: make launch"
+    assert sum(launch.installs(cell) for cell in code) == 1
+
+
+@each
+def test_next_code_cell_holds_typed_commented_literal_parameters(path: Path) -> None:
+    code = [cell for cell in launch.own_cells(path) if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.get("tags", []), "the first code cell is not tagged `parameters`"
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
 

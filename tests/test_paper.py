@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kdlib.experiment import Experiment
 from kdlib.paper import OURS, VARIANTS, compare, entries, normals, own_entries, published, table
 
 # Table 2, Fashion-MNIST, the paper's own row, typed from its text.
@@ -12,11 +13,10 @@ FASHION = [92.5, 99.21, 92.48, 93.8, 92.95, 98.21, 84.87, 99.02, 94.33, 97.51]
 
 
 def record(normal: str, auroc: float, *, dataset: str = "fashion_mnist", seed: int = 0, profile: str = "paper") -> Any:
-    kind = "category" if dataset == "mvtec_ad" else "normal_class"
     metrics = {"image_auroc": {"last": auroc - 0.01, "mean_last_10": auroc, "best": auroc + 0.01}}
     pixel = {"pixel_auroc": {"all": auroc, "defective": auroc - 0.02}}
-    experiment = {"dataset": dataset, kind: normal, "seed": seed, "profile": profile}
-    return {"experiment": experiment, "metrics": metrics | pixel}
+    experiment = Experiment.of(dataset, normal, seed=seed, profile=profile)
+    return {"experiment": experiment.to_dict(), "metrics": metrics | pixel}
 
 
 def test_every_entry_is_there_once() -> None:

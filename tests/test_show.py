@@ -12,6 +12,7 @@ from ipywidgets import embed
 
 from kdlib import recipe_for, show
 from kdlib.data import load
+from kdlib.experiment import Experiment
 from kdlib.show import classes as show_classes
 from kdlib.show import tables as show_tables
 
@@ -97,6 +98,7 @@ def test_stability_has_a_line_a_record() -> None:
 def test_comparison_marks_what_is_more_than_2_off() -> None:
     difference = [-2.01, -2.0, 0.5, 2.5, np.nan]
     rows = pd.DataFrame({"published": 90.0, "difference": difference}, index=list("abcde"))
+    rows["experiments"] = pd.Series([(Experiment.of("mnist", "3"),)] * 5, rows.index, dtype=object)
     html = show.comparison(rows).data
     style, body = html.split("</style>")
     marked = re.findall(r"#(T_\w+_row\d+_col1)", style)

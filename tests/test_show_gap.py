@@ -110,7 +110,7 @@ def test_missing_names_what_some_category_lacks() -> None:
 
 def test_evidence_and_its_verdict() -> None:
     frame = show_gap.frame(records())
-    text = show_gap.evidence(frame, ["as the paper", "map of the value loss", "no such setting"]).data
+    text = show_gap.evidence(frame, ["as the paper", "map of the value loss", "no opening"]).data
     assert "<td>90.5 / 80.5</td>" in text
     assert text.count("<td>–</td>") == 4  # of brick the second, of all three the third
     said = show_gap.against(frame, "map of the value loss", "as the paper")

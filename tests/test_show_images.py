@@ -65,9 +65,9 @@ def test_about_says_licence_and_what_is_missing(brain_mri: Path) -> None:
 
 
 def test_command_names_all_it_makes() -> None:
-    line = show_images.command("head_ct", ["head_ct"], seeds=range(3), setting="augment=True").data
-    expected = ["python -m kdlib run --dataset head_ct --category head_ct \\", "  --seed 0 1 2 --set augment=True"]
-    assert line.splitlines() == ["```bash", *expected, "```"]
+    line = show_images.command("head_ct", ["head_ct"], seeds=range(3), augment=True).data
+    expected = "python -m kdlib run --dataset head_ct --category head_ct --set augment=True --seed 0 1 2"
+    assert line.splitlines() == ["```bash", expected, "```"]
 
 
 def test_only_records_of_the_recipe_count(brain_mri: Path) -> None:

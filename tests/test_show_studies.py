@@ -7,6 +7,7 @@ import pytest
 from kdlib import Detector, live, verdicts
 from kdlib.activations import prepare
 from kdlib.data import Split
+from kdlib.experiment import Experiment
 from kdlib.losses import discrepancy
 from kdlib.networks import CLONERS, Cloner, parameter_count
 from kdlib.show import studies as show_studies
@@ -18,12 +19,13 @@ pytestmark = pytest.mark.usefixtures("plots")
 def frame(gains: dict[str, float], profile: str = "laptop", dataset: str = "mvtec_ad") -> pd.DataFrame:
     """Three seeds of two categories: 90 and what a setting is ahead by."""
     rows = [
-        (dataset, normal, seed, profile, setting, "image_auroc", 90 + gain + 0.01 * seed * (setting == "small"))
+        (dataset, normal, seed, profile, setting, "image_auroc", 90 + gain + 0.01 * seed * (setting == "small"), made)
         for normal in ("bottle", "capsule")
         for seed in range(3)
         for setting, gain in gains.items()
+        for made in [Experiment.of(dataset, normal, seed=seed, profile=profile, cloner=setting)]
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment"])
 
 
 def test_panels_are_data_sets_with_two_settings_or_more() -> None:

@@ -1,8 +1,11 @@
 """What pages say of their making, what they are made from, and the bytes that are saved on the way."""
 
 import base64
+import os
 import re
 import shlex
+import shutil
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,19 @@ import pytest
 import slim
 import stamp
 from inputs import Inputs
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from stamp import Page
 
+from kdlib import cost, coverage
+from kdlib.data import find, load
+from kdlib.experiment import Experiment
+from kdlib.files import results_folder
+from kdlib.records import last_scores, records
+
 RUN: stamp.Stamp = {
-    "inputs": {"notebook": "0" * 16, "kdlib": "1" * 16, "records": "2" * 16},
-    "records": 48,
+    "inputs": {"notebook": "0" * 16, "kdlib": "1" * 16, "records of mnist": "2" * 16},
+    "reads": ["records mnist"],
     "given": {"profile": "laptop", "seed": 3},
     "parameters": {"profile": "'laptop'", "seed": "3", "normal": "'8|9'"},
     "seconds": 131.4,
@@ -44,7 +53,13 @@ def test_the_stamp_names_all_that_a_figure_depends_on() -> None:
     said = stamp.footer(page())
     for part in ("2025-01-02 03:04 UTC, in 2 min, peak memory 812 MiB", "`0123456789ab` + changes", "`seed = 3`"):
         assert part in said
-    for part in ("A processor, 2 cores", "Python 3.11.2, PyTorch 2.0", "kdlib `1111", "48 records `2222", r"8\|9"):
+    for part in (
+        "A processor, 2 cores",
+        "Python 3.11.2, PyTorch 2.0",
+        "kdlib `1111",
+        "records of mnist `2222",
+        r"8\|9",
+    ):
         assert part in said
     assert "python book/build.py --profile laptop --only datasets/mnist -p seed 3\n" in said
     assert "papermill notebooks/datasets/mnist.ipynb out.ipynb -p profile laptop -p seed 3\n" in said
@@ -86,62 +101,148 @@ def test_marks_go_below_the_title_and_behind_the_last_cell(tmp_path: Path) -> No
     assert last.source == stamp.footer(page())
 
 
+def test_a_picture_leads_to_the_stamp_a_table_with_commands_needs_not(tmp_path: Path) -> None:
+    """So does a table whose rows name no command, a control; text does not, nor a page without a stamp."""
+    path = tmp_path / "page.ipynb"
+    shown = {
+        "figure": ({"text/html": "<figure><img></figure>"}, True),
+        "figure of records": ({"text/html": '<figure><details class="kd-command"></details></figure>'}, True),
+        "table": ({"text/html": ["<div>", "<table></table></div>"]}, True),
+        "table with commands": ({"text/html": '<table><details class="kd-command"></details></table>'}, False),
+        "picture": ({"image/png": "AA=="}, True),
+        "control": ({"application/vnd.jupyter.widget-view+json": {}}, True),
+        "text": ({"text/plain": "<table>"}, False),
+    }
+    cells = [new_code_cell("1", outputs=[new_output("display_data", data)]) for data, _ in shown.values()]
+    nbformat.write(new_notebook(cells=cells), path)
+    stamp.mark(path, page(None))
+    assert "kd-reproduce" not in path.read_text()
+    nbformat.write(new_notebook(cells=cells), path)
+    stamp.mark(path, page())
+    _, *code, last = nbformat.read(path, as_version=4).cells
+    assert [len(cell.outputs) == 2 for cell in code] == [linked for _, linked in shown.values()]
+    target = re.search('href="#(.*?)"', code[0].outputs[1]["data"]["text/html"])
+    assert target
+    assert f'id="{target[1]}"' in last.source
+
+
 def notebook(root: Path, *sources: str) -> Path:
     nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), root / "page.ipynb")
     return Path("page.ipynb")
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Path:
-    """A library in small: `far` reads records through `near`, `plain` only speaks of them."""
-    files = {
-        "__init__": "from kdlib.plain import Detector",
-        "files": "def results_folder(): ...",
-        "records": "from kdlib.files import results_folder",
-        "near": "from kdlib import records",
-        "far": "def later():\n    from kdlib.near import read",
-        "plain": "from kdlib.files import ensure_folder\nfrom kdlib.records import Record",
-    }
-    (tmp_path / "kdlib").mkdir()
-    for name, source in files.items():
-        (tmp_path / "kdlib" / f"{name}.py").write_text(source)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where records, benchmarks and data lie."""
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path / "data"))
+    (tmp_path / "benchmarks").mkdir()
+    for dataset in ("mnist", "mvtec_ad"):
+        (tmp_path / "results" / dataset).mkdir(parents=True)
+        (tmp_path / "results" / dataset / "a.json").write_text("{}")
     return tmp_path
 
 
+def changed(root: Path, path: Path, reads: list[str], change: Callable[[], object]) -> set[str]:
+    """The inputs that a change of the world changes."""
+    before = Inputs(root, root / "results").of(path, reads)
+    change()
+    after = Inputs(root, root / "results").of(path, reads)
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+NEW = {
+    "mnist": lambda root: (root / "results" / "mnist" / "b.json").write_text("{}"),
+    "scores of mnist": lambda root: (root / "results" / "mnist" / "a.npz").write_text(""),
+    "edited mnist": lambda root: (root / "results" / "mnist" / "a.json").write_text("[]"),
+    "without mnist": lambda root: (root / "results" / "mnist" / "a.json").unlink(),
+    "head_ct": lambda root: (
+        (root / "results" / "head_ct").mkdir(),
+        (root / "results" / "head_ct" / "a.json").write_text("{}"),
+    ),
+    "benchmark": lambda root: (root / "benchmarks" / "measured.jsonl").write_text("{}"),
+}
+
+
 @pytest.mark.parametrize(
-    ("source", "reads"),
+    ("reads", "old_by"),
     [
-        ("from kdlib import Detector", False),
-        ("from kdlib import plain\nfrom kdlib.records import Record", False),
-        ("from kdlib.files import work_folder", False),
-        ("from kdlib.records import Record, records", True),
-        ("from kdlib.files import results_folder", True),
-        ("from kdlib import far", True),
-        ("def f():\n    import kdlib.far as g", True),
-        ("from kdlib import *", True),
-        ("import kdlib", True),
-        ("from kdlib import files", True),
-        ("import kdlib.near", True),
-        ("!python -m kdlib status", True),
-        ("__import__('kdlib.' + 'records')", True),
-        ("open('../results/mnist/a.json')", True),
+        ([], []),
+        (["records mvtec_ad"], []),
+        (["records mnist", "records mvtec_ad"], ["mnist", "scores of mnist", "edited mnist", "without mnist"]),
+        (["records head_ct"], ["head_ct"]),
+        (["records *"], ["mnist", "scores of mnist", "edited mnist", "without mnist", "head_ct"]),
+        (["records *", "records mvtec_ad"], ["mnist", "scores of mnist", "edited mnist", "without mnist", "head_ct"]),
+        (["benchmarks"], ["benchmark"]),
     ],
 )
-def test_a_notebook_reads_no_record_only_where_that_is_certain(library: Path, source: str, reads: bool) -> None:
-    path = notebook(library, "x = 1", source)
-    sources = Inputs(library, library / "results")
-    assert sources.reads_records(path) == reads
-    assert ("records" in sources.of(path)) == reads
+@pytest.mark.parametrize("new", NEW)
+def test_a_page_is_old_where_what_it_read_has_changed(
+    root: Path, reads: list[str], old_by: list[str], new: str
+) -> None:
+    path = notebook(root, "x = 1")
+    found = changed(root, path, reads, lambda: NEW[new](root))
+    assert bool(found) == (new in old_by)
 
 
-def test_records_with_their_scores_are_inputs(library: Path) -> None:
-    path = notebook(library, "from kdlib.records import records")
-    results, seen = library / "results" / "mnist", []
-    results.mkdir(parents=True)
-    for name, content in (("a.json", "{}"), ("a.json", "[]"), ("a.npz", ""), ("b.json", "{}")):
-        (results / name).write_text(content)
-        seen.append(Inputs(library, results.parent).of(path)["records"])
-    assert len(set(seen)) == 4
+@pytest.mark.parametrize("source", ["open('../results/a')", "os.environ['KDLIB_RESULTS']", "Path('benchmarks')"])
+def test_a_notebook_that_names_the_folders_depends_on_all(root: Path, source: str) -> None:
+    path = notebook(root, source)
+    for new in ("head_ct", "benchmark"):
+        assert changed(root, path, [], lambda new=new: NEW[new](root))  # type: ignore[misc]
+
+
+def test_data_that_comes_goes_or_changes_makes_a_page_old(root: Path) -> None:
+    path, reads = notebook(root, "x = 1"), ["data brain_mri"]
+    image = root / "data" / "brain_mri" / "yes" / "a.png"
+    other = root / "data" / "head_ct" / "labels.csv"
+
+    def put(file: Path, content: str) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+    (image.parent.parent / "no").mkdir(parents=True)
+    assert changed(root, path, reads, lambda: put(image, "")) == {"data of brain_mri"}
+    assert changed(root, path, reads, lambda: put(image, "another size")) == {"data of brain_mri"}
+    assert changed(root, path, reads, lambda: os.utime(image, (1, 1))) == {"data of brain_mri"}
+    assert changed(root, path, reads, lambda: put(other, "")) == set()
+    assert changed(root, path, reads, lambda: shutil.rmtree(root / "data")) == {"data of brain_mri"}
+    assert Inputs(root, root / "results").of(path, reads)["data of brain_mri"] == "not here"
+
+
+def test_the_library_notes_what_it_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what is not there; whoever does not say which data set reads them all."""
+    monkeypatch.setenv("KDLIB_RESULTS", str(root / "none"))
+    monkeypatch.setenv("KDLIB_READS", str(root / "reads"))
+    experiment = Experiment.of("mnist", "3")
+    ways: list[tuple[Callable[[], object], str]] = [
+        (lambda: records(dataset="mnist", profile="paper"), "records mnist"),
+        (lambda: records(preset="paper"), "records *"),
+        (lambda: last_scores({"id": "0", "experiment": experiment.to_dict()}), "records mnist"),
+        (results_folder, "records *"),
+        (coverage.scoreboard, "records *"),
+        (lambda: find("brain_mri"), "data brain_mri"),
+        (cost.benchmarks, "benchmarks"),
+    ]
+    for read, noted in ways:
+        read()
+        assert set((root / "reads").read_text().splitlines()) == {noted}
+        (root / "reads").unlink()
+    with pytest.raises(FileNotFoundError):
+        load("brain_mri", "brain_mri")
+    assert "data brain_mri" in (root / "reads").read_text().splitlines()
+
+
+def test_nothing_in_the_library_goes_around_the_note() -> None:
+    """The folders have one door each."""
+    sources = {path.relative_to(build.ROOT).as_posix(): path.read_text() for path in build.ROOT.glob("kdlib/**/*.py")}
+    for text, doors in {
+        'environ.get("KDLIB_RESULTS"': {"kdlib/files.py"},
+        'environ.get("KDLIB_DATA"': {"kdlib/files.py"},
+        "results_folder(": {"kdlib/files.py", "kdlib/records.py", "kdlib/grid.py"},
+        "data_folder(": {"kdlib/files.py", "kdlib/data/about.py", "kdlib/data/classes.py"},
+        ".jsonl": {"kdlib/cost.py"},
+    }.items():
+        assert {name for name, source in sources.items() if text in source} == doors, text
 
 
 def address(picture: Image.Image) -> bytes:
@@ -167,16 +268,13 @@ def test_pictures_lose_bytes_and_no_pixel(tmp_path: Path, mode: str) -> None:
     assert len(after) < len(before) or after == before
 
 
-def test_the_site_keeps_what_pages_load_and_offers_bare_notebooks(tmp_path: Path) -> None:
-    root, site = tmp_path / "root", tmp_path / "site"
+def test_the_site_keeps_what_pages_load(tmp_path: Path) -> None:
+    site = tmp_path / "site"
     kept = ["index.html", "_static/a.js", "_static/vendor/font.woff2", "_static/offline/x.js"]
-    cut = ["_static/a.js.map", "_static/vendor/webfonts/font.ttf", "_static/locales/de/sphinx.po"]
-    for name in (*kept, *cut, "_sources/notebooks/a.ipynb"):
+    cut = ["_static/a.js.map", "_static/vendor/webfonts/font.ttf", "_static/locales/de/sphinx.po", "_sources/a.ipynb"]
+    for name in (*kept, *cut):
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text("as built")
-    (root / "notebooks").mkdir(parents=True)
-    (root / "notebooks" / "a.ipynb").write_text("as in git")
-    slim.site(site, root)
+    slim.site(site)
     assert all((site / name).is_file() for name in kept)
     assert not any((site / name).exists() for name in cut)
-    assert (site / "_sources" / "notebooks" / "a.ipynb").read_text() == "as in git"

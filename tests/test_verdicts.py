@@ -105,7 +105,8 @@ def test_a_record_counts_by_its_recipe() -> None:
         made("paper_or_code", "reference", "mnist", "0", 0, 0.6),
     ]
     frame = verdicts.frame("loss_terms", records)
-    assert frame.drop(columns="auroc").to_numpy().tolist() == [
+    assert frame["experiment"].map(lambda each: (each.recipe.lam, each.seed)).tolist() == [(0.0, 3)] * 2
+    assert frame.drop(columns=["auroc", "experiment"]).to_numpy().tolist() == [
         ["mvtec_ad", "bottle", 3, "laptop", "value", "image_auroc"],
         ["mvtec_ad", "bottle", 3, "laptop", "value", "pixel_auroc"],
     ]

@@ -1,4 +1,4 @@
-"""Sphinx extension: the pages work without network, from the file system.
+"""Sphinx extension: the pages work without network, from the file system, and with a screen reader.
 
 MathJax and the widget manager are copied from installed packages (`sphinx-mathjax-offline`, `widgetsnbextension`)
 instead of being loaded from a CDN. `widgets.js` beside this file drives the widget manager without a kernel.
@@ -12,6 +12,8 @@ from typing import Any
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
+# The search reads the page of each result for an excerpt, which no browser allows on disk: titles alone there.
+SEARCH = "if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"
 
 
 def package_file(package: str, path: str) -> Path:
@@ -35,11 +37,18 @@ def copy(app: Sphinx) -> None:
     shutil.copy(HERE / "widgets.js", target)
 
 
+def name_entries(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """An entry of the references is an item of their list; docutils gives it a role that ARIA 1.2 has given up."""
+    context["body"] = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.config.mathjax_path = "offline/tex-svg.js"
     app.config.nb_ipywidgets_js = {"offline/widgets.js": {"defer": "defer"}}  # on pages with widgets only
     app.config.html_context = {"default_mode": "auto", **app.config.html_context}  # unset, the theme logs an error
+    app.add_js_file(None, body=SEARCH)
     app.connect("builder-inited", copy)
+    app.connect("html-page-context", name_entries)
     for listeners in app.events.listeners.values():  # jupyter-book always loads thebe, from a CDN
         listeners[:] = [each for each in listeners if getattr(each.handler, "__name__", "") != "init_thebe_core"]
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

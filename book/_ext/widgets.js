@@ -54,6 +54,24 @@
     window.MathJax.Hub = { Queue: ([name, hub, element]) => window.MathJax.typesetPromise([element]) };
   }
 
+  // A slider is named as on the screen, and says the caption of the picture that it shows instead of a bare number; the buttons
+  // of a player, which are signs only, get a name.
+  function describe(place) {
+    const say = () => {
+      for (const handle of place.querySelectorAll("[role=slider]")) {
+        handle.setAttribute("aria-label", handle.closest(".widget-slider").querySelector(".widget-label").textContent);
+        const caption = place.querySelector(".widget-html p");
+        if (caption) handle.setAttribute("aria-valuetext", caption.textContent);
+      }
+      for (const player of place.querySelectorAll(".widget-play")) {
+        const names = ["play or pause", "stop", "repeat"];
+        player.querySelectorAll("button").forEach((button, i) => button.setAttribute("aria-label", names[i]));
+      }
+    };
+    new MutationObserver(say).observe(place, { childList: true, subtree: true });
+    say();
+  }
+
   async function show(library) {
     await prepare();
     // The manager adds a menu beside the notebook's help menu: give it one that nobody sees.
@@ -72,6 +90,7 @@
       const model = await manager.get_model(JSON.parse(script.textContent).model_id);
       const view = await manager.create_view(model);
       library.JupyterLuminoWidget.attach(view.luminoWidget, place);
+      describe(place);
     }
     document.documentElement.dataset.widgets = "shown";
   }

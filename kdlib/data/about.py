@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdlib.errors import unknown
-from kdlib.files import cache_folder, data_folder
+from kdlib.files import cache_folder, data_folder, note_read
 
 Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images
 
@@ -142,6 +142,7 @@ def find(dataset: str) -> Path | None:
     """
     if dataset not in ABOUT:
         raise ValueError(unknown("data: no data set of the paper", dataset, ABOUT))
+    note_read("data", dataset)
     about = ABOUT[dataset]
     places = [data_folder() / place for place in (dataset, *about.places)]  # an absolute place stays what it is
     places += [cache_folder() / "data" / place for place in about.places if isinstance(place, str)]

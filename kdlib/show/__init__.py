@@ -15,8 +15,12 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
 
+from kdlib.commands import run_command
+from kdlib.experiment import Experiment
 from kdlib.metrics import auroc
 from kdlib.records import Record
+from kdlib.show.commands import folded
+from kdlib.show.tables import comparison as comparison
 
 NORMAL, ANOMALOUS = sns.color_palette("colorblind", as_cmap=False)[0], sns.color_palette("colorblind")[1]
 HEAT = "inferno"
@@ -29,18 +33,26 @@ def style() -> None:
     )
 
 
-def figure(fig: Figure, *, alt: str, caption: str = "") -> HTML:
-    """A figure as HTML with alt text and caption; the figure is closed."""
-    text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+def figure(fig: Figure, *, alt: str, caption: str = "", records: Sequence[Record] = ()) -> HTML:
+    """A figure as HTML with alt text and caption, and the command that makes its records; the figure is closed."""
+    text = html.escape(caption)
+    if records:
+        experiments = [Experiment.from_dict(record["experiment"]) for record in records]
+        command = run_command(sorted(experiments, key=lambda each: each.normal))
+        text += folded(command, "<summary>Command that makes its records</summary>")
+    text = f"<figcaption>{text}</figcaption>" if text else ""
     return HTML(f'<figure class="kd-figure">{_img(fig, alt)}{text}</figure>')
 
 
-def slider(figures: Sequence[Figure], labels: Sequence[str], *, name: str, alts: Sequence[str]) -> widgets.VBox:
+def slider(
+    figures: Sequence[Figure], labels: Sequence[str], *, name: str, alts: Sequence[str], play: int = 0
+) -> widgets.VBox:
     """A slider through precomputed figures; works in a static page, without a kernel and without network.
 
     Args:
         figures, labels, alts: a figure, the slider's label and the alt text of each position.
         name: what the slider changes.
+        play: milliseconds a position; where given, a button plays them. Nothing moves before it is pressed.
     """
     if not len(figures) == len(labels) == len(alts) >= 2:
         counts = f"{len(figures)}, {len(labels)}, {len(alts)}"
@@ -54,7 +66,11 @@ def slider(figures: Sequence[Figure], labels: Sequence[str], *, name: str, alts:
         0, 0, len(frames) - 1, description=name, readout=False, style={"description_width": "initial"}
     )
     widgets.jslink((control, "value"), (stack, "selected_index"))
-    return widgets.VBox([control, stack])
+    if not play:
+        return widgets.VBox([control, stack])
+    player = widgets.Play(min=0, max=len(frames) - 1, interval=play, show_repeat=False)
+    widgets.jslink((player, "value"), (control, "value"))
+    return widgets.VBox([widgets.HBox([player, control], layout={"flex_flow": "row wrap"}), stack])
 
 
 def pictures(
@@ -174,19 +190,6 @@ def against_published(rows: pd.DataFrame, *, names: Mapping[str, str] | None = N
     sns.despine(fig)
     fig.tight_layout()
     return fig
-
-
-def comparison(rows: pd.DataFrame) -> HTML:
-    """A comparison of `paper.compare` as a table; a difference of more than 2 points is marked."""
-    names = {"plus_minus": "±", "spread": "± seeds"}
-    if "spread" in rows and rows["spread"].isna().all():  # one seed has no spread
-        rows = rows.drop(columns="spread")
-    far = ["font-weight: bold; color: #D55E00" if abs(d) > 2 else "" for d in rows["difference"]]
-    shown = rows.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference"], na_rep="–")
-    shown = shown.apply(lambda _: far, subset=["difference"], axis=0).format_index(
-        lambda name: names.get(str(name), str(name)), axis=1
-    )
-    return HTML(shown.hide(names=True).set_table_attributes('class="kd-table"').to_html())
 
 
 def _img(fig: Figure, alt: str) -> str:

@@ -34,7 +34,7 @@ CSS = """
 .bd-article .dt-container table.dataTable { display: table; max-width: none; overflow-x: visible; margin: 0; }
 .bd-article .dt-container table.dataTable :is(th, td) { padding: 0.15rem 0.5rem; text-align: left; }
 .bd-article .dt-container table.dataTable .kd-number { text-align: right; font-variant-numeric: tabular-nums; }
-.bd-article .dt-container table.dataTable td.kd-long { white-space: normal; min-width: 40em; }
+.bd-article .dt-container table.dataTable td.kd-long { white-space: normal; min-width: 30em; }
 .bd-article .dt-container :is(input, select) {
   color: inherit; background-color: var(--pst-color-background); border: 1px solid var(--pst-color-border);
 }
@@ -102,7 +102,7 @@ def interactive(board: pd.DataFrame) -> HTML:
         {"targets": _places("published", "ours"), "render": _render("x.toFixed(2)")},
         {"targets": _places("difference"), "render": _render("(x > 0 ? '+' : '') + x.toFixed(2)")},
         {"targets": _places("published", "ours", "difference", "seeds"), "className": "kd-number"},
-        {"targets": _places("command"), "className": "kd-long"},
+        {"targets": _places("command", "note"), "className": "kd-long"},
         {
             "targets": _places("table", "data set", "row", "normal", "profile"),
             "columnControl": ["order", ["searchList"]],

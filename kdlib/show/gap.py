@@ -1,6 +1,8 @@
 """Where a map gains and loses: records of settings beside those of the paper's own."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,7 +14,9 @@ from matplotlib.figure import Figure
 
 from kdlib import verdicts
 from kdlib.ablations import BASE
+from kdlib.experiment import Experiment
 from kdlib.records import Record
+from kdlib.show.commands import reproducible
 from kdlib.show.studies import title
 from kdlib.studies import MASKED, study
 
@@ -124,7 +128,20 @@ def evidence(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
         .sort_index(axis=1)
     )
     cells.columns = [", ".join(map(str, where[1:])) for where in cells.columns]
-    return HTML(cells.reindex(list(labels)).fillna("–").rename_axis(None).to_html(classes="kd-table", border=0))
+    behind = {label: tuple(part) for label, part in chosen.groupby("setting")["experiment"]}
+    behind |= {label: _wanted(label) for label in labels if label not in behind}
+    table = cells.reindex(list(labels)).fillna("–").rename_axis(None).to_html(classes="kd-table", border=0)
+    return reproducible(table, [behind[label] for label in labels])
+
+
+def _wanted(label: str) -> tuple[Experiment, ...]:
+    """The experiments of a setting that the study asks for."""
+    make = partial(study(STUDY).experiment, label)
+    return tuple(
+        make(cell.dataset, normal, seed=seed, profile=cell.profile)
+        for cell in study(STUDY).cells
+        for normal, seed in product(cell.normals, cell.seeds)
+    )
 
 
 def against(frame: pd.DataFrame, better: str, worse: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from kdlib import paper
+from kdlib.commands import run_command
 from kdlib.data import ABOUT, Images, Split, find, load
+from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
 from kdlib.records import Record, last_scores, records
 from kdlib.show import ANOMALOUS, NORMAL, pictures
@@ -37,11 +40,10 @@ def skipped(dataset: str) -> Markdown:
     return Markdown(f"*Skipped: this needs images of {ABOUT[dataset].title} that are not here.*")
 
 
-def command(dataset: str, categories: Iterable[str], *, seeds: Iterable[int] = (0,), setting: str = "") -> Markdown:
-    """The command that makes records."""
-    line = f"python -m kdlib run --dataset {dataset} --category {' '.join(categories)}"
-    line += f" \\\n  --seed {' '.join(map(str, seeds))}" + (f" --set {setting}" if setting else "")
-    return Markdown(f"```bash\n{line}\n```")
+def command(dataset: str, categories: Iterable[str], *, seeds: Iterable[int] = (0,), **changes: Any) -> Markdown:
+    """The command that makes records, in profile ``paper``, with changes of the recipe."""
+    experiments = (Experiment.of(dataset, name, seed=seed, **changes) for name in categories for seed in seeds)
+    return Markdown(f"```bash\n{run_command(experiments)}\n```")
 
 
 def ours(dataset: str, recipe: Recipe) -> list[Record]:
@@ -74,6 +76,7 @@ def by_method(found: Mapping[str, Sequence[Record]], *, table: int, dataset: str
         found: the paper's name of a variant -> its records, in profile ``paper``.
     """
     printed = paper.published(table=table, dataset=dataset).set_index("method").loc[list(found)]
+    normals = printed["column"]
     rows = printed[["auroc", "plus_minus"]].rename(columns={"auroc": "published"})
     aurocs = [[100 * r["metrics"]["image_auroc"]["mean_last_10"] for r in its] for its in found.values()]
     rows["ours"] = [np.mean(its) if its else np.nan for its in aurocs]
@@ -81,6 +84,9 @@ def by_method(found: Mapping[str, Sequence[Record]], *, table: int, dataset: str
     rows["difference"] = rows["ours"] - rows["published"]
     rows["seeds"] = [len(its) for its in aurocs]
     rows["profile"] = ["paper" if its else "not run" for its in aurocs]
+    changes = paper.VARIANTS
+    behind = [paper.experiments(its, dataset, [normals[name]], **changes[name]) for name, its in found.items()]
+    rows["experiments"] = pd.Series(behind, rows.index, dtype=object)
     return rows
 
 

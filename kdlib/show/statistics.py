@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,9 +13,11 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from kdlib.data import ABOUT
+from kdlib.experiment import Experiment
 from kdlib.paper import normal_of
 from kdlib.records import Record
 from kdlib.show import figure
+from kdlib.show.tables import numbers
 from kdlib.statistics import paired_difference
 
 KINDS = {  # columns of `stability.by_entry`: name, colour, mark
@@ -107,7 +110,7 @@ def spread_table(entries: pd.DataFrame) -> Shown:
     counted = {"good": "normal", "bad": "anomalous", "seeds": "seeds"}
     names = counted | dict(zip(KINDS, ("± last ten", "± seeds", "± images", "± printed"), strict=True))
     rows = {title: group[list(names)].median() for title, group in _by_place(entries).items()}
-    return _table(pd.DataFrame(rows).T.rename(columns=names), whole=list(counted.values()))
+    return numbers(pd.DataFrame(rows).T.rename(columns=names), _behind(entries), whole=list(counted.values()))
 
 
 def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
@@ -141,7 +144,8 @@ def last_mean_best(entries: pd.DataFrame) -> Shown:
         title: {"classes": len(g), **g[list(names)].mean(), "at most": g["optimism"].max()}
         for title, g in _by_place(entries).items()
     }
-    return _table(pd.DataFrame(rows).T.rename(columns=names), whole=["classes"], signed=["best adds", "at most"])
+    frame, signed = pd.DataFrame(rows).T.rename(columns=names), ["best adds", "at most"]
+    return numbers(frame, _behind(entries), whole=["classes"], signed=signed)
 
 
 @_or_none
@@ -169,11 +173,11 @@ def differences(pairs: pd.DataFrame) -> Shown:
 @_or_none
 def summary_table(summary: pd.DataFrame) -> Shown:
     """A frame of `stability.summary` as a table."""
-    data = [place(*key) for key in zip(summary["dataset"], summary["profile"], strict=True)]
     names = {"mean": "difference", "low": "from", "high": "to", "below": "below 0.05"}
-    frame = summary.assign(data=data)[["data", "settings", "pairs", "mean", "low", "high", "p", "below"]]
-    frame = frame.rename(columns=names)
-    return _table(frame, whole=["pairs", names["below"]], signed=["difference", "from", "to"], index=False)
+    data = map(place, summary["dataset"], summary["profile"])
+    frame = summary.assign(data=list(data))[["data", "settings", "pairs", "mean", "low", "high", "p", "below"]]
+    frame, behind, signed = frame.rename(columns=names), summary["experiments"].tolist(), ["difference", "from", "to"]
+    return numbers(frame, behind, whole=["pairs", names["below"]], signed=signed, index=False)
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
@@ -188,11 +192,8 @@ def _by_place(entries: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {place(*map(str, key)): group for key, group in entries.groupby(["dataset", "profile"])}
 
 
-def _table(frame: pd.DataFrame, *, whole: Sequence[str], signed: Sequence[str] = (), index: bool = True) -> HTML:
-    shown = frame.style.format(precision=2, na_rep="–").format("{:.0f}", subset=list(whole), na_rep="–")
-    shown = shown.format("{:+.2f}", subset=list(signed), na_rep="–") if signed else shown
-    shown = shown if index else shown.hide(axis="index")
-    return HTML(shown.set_table_attributes('class="kd-table"').to_html())
+def _behind(entries: pd.DataFrame) -> list[tuple[Experiment, ...]]:
+    return [tuple(chain(*group["experiments"])) for group in _by_place(entries).values()]
 
 
 def _trim(fig: Figure) -> None:

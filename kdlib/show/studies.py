@@ -14,6 +14,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from kdlib.data import ABOUT
+from kdlib.show.commands import reproducible
 from kdlib.studies import study
 from kdlib.verdicts import COMPARISONS, Comparison, Verdict, verdict
 
@@ -89,10 +90,13 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
         return HTML("<p><em>Not run.</em></p>")
     rows = pd.concat([part.assign(data=title(key[0])).sort_values("normal") for key, part in parts])
     places = ["data", "profile", "normal"]
-    cells = rows.groupby([*places, "setting"], sort=False)["auroc"].agg(_cell).unstack()
+    groups = rows.groupby([*places, "setting"], sort=False)["auroc"]
+    cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()
     cells = cells[[label for label in labels if label in cells]].fillna("–").rename_axis(columns=None)
     cells["seeds"] = rows.groupby(places)["seed"].nunique()
-    return HTML(cells.reset_index().to_html(classes="kd-table", border=0, index=False))
+    rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
+    behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]
+    return reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
 
 
 def sentence(comparison: Comparison, found: Verdict, who: str) -> str:
@@ -194,7 +198,3 @@ def _by_setting(part: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     wide = part.pivot_table(index="normal", columns="setting", values="auroc")
     wide = wide[[label for label in labels if label in wide]]
     return wide.dropna() if len(wide.dropna()) else wide
-
-
-def _cell(values: pd.Series) -> str:
-    return f"{values.mean():.2f}" + (f" ± {values.std():.2f}" if len(values) > 1 else "")

@@ -1,13 +1,15 @@
-"""What a page says of its experiments as small tables of names and values: the recipe, where records come from."""
+"""What a page says of its experiments as tables: the recipe, where records come from, figures with their commands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
 
+from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
 from kdlib.records import Record
+from kdlib.show.commands import reproducible
 
 
 def facts(rows: Mapping[str, object]) -> HTML:
@@ -59,4 +61,37 @@ def factors_table(frame: pd.DataFrame) -> HTML:
     """`ablations.factors` as a table, what the settings are worth first."""
     shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
     style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["gain", "difference"], na_rep="–")
-    return HTML(style.hide(axis="index").set_table_attributes('class="kd-table"').to_html())
+    table = style.hide(axis="index").set_table_attributes('class="kd-table"').to_html()
+    return reproducible(table, frame["experiments"].tolist())
+
+
+def comparison(rows: pd.DataFrame) -> HTML:
+    """A comparison of `paper.compare` as a table; a difference of more than 2 points is marked."""
+    names = {"plus_minus": "±", "spread": "± seeds"}
+    experiments = rows["experiments"]
+    rows = rows.drop(columns="experiments")
+    if "spread" in rows and rows["spread"].isna().all():  # one seed has no spread
+        rows = rows.drop(columns="spread")
+    mark = "font-weight: bold; color: var(--pst-color-danger, #D55E00)"  # of the book's theme, for both modes
+    far = [mark if abs(d) > 2 else "" for d in rows["difference"]]
+    shown = rows.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference"], na_rep="–")
+    shown = shown.apply(lambda _: far, subset=["difference"], axis=0).format_index(
+        lambda name: names.get(str(name), str(name)), axis=1
+    )
+    table = shown.hide(names=True).set_table_attributes('class="kd-table"').to_html()
+    return reproducible(table, experiments.tolist())
+
+
+def numbers(
+    frame: pd.DataFrame,
+    behind: Sequence[Collection[Experiment]],
+    *,
+    whole: Sequence[str],
+    signed: Sequence[str] = (),
+    index: bool = True,
+) -> HTML:
+    """A table of figures, with the experiments behind each row; some columns are whole numbers, some have a sign."""
+    shown = frame.style.format(precision=2, na_rep="–").format("{:.0f}", subset=list(whole), na_rep="–")
+    shown = shown.format("{:+.2f}", subset=list(signed), na_rep="–") if signed else shown
+    shown = shown if index else shown.hide(axis="index")
+    return reproducible(shown.set_table_attributes('class="kd-table"').to_html(), behind)

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from kdlib import grid, load
 from kdlib.experiment import Experiment
 from kdlib.files import work_folder
@@ -33,9 +35,10 @@ def forget_trainings() -> None:
     shutil.rmtree(work_folder() / "trainings", ignore_errors=True)
 
 
-def run(workers: int) -> float:
+def run(workers: int, threads: int) -> float:
     """Seconds of the 20 smoke experiments, their caches warm."""
     forget_trainings()
+    torch.set_num_threads(threads)  # of the one worker, which is this process; more of them share the cores
     start = time.perf_counter()
     outcomes = list(grid.run_all(SMOKE, workers=workers, results=fresh()))
     assert all(outcome.record for outcome in outcomes), [outcome.error for outcome in outcomes]
@@ -43,14 +46,22 @@ def run(workers: int) -> float:
 
 
 def workers() -> dict[str, Any]:
-    """20 smoke experiments on one worker and on two, alternating."""
-    run(2)  # warms the caches
-    times = {count: [] for count in (1, 2)}
+    """20 smoke experiments on two workers, each with its half of the cores, alternating with one worker.
+
+    That one worker has as many cores as each of the two, or all of them, which its threads then share.
+    """
+    cores = os.cpu_count() or 1
+    ways = {"one": (1, cores // 2), "one, all cores": (1, cores), "two": (2, cores // 2)}
+    run(*ways["two"])  # warms the caches
+    times = {way: [] for way in ways}
     for _ in range(3):
-        for count, found in times.items():
-            found.append(run(count))
-    one, two = (statistics.median(found) for found in times.values())
-    return {"one": round(one, 1), "two": round(two, 1), "times_as_fast": round(one / two, 2)}
+        for way, found in times.items():
+            found.append(run(*ways[way]))
+    seconds = {way: round(statistics.median(found), 1) for way, found in times.items()}
+    ratios = {
+        f"two / {way}, times as fast": round(seconds[way] / seconds["two"], 2) for way in ("one", "one, all cores")
+    }
+    return {f"{way}, s": found for way, found in seconds.items()} | ratios
 
 
 def overhead() -> dict[str, float]:

@@ -121,16 +121,27 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
         if path is None:
             raise FileNotFoundError(f"{dataset}: no file {name} or {name}.gz in {folder}")
         try:
-            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            dimensions = content[3]
+            content = _unpacked(path)
+            dimensions = int(content[3])
             shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
             arrays.append(np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape))
-        except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, IndexError, ValueError, zlib.error) as error:
             raise ValueError(f"{dataset}: {path} is not a whole IDX file ({error}); fetch it again") from error
     for images, labels in (arrays[:2], arrays[2:]):
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise ValueError(f"{dataset}: {folder}: {len(images)} images, but {len(labels)} labels; fetch them again")
     return tuple(arrays)
+
+
+def _unpacked(path: Path) -> np.ndarray:
+    """The bytes of a file, gzipped or not; unpacked once, as that takes longer than all else of a short experiment."""
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return np.frombuffer(content, np.uint8)
+    key = hashlib.sha256(content).hexdigest()[:16]
+    return keep_array(
+        work_folder() / "pixels" / f"{key}.npy", lambda: np.frombuffer(gzip.decompress(content), np.uint8)
+    )
 
 
 def _torchvision(dataset: str, folder: Path | None = None) -> tuple[np.ndarray, ...]:

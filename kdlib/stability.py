@@ -148,16 +148,16 @@ def verdict(entries: pd.DataFrame) -> str:
 def summary(pairs: pd.DataFrame) -> pd.DataFrame:
     """A frame of `by_pair` with classes and seeds together, AUROC in %: a row a data set, profile and settings.
 
-    Columns: mean, low, high, pairs, p of `statistics.paired_difference` over (class, seed); below: how many of the
-    pairs the paired test calls different, p < 0.05. One in twenty would be without any difference; experiments.
+    Columns: those of `statistics.PairedDifference`; rows: classes and seeds; below: how many of these rows the paired
+    test calls different, p < 0.05. One in twenty would be without any difference; experiments.
     """
     rows = []
     for place, group in pairs.groupby(["dataset", "profile", "settings"], sort=True):
         base, other = ({(r["normal"], r["seed"]): r[name] for _, r in group.iterrows()} for name in ("base", "other"))
         found = paired_difference(base, other)
         behind = tuple(chain(*group["experiments"]))
-        rows.append([*place, *found, int((group["p"] < 0.05).sum()), behind])
-    columns = ["dataset", "profile", "settings", *PairedDifference._fields, "below", "experiments"]
+        rows.append([*place, *found, len(group), int((group["p"] < 0.05).sum()), behind])
+    columns = ["dataset", "profile", "settings", *PairedDifference._fields, "rows", "below", "experiments"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -13,17 +13,28 @@ LEVEL = 0.95  # of every interval here
 
 
 class PairedDifference(NamedTuple):
-    """What a change is worth, in the unit of what was compared; no interval and no p (NaN) where one pair is all."""
+    """What a change is worth, in the unit of what was compared; no interval and no p (NaN) where one pair is all.
+
+    ``pairs`` are ``of`` ``"classes"``, or ``"seeds"`` of the only class.
+    """
 
     mean: float
     low: float
     high: float
     pairs: int
+    of: str
     p: float
 
 
-def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> PairedDifference:
-    """``b - a`` over the keys that both have, such as (class, seed): mean, its 95 % interval, pairs, p.
+Pairs = Mapping[tuple[str, int], float]  # by class (or category) and seed
+
+
+def paired_difference(a: Pairs, b: Pairs) -> PairedDifference:
+    """``b - a`` over the classes and seeds that both have: mean, its 95 % interval, pairs, p.
+
+    A class counts once, by the mean of its seeds: they resemble each other more than another class, and as pairs of
+    their own they would make the interval too narrow for what it is about, all classes of a data set. Where there is
+    one class, its seeds are the pairs.
 
     Interval and p are those of one paired t test (Student, 1908), two-sided: p is below 0.05 exactly where the interval
     leaves out 0. Wilcoxon's signed ranks cannot get there with fewer than six pairs, and few settings have six seeds.
@@ -37,18 +48,22 @@ def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> PairedD
             f"paired_difference: no key is in both; found {_some(a)} and {_some(b)}; "
             "run both settings on the same classes and seeds"
         )
-    difference = np.array([b[key] - a[key] for key in shared], float)
-    if not np.isfinite(difference).all():
-        bad = [key for key, value in zip(shared, difference, strict=True) if not np.isfinite(value)]
+    by_class: dict[str, list[float]] = {}
+    for key in shared:
+        by_class.setdefault(key[0], []).append(b[key] - a[key])
+    if not all(math.isfinite(value) for found in by_class.values() for value in found):
+        bad = [key for key in shared if not math.isfinite(b[key] - a[key])]
         raise ValueError(f"paired_difference: a value is not finite at {_some(bad)}")
-    mean, n = float(difference.mean()), difference.size
+    one = len(by_class) == 1
+    difference = np.array(*by_class.values()) if one else np.array([np.mean(found) for found in by_class.values()])
+    mean, n, of = float(difference.mean()), difference.size, "seeds" if one else "classes"
     if n == 1:
-        return PairedDifference(mean, math.nan, math.nan, 1, math.nan)
+        return PairedDifference(mean, math.nan, math.nan, n, of, math.nan)
     if np.ptp(difference) == 0:  # no spread: t is infinite, or 0/0
-        return PairedDifference(mean, mean, mean, n, float(mean == 0))
+        return PairedDifference(mean, mean, mean, n, of, float(mean == 0))
     test = stats.ttest_1samp(difference, 0)
     low, high = test.confidence_interval(LEVEL)
-    return PairedDifference(mean, float(low), float(high), n, float(test.pvalue))
+    return PairedDifference(mean, float(low), float(high), n, of, float(test.pvalue))
 
 
 def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,11 @@ from kdlib import paper, studies
 from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
 from kdlib.records import Record
-from kdlib.statistics import paired_difference
+from kdlib.statistics import PairedDifference, paired_difference
 
 HOLDS, PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not decided by our runs"
 COLUMNS = ["dataset", "normal", "seed", "profile", "setting", "metric", "auroc"]
-TESTS = ["dataset", "better", "worse", "mean", "low", "high", "pairs", "p", "finding"]
+TESTS = ["dataset", "better", "worse", *PairedDifference._fields, "finding"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Comparison:
 class Verdict(NamedTuple):
     """What figures say of a comparison: one of four words, and the tests behind it, a row a data set and pair.
 
-    Columns: dataset, better, worse, mean (better - worse, points of AUROC), low, high (its 95 % interval), pairs, p,
+    Columns: dataset, better, worse, those of `kdlib.statistics.PairedDifference` (better - worse, points of AUROC),
     finding: ``"better"``, ``"worse"`` or ``"open"``.
     """
 
@@ -159,7 +159,7 @@ def verdict(comparison: Comparison, frame: pd.DataFrame) -> Verdict:
     """Whether figures bear out a comparison, by this rule.
 
     On each data set that the sentence is about, the two settings of each pair are compared by the paired differences of
-    their AUROC over classes (or categories) and seeds. A pair is decided where the 95 % interval of
+    their AUROC over classes (or categories), each the mean of its seeds. A pair is decided where the 95 % interval of
     `kdlib.statistics.paired_difference` leaves out 0. The sentence **holds** where every pair that was run is decided
     for it, on every data set that it is about; it **holds in part** where some are; it **does not hold** where none is
     decided for it and one or more against it; else it is **not decided**.
@@ -171,7 +171,10 @@ def verdict(comparison: Comparison, frame: pd.DataFrame) -> Verdict:
     rows = []
     for dataset in comparison.datasets or list(frame["dataset"].unique()):
         here = frame[frame["dataset"] == dataset]
-        found = {s: g.set_index(["normal", "seed"])["auroc"].to_dict() for s, g in here.groupby("setting")}
+        found = {
+            setting: dict(zip(zip(g["normal"], g["seed"], strict=True), g["auroc"], strict=True))
+            for setting, g in here.groupby("setting")
+        }
         for better, worse in comparison.pairs:
             if found.get(better, {}).keys() & found.get(worse, {}).keys():
                 difference = paired_difference(found[worse], found[better])

@@ -111,18 +111,20 @@ def test_last_mean_and_best_stand_together() -> None:
 
 def test_differences_show_each_pair_and_their_mean(drawn: list[Figure]) -> None:
     said = alt(show_statistics.differences(PAIRS))
-    mean = paired_difference(dict.fromkeys(GAINS, 0.0), GAINS)
+    gains = {("bottle", seed): gain for seed, gain in GAINS.items()}
+    mean = paired_difference(dict.fromkeys(gains, 0.0), gains)
     assert said == (
         "2 differences from +0.5 to +2.5 points; 1 of the intervals leave out 0. "
         f"Mean +1.50, 95 % from {mean.low:+.2f} to {mean.high:+.2f}."
     )
     labels = [text.get_text() for text in drawn[0].axes[0].get_yticklabels()]
-    assert labels == ["seed 0", "seed 1", "mean, t over pairs"]
+    assert labels == ["seed 0", "seed 1", "mean, t over seeds"]
     table = cells(show_statistics.summary_table(summary(PAIRS)))
     assert table[1] == [
         "MVTec AD",
         "lam=1.0",
         "2",
+        "2 seeds",
         "+1.50",
         f"{mean.low:+.2f}",
         f"{mean.high:+.2f}",

@@ -126,22 +126,36 @@ def test_the_bootstrap_draws_whole_test_sets_of_each_label() -> None:
     assert all(math.isnan(edge) for edge in bootstrap_interval(labels, np.array([0.0, 1.0, 2.0, 3.0]), samples=50))
 
 
-def test_paired_difference_is_the_t_test_over_shared_keys() -> None:
-    a, b = {"x": 1.0, "y": 2.0, "z": 4.0, "only a": 9.0}, {"z": 5.0, "y": 2.5, "x": 1.75}
+def test_paired_difference_is_the_t_test_over_shared_classes() -> None:
+    a = {("x", 0): 1.0, ("y", 0): 2.0, ("z", 0): 4.0, ("only a", 0): 9.0}
+    b = {("z", 0): 5.0, ("y", 0): 2.5, ("x", 0): 1.75}
     found = paired_difference(a, b)
     theirs = stats.ttest_rel([1.75, 2.5, 5.0], [1.0, 2.0, 4.0])
-    assert found == pytest.approx((0.75, *theirs.confidence_interval(), 3, theirs.pvalue))
+    assert found[:3] == pytest.approx((0.75, *theirs.confidence_interval()))
+    assert (found.pairs, found.of, found.p) == (3, "classes", pytest.approx(theirs.pvalue))
     mean, half = 0.75, 4.302653 * 0.25 / math.sqrt(3)  # t of two degrees of freedom, differences 0.75, 0.5, 1
     assert (found.low, found.high) == pytest.approx((mean - half, mean + half))
-    one = paired_difference({0: 1.0}, {0: 3.0})
-    assert (one.mean, one.pairs) == (2, 1)
+    one = paired_difference({("x", 0): 1.0}, {("x", 0): 3.0})
+    assert (one.mean, one.pairs, one.of) == (2, 1, "seeds")
     assert all(math.isnan(value) for value in (one.low, one.high, one.p))
-    assert paired_difference({0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}) == (1, 1, 1, 2, 0)
-    assert paired_difference({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}).p == 1
-    with pytest.raises(ValueError, match=r"no key is in both; found 0 and none; run both settings"):
-        paired_difference({0: 1.0}, {})
-    with pytest.raises(ValueError, match="not finite at 1"):
-        paired_difference({0: 1.0, 1: math.nan}, {0: 1.0, 1: 2.0})
+    two = {("x", 0): 1.0, ("x", 1): 2.0}
+    assert paired_difference(two, {("x", 0): 2.0, ("x", 1): 3.0}) == (1, 1, 1, 2, "seeds", 0)
+    assert paired_difference(two, two).p == 1
+    with pytest.raises(
+        ValueError, match=r"no key is in both; found \('x', 0\), \('x', 1\) and none; run both settings"
+    ):
+        paired_difference(two, {})
+    with pytest.raises(ValueError, match=r"not finite at \('x', 1\)"):
+        paired_difference(two | {("x", 1): math.nan}, two)
+
+
+def test_more_seeds_of_a_class_are_no_more_classes() -> None:
+    gains = {"x": [0.5, 1.5], "y": [3.0], "z": [-1.0, 0.0, 1.0]}
+    after = {(name, seed): 90 + gain for name, found in gains.items() for seed, gain in enumerate(found)}
+    found = paired_difference(dict.fromkeys(after, 90.0), after)
+    theirs = stats.ttest_1samp([1.0, 3.0, 0.0], 0)
+    assert found[:3] == pytest.approx((4 / 3, *theirs.confidence_interval()))
+    assert (found.pairs, found.of, found.p) == (3, "classes", pytest.approx(theirs.pvalue))
 
 
 def test_spread_finds_the_deviations_it_was_made_with() -> None:
@@ -225,7 +239,8 @@ def test_only_the_same_images_are_compared(tmp_path: Path) -> None:
     assert row[["difference", "low", "high"]].tolist() == pytest.approx([100 * v for v in expected[:3]])
     assert row[["base", "other", "p"]].tolist() == pytest.approx([80, 90, expected.p])
     together = summary(pd.concat([pairs, pairs.assign(seed=1, other=94.0, p=0.01)]))
-    assert together.iloc[0][["mean", "pairs", "below"]].tolist() == pytest.approx([12, 2, 1 + (expected.p < 0.05)])
+    assert together.iloc[0][["mean", "rows", "below"]].tolist() == pytest.approx([12, 2, 1 + (expected.p < 0.05)])
+    assert together.iloc[0][["pairs", "of"]].tolist() == [2, "seeds"]
     assert by_pair([]).empty
 
 

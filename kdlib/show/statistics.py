@@ -159,7 +159,7 @@ def differences(pairs: pd.DataFrame) -> Shown:
     axis.hlines([*at, len(at)], [*pairs["low"], mean.low], [*pairs["high"], mean.high], color=["C0"] * len(at) + ["C1"])
     axis.plot(pairs["difference"], at, "o", color="C0")
     axis.plot(mean.mean, len(at), "D", color="C1")
-    labels = [*_names(pairs), "mean, t over pairs"]
+    labels = [*_names(pairs), f"mean, t over {mean.of}"]
     axis.set(yticks=range(len(labels)), yticklabels=labels, xlabel="difference, points of AUROC")
     axis.set_title(f"{pairs['settings'].iloc[0]} against the paper's", fontsize=10)
     axis.invert_yaxis()
@@ -167,17 +167,23 @@ def differences(pairs: pd.DataFrame) -> Shown:
     alt = f"{len(pairs)} differences from {pairs['difference'].min():+.1f} to {pairs['difference'].max():+.1f} points; "
     alt += f"{((pairs['low'] > 0) | (pairs['high'] < 0)).sum()} of the intervals leave out 0. "
     alt += f"Mean {mean.mean:+.2f}, 95 % from {mean.low:+.2f} to {mean.high:+.2f}."
-    return figure(fig, alt=alt, caption="Dots: pairs on the same test images, DeLong. Diamond: the mean over pairs.")
+    return figure(
+        fig, alt=alt, caption=f"Dots: pairs on the same test images, DeLong. Diamond: the mean over {mean.of}."
+    )
 
 
 @_or_none
 def summary_table(summary: pd.DataFrame) -> Shown:
     """A frame of `stability.summary` as a table."""
-    names = {"mean": "difference", "low": "from", "high": "to", "below": "below 0.05"}
-    data = map(place, summary["dataset"], summary["profile"])
-    frame = summary.assign(data=list(data))[["data", "settings", "pairs", "mean", "low", "high", "p", "below"]]
-    frame, behind, signed = frame.rename(columns=names), summary["experiments"].tolist(), ["difference", "from", "to"]
-    return numbers(frame, behind, whole=["pairs", names["below"]], signed=signed, index=False)
+    names = {"rows": "pairs", "mean": "difference", "low": "from", "high": "to", "below": "below 0.05"}
+    frame = summary.assign(
+        data=list(map(place, summary["dataset"], summary["profile"])),
+        over=[f"{count} {of}" for count, of in zip(summary["pairs"], summary["of"], strict=True)],
+    )
+    frame = frame[["data", "settings", "rows", "over", "mean", "low", "high", "p", "below"]].rename(columns=names)
+    signed = ["difference", "from", "to"]
+    whole = ["pairs", names["below"]]
+    return numbers(frame, summary["experiments"].tolist(), whole=whole, signed=signed, index=False)
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

@@ -105,7 +105,7 @@ def sentence(comparison: Comparison, found: Verdict, who: str) -> str:
     differences = [
         f"\n  - {title(row['dataset'])}: {row['better']} over {row['worse']} {row['mean']:+.2f}"
         + (f" ({row['low']:+.2f} to {row['high']:+.2f})" if row["pairs"] > 1 else "")
-        + f", {row['pairs']} pair{'s' * (row['pairs'] != 1)}"
+        + f", {row['pairs']} {row['of'] if row['pairs'] > 1 else 'seed'}"
         for row in found.tests.to_dict("records")
     ]
     missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]

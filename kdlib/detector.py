@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -17,8 +17,8 @@ from kdlib.data import Images, as_images
 from kdlib.distill import Training, distill, make_cloner
 from kdlib.files import ensure_folder, write_atomically
 from kdlib.localize import localization_map
-from kdlib.losses import discrepancy
-from kdlib.networks import Cloner, Source, half_precision
+from kdlib.losses import Activations, discrepancy
+from kdlib.networks import Cloner, Source, default_device, half_precision
 from kdlib.recipe import Recipe
 
 FORMAT = "kdlib.detector/1"
@@ -52,7 +52,7 @@ class Detector:
 
     def __init__(self, recipe: Recipe = DEFAULT, *, seed: int = 0, device: str | torch.device | None = None) -> None:
         self.recipe, self.seed = recipe, seed
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device) if device else default_device()
         self.cloner: Cloner = make_cloner(recipe, self.device, seed=seed).eval()
         self.training = Training()
         self.held_out_scores: np.ndarray | None = None  # of normal images, for `threshold`: (N,)
@@ -138,24 +138,31 @@ class Detector:
         """Discrepancy of each image (Eq. 4), higher is more anomalous: (N,)."""
         return self.score_pixels(self._pixels(images))
 
-    def score_pixels(self, pixels: Tensor, activations: Mapping[str, Tensor] | None = None) -> np.ndarray:
+    def score_pixels(self, pixels: Tensor, activations: Activations | None = None) -> np.ndarray:
         """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
-        lam = self._lambda()
-        half = half_precision(self.recipe.precision, self.device)
-        scores, step = [], batch_length(self.recipe)
+        lam, points, scores = self._lambda(), self.recipe.score_points, []
+        with torch.inference_mode(), progress(len(pixels), "score") as bar:
+            for source, cloner in self.activations(pixels, activations):
+                scores.append(discrepancy(source, cloner, lam=lam, points=points).cpu())
+                bar.update(len(scores[-1]))
+        return torch.cat(scores).numpy()
+
+    def activations(
+        self, pixels: Tensor, source: Activations | None = None
+    ) -> Iterator[tuple[Activations, Activations]]:
+        """Those of the source, unless they are known, and of the cloner, a batch of `score_pixels` at a time."""
+        half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe)
         was_training = self.cloner.training
         self.cloner.eval()
-        with torch.inference_mode(), progress(len(pixels), "score") as bar:
-            for start in range(0, len(pixels), step):
-                part = slice(start, start + step)
+        for start in range(0, len(pixels), step):
+            part = slice(start, start + step)
+            with torch.inference_mode():  # not around the yield: it would hold for the caller too
                 x = prepare(pixels[part], self.recipe, self.device)
-                source = take(activations, part, self.device) if activations else self.source(x)
+                known = take(source, part, self.device) if source else self.source(x)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                     found = self.cloner(x)
-                scores.append(discrepancy(source, found, lam=lam, points=self.recipe.score_points).cpu())
-                bar.update(len(x))
+            yield known, found
         self.cloner.train(was_training)
-        return torch.cat(scores).numpy()
 
     def localize(self, images: ImagesLike) -> np.ndarray:
         """Localization map of each image (Eq. 5 and 6), higher is more anomalous: (N, S, S) at working size S."""

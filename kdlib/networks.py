@@ -154,6 +154,11 @@ def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
+def default_device() -> torch.device:
+    """CUDA where there is a GPU for it, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def half_precision(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: ``"bf16"`` yes, ``"fp32"`` no, ``"auto"`` where the machine gains from it."""
     if precision not in ("auto", "bf16", "fp32"):

@@ -8,7 +8,7 @@ import torch
 
 from kdlib.activations import kept_folder
 from kdlib.experiment import Experiment
-from kdlib.networks import CRITICAL_POINTS, VGG16, half_precision
+from kdlib.networks import CRITICAL_POINTS, VGG16, default_device, half_precision
 from kdlib.recipe import MANY_PASSES, Recipe
 from kdlib.records import Record
 from kdlib.runs import FINISHED, has_maps, is_evaluated, training_folder
@@ -27,7 +27,7 @@ def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[
     were made on some machine, at some load: an estimate is good to a factor of two. A training that several share
     counts for the first, and for none where its cloners are kept.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     rates: dict[tuple[str, str], list[float]] = {}
     for record in known:
         earlier, data = Experiment.from_dict(record["experiment"]), record["provenance"]["data"]
@@ -60,7 +60,7 @@ def work(recipe: Recipe, counts: Counts, *, trains: bool = True) -> float:
 
 def disk(experiments: Iterable[Experiment]) -> int:
     """Bytes that the experiments will keep in the work folder beside what is there; the same images count once."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     sizes = {}
     for experiment in experiments:
         recipe = experiment.recipe

@@ -14,12 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from kdlib.activations import batch_length, prepare, take
+from kdlib.activations import prepare
 from kdlib.detector import Detector
 from kdlib.localize import localization_map
 from kdlib.localize_terms import Terms
 from kdlib.losses import Activations, loss_terms
-from kdlib.networks import half_precision
 from kdlib.show import HEAT
 from kdlib.show.method import KINDS, WIDTH, Pair, patch, readable
 
@@ -35,18 +34,12 @@ def contributions(detector: Detector, pixels: Tensor, activations: Activations |
     Returns:
         A row an image, a column a pair: a critical point that scores, and value or λ · direction.
     """
-    recipe, lam, points = detector.recipe, detector.training.lam, detector.recipe.score_points
+    lam, points = detector.training.lam, detector.recipe.score_points
     weights = torch.tensor([0.0, 1.0] if lam == math.inf else [1.0, lam])
-    half, step, found = half_precision(recipe.precision, detector.device), batch_length(recipe), []
-    with torch.inference_mode():
-        for start in range(0, len(pixels), step):
-            part = slice(start, start + step)
-            x = prepare(pixels[part], recipe, detector.device)
-            source = take(activations, part, detector.device) if activations else detector.source(x)
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-                cloner = detector.cloner(x)
-            terms = [torch.stack(loss_terms(source, cloner, (p,)), 1).cpu() * weights for p in points]
-            found.append(torch.cat(terms, 1))
+    found = [
+        torch.cat([torch.stack(loss_terms(source, cloner, (p,)), 1).cpu() * weights for p in points], 1)
+        for source, cloner in detector.activations(pixels, activations)
+    ]
     columns = pd.MultiIndex.from_product([points, TERMS], names=["critical point", "term"])
     return pd.DataFrame(torch.cat(found).double().numpy(), columns=columns)
 

@@ -11,6 +11,7 @@ FIND_PYTHON := for p in python3.11 python3 python; do \
     $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$p; break; }; done
 PYTHON ?= $(shell $(FIND_PYTHON))
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /  make \1\t/p' Makefile | expand -t 14
@@ -23,8 +24,8 @@ pdf: .venv/.stamp fashion-mnist chromium ## the same, and the whole book as one 
 	$(BIN)/python book/build.py --profile $(PROFILE) --work $(WORK) --pdf
 
 test: lint fashion-mnist chromium ## lint, types, tests, all notebooks and the book in the smoke profile
-	$(BIN)/python -m pytest -m "not slow"
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m "not slow"
+	$(PYTEST) -m slow
 
 lint: .venv/.stamp ## ruff and mypy
 	$(BIN)/ruff check

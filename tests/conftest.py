@@ -1,5 +1,6 @@
 """What the tests share: folders of their own, the real source, a few digits, a detector that is fitted in a second."""
 
+import json
 import os
 import pickle
 import shlex
@@ -13,6 +14,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pdf
 import pytest
+import torch
+from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
 
@@ -23,6 +26,8 @@ from kdlib.networks import Source
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # processes that share the tests
+torch.set_num_threads(max(1, (os.cpu_count() or 1) // WORKERS))
 TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
 
 
@@ -77,10 +82,16 @@ def fitted(home: Path, digits: Split) -> Detector:
 
 
 @pytest.fixture(scope="session")
-def built() -> subprocess.CompletedProcess[str]:
-    """What `make book` does, in the smoke profile."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """What `make book` does, in the smoke profile; once for all processes of pytest-xdist."""
     command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke", "--work", str(WORK)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    folder = tmp_path_factory.getbasetemp()
+    outcome = (folder.parent if WORKERS > 1 else folder) / "built.json"
+    with FileLock(outcome.with_suffix(".lock")):
+        if not outcome.is_file():
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            outcome.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+    return subprocess.CompletedProcess(command, *json.loads(outcome.read_text()))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdlib import weights
+from kdlib.scaling import scale_exponents
 
 CRITICAL_POINTS = ("pool2", "pool3", "pool4", "pool5")
 
@@ -30,7 +31,7 @@ class Source(nn.Module):
     Args:
         tensors: as of `weights.load`.
         critical_points: which activations to hand out; nothing behind the last one is computed.
-        scaling: see `weights.scale_exponents`.
+        scaling: see `scaling.scale_exponents`.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Source(nn.Module):
         super().__init__()
         self.critical_points = check_critical_points(critical_points)
         self.relu = nn.ReLU()  # a module, as Captum's guided backpropagation sees no others
-        exponents = weights.scale_exponents(dict(tensors), scaling)
+        exponents = scale_exponents(dict(tensors), scaling)
         before = 0  # exponent of the input of the convolution
         for name in weights.CONVOLUTIONS:
             after = exponents[name[0]]

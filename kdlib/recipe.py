@@ -33,7 +33,7 @@ class Recipe:
 
     # source
     weights: str = "vgg-release"  # or "torchvision", the paper's, a download of 528 MB; "random" as a control
-    scaling: str = "network"  # one factor for all source activations; see weights.scale_exponents
+    scaling: str = "network"  # one factor for all source activations; see scaling.scale_exponents
     # input
     size: int = 128  # pixels
     crop: int | None = None  # centre crop after resizing

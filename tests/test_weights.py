@@ -13,6 +13,7 @@ from torchvision.models import VGG16_Weights, vgg
 
 from kdlib import weights
 from kdlib.networks import CRITICAL_POINTS, Source
+from kdlib.scaling import photographs, scale_exponents
 from kdlib.weights import CAFFE_MEAN, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -67,7 +68,7 @@ def test_torchvision_weights_go_where_torchvision_has_them(cache: Path, monkeypa
     features = vgg.make_layers(vgg.cfgs["D"])
     state = {f"features.{k}": v for k, v in features.state_dict().items()} | {"classifier.0.weight": torch.zeros(1)}
     monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda self, **_: state)
-    x = weights.photographs(64)
+    x = photographs(64)
     with torch.no_grad():
         found = Source.pretrained("torchvision")(x)
         for index, layer in enumerate(features):
@@ -78,22 +79,22 @@ def test_torchvision_weights_go_where_torchvision_has_them(cache: Path, monkeypa
 
 
 def test_network_scaling_changes_no_digit(released: dict[str, Tensor]) -> None:
-    x = weights.photographs(64)
+    x = photographs(64)
     native, scaled = Source(released)(x), Source(released, scaling="network")(x)
-    (exponent,) = set(weights.scale_exponents(released, "network").values())
+    (exponent,) = set(scale_exponents(released, "network").values())
     assert exponent != 0
     for point in CRITICAL_POINTS:
         assert torch.equal(scaled[point], native[point] * 2.0**exponent)
 
 
 def test_critical_point_scaling_gives_an_rms_of_about_one(released: dict[str, Tensor]) -> None:
-    for a in Source(released, scaling="critical_point")(weights.photographs()).values():
+    for a in Source(released, scaling="critical_point")(photographs()).values():
         assert 2**-0.5 * 0.999 < a.square().mean().sqrt() < 2**0.5 * 1.001
 
 
 def test_unknown_scaling(released: dict[str, Tensor]) -> None:
     with pytest.raises(ValueError, match="no 'log'; known are native, network, critical_point"):
-        weights.scale_exponents(released, "log")
+        scale_exponents(released, "log")
 
 
 def test_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

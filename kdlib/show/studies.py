@@ -158,13 +158,15 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
     """Mean AUROC against a number behind each setting, on a logarithmic scale: a panel an axis, a line a data set.
 
     Args:
-        axes: what the number is, and its value by setting, all above 0. Bars are standard errors over classes and seeds
-            of what a class and seed has above its own mean over settings.
+        axes: what the number is, and its value by setting, all above 0. Bars are standard errors over classes, or
+            seeds of the only one, of what each has above its own mean over settings.
     """
     fig, panels = plt.subplots(1, len(axes), figsize=(2 + 3.6 * len(axes), 3), sharey=True, squeeze=False)
     for axis, (name, numbers) in zip(panels.flat, axes, strict=True):
         for (dataset, profile), part in compared(frame, list(numbers.index)):
             wide = part.pivot_table(index=["normal", "seed"], columns="setting", values="auroc").dropna()
+            classes = wide.groupby("normal").mean()
+            wide = classes if len(classes) > 1 else wide  # seeds of a class resemble each other
             wide = wide[[label for label in numbers.sort_values().index if label in wide]]
             error = wide.sub(wide.mean(axis=1), axis=0).sem()
             label = f"{title(dataset)}, {profile}"

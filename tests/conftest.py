@@ -27,7 +27,9 @@ from kdlib.networks import Source
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # processes that share the tests
-torch.set_num_threads(max(1, (os.cpu_count() or 1) // WORKERS))
+if WORKERS > 1:
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // WORKERS))  # of what tests start
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the same here: sums depend on it in the last digit
 TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
 
 

@@ -60,7 +60,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
             if not many:
                 end = place[-1], row.iloc[-1]
                 axis.annotate(str(normal), end, (5, -3), textcoords="offset points", fontsize=7, color=style["color"])
-        axis.plot(place, wide.mean(), "D-", color="black", markersize=5)
+        axis.plot(place, wide.mean(), "D-", color="black", markersize=5, zorder=3)
         axis.set_xticks(place, [fill(label, 12) for label in wide.columns])
         axis.set_title(f"{title(dataset)}\n{PROFILES.get(profile, profile)}", fontsize=9)
         axis.tick_params(labelsize=8 if len(place) < 4 else 7)

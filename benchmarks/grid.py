@@ -51,7 +51,8 @@ def workers() -> dict[str, Any]:
     That one worker has as many cores as each of the two, or all of them, which its threads then share.
     """
     cores = os.cpu_count() or 1
-    ways = {"one": (1, cores // 2), "one, all cores": (1, cores), "two": (2, cores // 2)}
+    half = max(1, cores // 2)
+    ways = {"one": (1, half), "one, all cores": (1, cores), "two": (2, half)}
     run(*ways["two"])  # warms the caches
     times = {way: [] for way in ways}
     for _ in range(3):

@@ -54,7 +54,7 @@ def workers() -> dict[str, Any]:
     half = max(1, cores // 2)
     ways = {"one": (1, half), "one, all cores": (1, cores), "two": (2, half)}
     run(*ways["two"])  # warms the caches
-    times = {way: [] for way in ways}
+    times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(3):
         for way, found in times.items():
             found.append(run(*ways[way]))

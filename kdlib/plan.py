@@ -21,30 +21,31 @@ GRADIENT = 3 * (SOURCE + 1)  # through both networks
 
 
 def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[float]:
-    """Estimated seconds of each experiment, (N,): the median of earlier records, scaled by their arithmetic.
+    """Estimated seconds of each experiment, (N,): the median of earlier trainings, scaled by their arithmetic.
 
     Records of the same data set count where there are any, else all of the same cloner; NaN where there is none. They
-    were made on some machine, at some load: an estimate is good to a factor of two. A training that several share
-    counts for the first, and for none where its cloners are kept.
+    were made on some machine, at some load, which those of one training share. A training that several experiments
+    share counts for the first, and for none where its cloners are kept.
     """
     device = default_device()
-    rates: dict[tuple[str, str], list[float]] = {}
+    rates: dict[tuple[str, str], dict[object, float]] = {}
     for record in known:
         earlier, data = Experiment.from_dict(record["experiment"]), record["provenance"]["data"]
         masks = "pixel_auroc" in record["metrics"]
         counts = data["train"]["images"], data["test"]["images"], masks
         rate = record["cost"]["seconds"] / work(earlier.recipe, counts)
+        training = earlier.dataset, earlier.normal, earlier.seed, str(earlier.recipe.training_settings())
         for name in (earlier.dataset, ""):
-            rates.setdefault((name, earlier.recipe.cloner), []).append(rate)
+            rates.setdefault((name, earlier.recipe.cloner), {})[training] = rate
     found, trained = [], set()
     for experiment in experiments:
         folder = training_folder(experiment, device)
         trains = folder not in trained and not (folder / FINISHED).is_file()
         trained.add(folder)
         cloner = experiment.recipe.cloner
-        rate = rates.get((experiment.dataset, cloner)) or rates.get(("", cloner)) or [math.nan]
+        known_rates = rates.get((experiment.dataset, cloner)) or rates.get(("", cloner)) or {"": math.nan}
         data_counts = len(experiment.data.train), len(experiment.data.test), experiment.data.has_masks
-        found.append(float(np.median(rate)) * work(experiment.recipe, data_counts, trains=trains))
+        found.append(float(np.median([*known_rates.values()])) * work(experiment.recipe, data_counts, trains=trains))
     return found
 
 

@@ -37,6 +37,16 @@ def test_time_follows_the_arithmetic_of_earlier_records() -> None:
     assert math.isnan(estimates[2])  # no record has this cloner
 
 
+def test_records_of_one_training_count_as_one() -> None:
+    quick = run(Experiment.of("digits", "0", **SMALL))
+    slow = [
+        run(Experiment.of("digits", "1", **SMALL | {"score_points": (point,)})) for point in ("pool3", "pool4", "pool5")
+    ]
+    for record, seconds in ((quick, 10), *((record, 90) for record in slow)):
+        record["cost"]["seconds"] = seconds
+    assert plan.seconds([Experiment.of("digits", "2", **SMALL)], [quick, *slow]) == pytest.approx([50])
+
+
 def test_a_shared_training_counts_once() -> None:
     first, other, longer, seed = (
         Experiment.of("digits", "0", **SMALL | {"epochs": 60} | changes)

@@ -285,9 +285,9 @@ def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytes
     html = str(show_coverage.interactive(coverage.scoreboard()).data)
     rows = json.loads(json.loads(re.findall(r'"data_json": (".*"),?$', html, re.MULTILINE)[0]))
     assert len(rows) == 387
-    (row,) = (row for row in rows if row[5] == pytest.approx(93) and row[4] == 93.8)
-    assert row[:4] == [2, "fashion_mnist", "MKDAD", "3"]
-    assert row[9] == "python -m kdlib run --dataset fashion_mnist --normal-class 3"
+    (row,) = (row for row in rows if row[7] == pytest.approx(93) and row[6] == 93.8)
+    assert row[0] == "python -m kdlib run --dataset fashion_mnist --normal-class 3"
+    assert row[1:6] == [2, "fashion_mnist", "MKDAD", "3", "paper"]
     assert not re.findall(r"<script[^>]* src=|<link|import .* from", html)
 
 

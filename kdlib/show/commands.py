@@ -10,7 +10,8 @@ from IPython.display import HTML
 from kdlib.commands import run_command
 from kdlib.experiment import Experiment
 
-ROW = "command that makes this row again"
+_ROW = "command that makes this row again"
+ROW_SUMMARY = f'<summary title="{_ROW}" aria-label="{_ROW}"></summary>'
 
 
 def folded(command: str, summary: str) -> str:
@@ -35,9 +36,8 @@ def reproducible(table: str, rows: Sequence[str | Collection[Experiment]]) -> HT
     above, *lines = re.split("(?=<tr)", body)
     if len(lines) != len(rows):
         raise ValueError(f"reproducible: the table has {len(lines)} rows, there are commands for {len(rows)}")
-    summary = f'<summary title="{ROW}" aria-label="{ROW}"></summary>'
     for number, command in enumerate(commands):
-        cell = f'<td class="kd-how">{folded(command, summary)}</td>'
+        cell = f'<td class="kd-how">{folded(command, ROW_SUMMARY)}</td>'
         lines[number] = lines[number].replace(">", f">{cell}", 1)
     corner = f'<th class="kd-how" rowspan="{head.count("<tr")}"><span class="sr-only">command</span></th>'
     head = re.sub("<tr.*?>", lambda found: found[0] + corner, head, count=1, flags=re.DOTALL)

@@ -1,5 +1,6 @@
 """Pictures of `coverage.scoreboard`: how much of the paper has records, how far they are from it, and all of it."""
 
+import json
 from typing import Any
 
 import itables
@@ -12,29 +13,31 @@ from matplotlib.figure import Figure
 
 from kdlib import coverage
 from kdlib.show import ANOMALOUS, NORMAL
+from kdlib.show.commands import ROW_SUMMARY, folded
 
 # Darker: more is known.
 STATES = {"paper": NORMAL, "laptop": ANOMALOUS, coverage.NOT_RUN: "0.8"}
 SHOWN = {
+    "command": "command",
     "table": "table",
     "dataset": "data set",
     "method": "row",
     "column": "normal",
+    "profile": "profile",
     "published": "published",
     "ours": "ours",
     "difference": "difference",
-    "profile": "profile",
     "seeds": "seeds",
-    "command": "command",
     "note": "note",
 }
 # The theme makes every table a block that scrolls; DataTables lays its own out. Colours are the theme's.
 CSS = """
-.bd-article .dt-container { font-size: 0.8em; color: var(--pst-color-text-base); }
+.bd-article .dt-container { font-size: 0.78em; color: var(--pst-color-text-base); }
+.bd-article .dt-container .dt-layout-table { overflow-x: auto; }
 .bd-article .dt-container table.dataTable { display: table; max-width: none; overflow-x: visible; margin: 0; }
-.bd-article .dt-container table.dataTable :is(th, td) { padding: 0.15rem 0.5rem; text-align: left; }
+.bd-article .dt-container table.dataTable :is(th, td) { padding: 0.15rem 0.3rem; text-align: left; }
 .bd-article .dt-container table.dataTable .kd-number { text-align: right; font-variant-numeric: tabular-nums; }
-.bd-article .dt-container table.dataTable td.kd-long { white-space: normal; min-width: 30em; }
+.bd-article .dt-container table.dataTable td.kd-long { white-space: normal; min-width: 15em; }
 .bd-article .dt-container :is(input, select) {
   color: inherit; background-color: var(--pst-color-background); border: 1px solid var(--pst-color-border);
 }
@@ -99,12 +102,23 @@ def interactive(board: pd.DataFrame) -> HTML:
     itables.init_notebook_mode(all_interactive=False, connected=False)
     shown = board[list(SHOWN)].rename(columns=SHOWN)
     columns: list[dict[str, Any]] = [
+        {
+            "targets": _places("command"),
+            "className": "kd-how",
+            "title": '<span class="sr-only">command</span>',
+            "columnControl": [],
+            "orderable": False,
+            "render": itables.JavascriptFunction(
+                "function(x, type) { return type === 'display' ? "
+                f"{json.dumps(folded('COMMAND', ROW_SUMMARY))}.replace('COMMAND', () => x) : x; }}"
+            ),
+        },
         {"targets": _places("published", "ours"), "render": _render("x.toFixed(2)")},
         {"targets": _places("difference"), "render": _render("(x > 0 ? '+' : '') + x.toFixed(2)")},
         {"targets": _places("published", "ours", "difference", "seeds"), "className": "kd-number"},
-        {"targets": _places("command", "note"), "className": "kd-long"},
+        {"targets": _places("note"), "className": "kd-long"},
         {
-            "targets": _places("table", "data set", "row", "normal", "profile"),
+            "targets": _places("table", "dataset", "method", "column", "profile"),
             "columnControl": ["order", ["searchList"]],
         },
     ]
@@ -120,7 +134,7 @@ def interactive(board: pd.DataFrame) -> HTML:
         columnDefs=columns,
         pageLength=20,
         lengthMenu=[10, 20, 50, len(shown)],
-        scrollX=True,
+        autoWidth=False,
         css=CSS,
         display_logo_when_loading=False,
     )
@@ -128,7 +142,7 @@ def interactive(board: pd.DataFrame) -> HTML:
 
 
 def _places(*names: str) -> list[int]:
-    return [list(SHOWN.values()).index(name) for name in names]
+    return [list(SHOWN).index(name) for name in names]
 
 
 def _render(shown: str) -> itables.JavascriptFunction:

@@ -29,6 +29,13 @@ def test_figure_is_described_and_closed() -> None:
     assert not plt.fignum_exists(fig.number)
 
 
+@pytest.mark.parametrize(("inches", "ticks", "scrolls"), [(7, [0], True), (5, [0], False), (7, [], False)])
+def test_wide_charts_scroll_on_a_phone_and_pictures_shrink(inches: int, ticks: list[float], scrolls: bool) -> None:
+    fig, axis = plt.subplots(figsize=(inches, 1))
+    axis.set_xticks(ticks)
+    assert ("kd-chart" in str(show.figure(fig, alt="a line").data)) == scrolls
+
+
 @pytest.mark.parametrize("alt", ["", "  "])
 def test_figure_needs_a_description(alt: str) -> None:
     fig, _ = plt.subplots(figsize=(1, 1))

@@ -41,7 +41,9 @@ def figure(fig: Figure, *, alt: str, caption: str = "", records: Sequence[Record
         command = run_command(sorted(experiments, key=lambda each: each.normal))
         text += folded(command, "<summary>Command that makes its records</summary>")
     text = f"<figcaption>{text}</figcaption>" if text else ""
-    return HTML(f'<figure class="kd-figure">{_img(fig, alt)}{text}</figure>')
+    # A phone shrinks pictures to its width; a wide chart would lose its words, so that one scrolls.
+    wide = fig.get_figwidth() >= 6 and any(axis.axison and len(axis.get_xticks()) for axis in fig.axes)
+    return HTML(f'<figure class="kd-figure{" kd-chart" if wide else ""}">{_img(fig, alt)}{text}</figure>')
 
 
 def slider(

@@ -15,7 +15,7 @@ from kdlib.data import ABOUT, DATASETS
 from kdlib.data.inventory import inventory
 from kdlib.experiment import Experiment
 from kdlib.recipe import PRESETS, PROFILES
-from kdlib.records import Record, record_path, records
+from kdlib.records import Record, late, record_path, records
 from kdlib.studies import STUDIES
 
 
@@ -104,8 +104,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _percent(record: Record) -> str:
-    found = record["metrics"]["image_auroc"]
-    return f"{100 * found['mean_last_10']:.2f} (mean of the last ten evaluations)" if found else "undefined"
+    found, count = record["metrics"]["image_auroc"], len(late(record["metrics"]["evaluations"]))
+    what = f"mean of the last {count} evaluations" if count > 1 else "last evaluation"
+    return f"{100 * found['mean_last_10']:.2f} ({what})" if found else "undefined"
 
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,17 @@ import numpy as np
 from kdlib.experiment import Experiment
 from kdlib.files import results_folder
 
-SCHEMA = 1
+SCHEMA = 2
 Record = dict[str, Any]
+
+
+def late(evaluations: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """The last ten evaluations, as the paper counts: what the figure of an experiment is the mean of.
+
+    Of a short training only those in its last quarter: the mean of a curve that still rises is no result.
+    """
+    end = evaluations[-1]["epoch"]
+    return [each for each in evaluations[-10:] if 4 * (end - each["epoch"]) < end]
 
 
 def record_path(experiment: Experiment, results: Path | None = None) -> Path:

@@ -27,7 +27,7 @@ from kdlib.metrics import auroc, localization_metrics
 from kdlib.networks import half_precision
 from kdlib.provenance import data_provenance, provenance
 from kdlib.recipe import MANY_PASSES, MAP, Recipe
-from kdlib.records import SCHEMA, Record, digest, read_record, record_path
+from kdlib.records import SCHEMA, Record, digest, late, read_record, record_path
 
 FINISHED = "training.json"  # in the folder of a training that is done
 
@@ -157,11 +157,12 @@ def has_maps(epoch: int, recipe: Recipe) -> bool:
 
 
 def summary(evaluations: list[dict[str, float]]) -> dict[str, Any]:
-    """Image AUROC as last, mean of the last ten and best; pixel AUROC and AUPRO as mean of the last ten; and all."""
-    values = {name: [e[name] for e in evaluations if name in e] for e in evaluations[-1:] for name in e}
-    means = {name: float(np.mean(found[-10:])) for name, found in values.items()}
+    """Image AUROC as last, mean of the `late` ones and best; pixel AUROC and AUPRO as mean of these; and all."""
+    names = evaluations[-1] if evaluations else ()
+    means = {name: float(np.mean([e[name] for e in late(evaluations) if name in e])) for name in names}
     metrics: dict[str, Any] = {"image_auroc": None}
-    if found := values.get("image_auroc"):
+    if "image_auroc" in means:
+        found = [e["image_auroc"] for e in evaluations]
         metrics["image_auroc"] = {"last": found[-1], "mean_last_10": means["image_auroc"], "best": max(found)}
     if "aupro" in means:
         metrics["pixel_auroc"] = {part: means.get(f"pixel_auroc_{part}") for part in ("all", "defective")}

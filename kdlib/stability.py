@@ -12,7 +12,7 @@ import pandas as pd
 from kdlib import paper
 from kdlib.ablations import BASE, changes, label
 from kdlib.experiment import Experiment
-from kdlib.records import Record, last_scores
+from kdlib.records import Record, last_scores, late
 from kdlib.statistics import (
     PairedDifference,
     bootstrap_interval,
@@ -44,8 +44,8 @@ def by_entry(
     """What seeds, evaluations and test images do to each entry, AUROC in %: a row a class and settings.
 
     Columns `ENTRY`; the seeds of an entry are one row, or with ``pool=False`` a row each. seed: the first one.
-    same_images: all seeds were tested on one set; good, bad: test images of the first. last, mean (of the last ten
-    evaluations), best: means over seeds; optimism: best - mean. evaluations, between_seeds: standard deviations of
+    same_images: all seeds were tested on one set; good, bad: test images of the first. last, mean (of those of
+    `records.late`), best: means over seeds; optimism: best - mean. evaluations, between_seeds: standard deviations of
     `statistics.spread`; images: DeLong's standard error, root mean square over seeds. low, high: BCa interval of the
     first seed's last evaluation, from ``samples`` test sets. published, plus_minus: as printed, of the paper's own
     settings. experiments: behind the row. NaN where there is nothing to tell from.
@@ -76,8 +76,8 @@ def sampling_errors(records: Iterable[Record], *, results: Path | None = None) -
 
 def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str, Any]:
     values = {name: 100 * _mean(group, name) for name in ("last", "mean_last_10", "best")}
-    late = [[100 * e["image_auroc"] for e in r["metrics"]["evaluations"][-10:]] for r in group]
-    between, within = spread([each[-min(map(len, late)) :] for each in late])
+    found = [[100 * e["image_auroc"] for e in late(r["metrics"]["evaluations"])] for r in group]
+    between, within = spread([each[-min(map(len, found)) :] for each in found])
     row = {
         "seed": group[0]["experiment"]["seed"],
         "seeds": len(group),
@@ -128,7 +128,7 @@ def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.Dat
 def verdict(entries: pd.DataFrame) -> str:
     """The claim "our training is highly stable" (Sec. 1), judged by `by_entry`: the paper's settings, profile paper.
 
-    An entry is stable where the standard deviation of its last ten evaluations, the distance of their mean to the best
+    An entry is stable where the standard deviation of its last evaluations, the distance of their mean to the best
     of all, and, with `SEEDS` seeds or more on the same images, the deviation between seeds are at most `STABLE` points.
     """
     own = entries[(entries["settings"] == BASE) & (entries["profile"] == "paper")]

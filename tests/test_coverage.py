@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 
 from kdlib import coverage, paper
 from kdlib.experiment import Experiment
-from kdlib.records import digest
+from kdlib.records import SCHEMA, digest
 from kdlib.show import coverage as show_coverage
 
 Write = Callable[..., None]
@@ -40,7 +40,7 @@ def write(results: Path) -> Write:
         if dataset == "mvtec_ad":
             metrics["pixel_auroc"] = {"all": auroc and auroc + 0.05, "defective": 0.5}
         path = results / dataset / f"{len(list(results.glob('*/*.json'))):016}.json"
-        record = {"schema": 1, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
+        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
         record["provenance"] = {"date": "2026-01-01", "data": {"copy_note": note}}
         record["sha256"] = digest(record)
         path.parent.mkdir(parents=True, exist_ok=True)

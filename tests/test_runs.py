@@ -22,10 +22,11 @@ from kdlib import runs
 from kdlib.__main__ import main
 from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
-from kdlib.records import Record, digest, read_record, records
+from kdlib.records import SCHEMA, Record, digest, late, read_record, records
 from kdlib.runs import has_maps, is_evaluated, run, summary
 from kdlib.weights import read_safetensors
 
+RESULTS = Path(__file__).parent.parent / "results"
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
 
 
@@ -60,7 +61,7 @@ def write(record: Record, results: Path) -> Path:
 
 def test_record_says_everything(record: Record) -> None:
     assert set(record) == {"schema", "id", "experiment", "metrics", "cost", "training", "provenance", "sha256"}
-    assert (record["schema"], record["id"]) == (1, experiment().id)
+    assert (record["schema"], record["id"]) == (2, experiment().id)
     named = {"dataset": "digits", "normal_class": "0", "seed": 0, "preset": "paper", "profile": "smoke"}
     assert record["experiment"] == named | {"recipe": experiment().recipe.to_dict()}
     assert set(record["metrics"]["image_auroc"]) == {"last", "mean_last_10", "best"}
@@ -142,12 +143,12 @@ def test_records_are_filtered(results: Path, record: Record) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda r: r | {"schema": 2},
+        lambda r: r | {"schema": 99},
         lambda r: r | {"id": "other"},
         lambda r: {k: v for k, v in r.items() if k != "schema"},
         lambda r: [r],
         lambda r: None,
-        lambda r: {"schema": 1, "id": "r"},  # no experiment
+        lambda r: {"schema": SCHEMA, "id": "r"},  # no experiment
     ],
 )
 def test_foreign_record(edit: Callable[[Record], object], record: Record, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_foreign_record(edit: Callable[[Record], object], record: Record, tmp_pa
     path.parent.mkdir()
     path.write_text(json.dumps(edit(record | {"id": "r"})))
     write(record | {"id": "whole"}, tmp_path)
-    message = r"r\.json: not a record of schema 1 .*; restore or remove it, and run the experiment again"
+    message = r"r\.json: not a record of schema 2 .*; restore or remove it, and run the experiment again"
     with pytest.raises(ValueError, match=message):
         read_record(path)
     with pytest.warns(UserWarning, match=message):
@@ -260,6 +261,35 @@ def test_summary() -> None:
     image = summary(evaluations)["image_auroc"]
     assert image == {"last": 0.7, "mean_last_10": pytest.approx(0.6), "best": 0.99}
     assert summary([])["image_auroc"] is None
+
+
+def test_a_rising_curve_counts_at_its_end_only() -> None:
+    evaluations = [{"epoch": e, "image_auroc": e / 100} for e in range(1, 11)]
+    image = summary(evaluations)["image_auroc"]
+    assert image == {"last": 0.1, "mean_last_10": pytest.approx(0.09), "best": 0.1}  # epochs 8, 9 and 10
+
+
+@given(st.integers(1, 2000))
+def test_the_last_quarter_of_a_training_counts_and_ten_evaluations_of_a_long_one(epochs: int) -> None:
+    evaluations = [{"epoch": float(e)} for e in range(1, epochs + 1) if is_evaluated(e, epochs)]
+    found = late(evaluations)
+    assert found == evaluations[-len(found) :]
+    assert all(each["epoch"] > 0.75 * epochs for each in found)
+    assert len(found) <= 10
+    if epochs >= 40:
+        assert len(found) == 10
+
+
+@pytest.mark.skipif(not RESULTS.is_dir(), reason="no records")
+def test_the_figures_of_committed_records_are_those_of_their_evaluations() -> None:
+    for record in records(RESULTS):
+        found, epochs = record["metrics"]["evaluations"], record["experiment"]["recipe"]["epochs"]
+        assert found[-1]["epoch"] == epochs
+        last = [e for e in found if e["epoch"] > 0.75 * epochs][-10:]
+        for part, values in (("image_auroc", record["metrics"]["image_auroc"]), ("aupro", record["metrics"])):
+            if part in found[-1]:
+                mean = np.mean([e[part] for e in last if part in e])
+                assert values["mean_last_10" if part == "image_auroc" else part] == pytest.approx(mean)
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kdlib import paper, recipe_for
-from kdlib.records import digest
+from kdlib.records import SCHEMA, digest
 from kdlib.show import classes as show_classes
 
 NAMES = {name: name for name in ("cat", "dog", "ship")}
@@ -29,7 +29,7 @@ def put(results: Path, number: int, normal: str, *, profile: str = "paper", copy
     """A record as far as these functions read it."""
     recipe = recipe_for("cifar10", profile=profile).replace(**changes).to_dict()
     record = {
-        "schema": 1,
+        "schema": SCHEMA,
         "id": f"{number:016x}",
         "experiment": {
             "dataset": "cifar10",

@@ -12,7 +12,7 @@ from PIL import Image
 from kdlib import load, paper, recipe_for, show
 from kdlib.data import Images, Split
 from kdlib.metrics import auroc
-from kdlib.records import digest
+from kdlib.records import SCHEMA, digest
 from kdlib.show import images as show_images
 
 LABELS = np.array([0] * 10 + [1] * 4)
@@ -38,7 +38,7 @@ def brain_mri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_record(folder: Path, *, seed: int, value: float = 0.9, **changes: Any) -> None:
     test = load("brain_mri", "brain_mri", seed=seed).test
-    record: dict[str, Any] = {"schema": 1, "id": f"{seed}-{len(changes)}"}
+    record: dict[str, Any] = {"schema": SCHEMA, "id": f"{seed}-{len(changes)}"}
     record["experiment"] = {
         "dataset": "brain_mri",
         "category": "brain_mri",

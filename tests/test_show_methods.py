@@ -16,7 +16,7 @@ from kdlib.activations import prepare
 from kdlib.attributions import attribution
 from kdlib.experiment import Experiment
 from kdlib.recipe import ATTRIBUTIONS
-from kdlib.records import digest
+from kdlib.records import SCHEMA, digest
 from kdlib.show import methods as show_methods
 from kdlib.show.methods import METHODS, SIX, agreement, beside, claims, dots, few, signed_gradients, six
 
@@ -38,7 +38,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
             "image_auroc": None,
             "evaluations": [],
         }
-        record = {"schema": 1, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
+        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
         record["provenance"] = {"date": "2026-01-01"}
         record["sha256"] = digest(record)
         path.parent.mkdir(parents=True, exist_ok=True)

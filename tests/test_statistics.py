@@ -19,7 +19,7 @@ from kdlib.ablations import BASE
 from kdlib.experiment import Experiment
 from kdlib.networks import CLONERS, VGG16, Cloner
 from kdlib.recipe import Recipe
-from kdlib.records import Record, digest, records
+from kdlib.records import SCHEMA, Record, digest, records
 from kdlib.stability import SEEDS, STABLE, by_entry, by_pair, settings, summary, verdict
 from kdlib.statistics import (
     bootstrap_interval,
@@ -176,7 +176,7 @@ def write(folder: Path, normal: str, *, seed: int = 0, aurocs: list[float], shif
     images = more.pop("images", "one")
     experiment = Experiment.of("mvtec_ad", normal, seed=seed, **more)
     record: Record = {
-        "schema": 1,
+        "schema": SCHEMA,
         "id": f"{normal}-{seed}-{len(list(folder.glob('*/*.json')))}",
         "experiment": experiment.to_dict(),
         "metrics": {

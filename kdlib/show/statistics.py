@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from kdlib.data import ABOUT
 from kdlib.experiment import Experiment
 from kdlib.paper import normal_of
-from kdlib.records import Record
+from kdlib.records import Record, late
 from kdlib.show import figure
 from kdlib.show.tables import numbers
 from kdlib.statistics import paired_difference
 
 KINDS = {  # columns of `stability.by_entry`: name, colour, mark
-    "evaluations": ("last ten evaluations", "C0", "o"),
+    "evaluations": ("last evaluations", "C0", "o"),
     "between_seeds": ("between seeds", "C2", "s"),
     "images": ("test images", "C1", "^"),
     "plus_minus": ("published ±", "black", "D"),
@@ -49,7 +49,7 @@ def place(dataset: str, profile: str = "paper") -> str:
 
 @_or_none
 def curves(records: Sequence[Record]) -> Shown:
-    """AUROC against epoch, a panel a data set, a line a record; the last ten evaluations on grey ground."""
+    """AUROC against epoch, a panel a data set, a line a record; those of `records.late` on grey ground."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(place(*(record["experiment"][key] for key in ("dataset", "profile"))), []).append(record)
@@ -65,17 +65,18 @@ def curves(records: Sequence[Record]) -> Shown:
             colour = f"C{normals.index(normal) % 10}"
             axis.plot([e["epoch"] for e in found], values, color=colour, linewidth=1.2)
             ends[values[-1]] = (normal if len(normals) > 1 else f"seed {record['experiment']['seed']}", colour)
-        axis.axvspan(found[-10:][0]["epoch"], found[-1]["epoch"], color="0.92", zorder=0)
+        axis.axvspan(late(found)[0]["epoch"], found[-1]["epoch"], color="0.92", zorder=0)
         for value in {min(ends), max(ends)}:
             name, colour = ends[value]
             axis.annotate(f" {name}", (found[-1]["epoch"], value), color=colour, fontsize=8, va="center")
         axis.set(title=title, xlabel="epoch", ylabel="image AUROC, %")
-        late = [np.ptp([100 * e["image_auroc"] for e in r["metrics"]["evaluations"][-10:]]) for r in group]
-        told.append(f"{title}: {len(group)} lines, the last ten evaluations of one at most {max(late):.1f} apart")
+        apart = [np.ptp([100 * e["image_auroc"] for e in late(r["metrics"]["evaluations"])]) for r in group]
+        told.append(f"{title}: {len(group)} lines, the last evaluations of one at most {max(apart):.1f} apart")
     if len(groups) % 2:
         axes[-1, -1].axis("off")
     _trim(fig)
-    caption = "Grey: the last ten evaluations. Named: the lowest and the highest line. Each panel has its own scale."
+    caption = "Grey: the last evaluations, whose mean is the figure. Named: the lowest and the highest line. "
+    caption += "Each panel has its own scale."
     return figure(fig, alt=f"Image AUROC in points against epoch. {'; '.join(told)}.", caption=caption)
 
 
@@ -108,18 +109,18 @@ def spreads(entries: pd.DataFrame) -> Shown:
 def spread_table(entries: pd.DataFrame) -> Shown:
     """Medians of `KINDS` over the classes of a data set, points of AUROC; how many test images and seeds there are."""
     counted = {"good": "normal", "bad": "anomalous", "seeds": "seeds"}
-    names = counted | dict(zip(KINDS, ("± last ten", "± seeds", "± images", "± printed"), strict=True))
+    names = counted | dict(zip(KINDS, ("± last", "± seeds", "± images", "± printed"), strict=True))
     rows = {title: group[list(names)].median() for title, group in _by_place(entries).items()}
     return numbers(pd.DataFrame(rows).T.rename(columns=names), _behind(entries), whole=list(counted.values()))
 
 
 def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
-    """Last, mean of the last ten, best and the printed figure with the interval of the test images; its alt text."""
+    """Last, mean of the last ones, best and the printed figure with the interval of the test images; its alt text."""
     names, at = _names(entries), np.arange(len(entries))
     fig, axis = plt.subplots(figsize=(7, 1.4 + 0.3 * len(entries)))
     axis.hlines(at, entries["low"], entries["high"], color="0.8", linewidth=7, label="95 % over test images")
     for column, style, label in (
-        ("mean", "sC0", "mean of the last ten"),
+        ("mean", "sC0", "mean of the last ones"),
         ("last", "oC2", "last"),
         ("best", "^C1", "best"),
     ):
@@ -132,14 +133,14 @@ def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
     inside = entries["published"].between(entries["low"], entries["high"])[entries["published"].notna()]
     values = zip(names, entries["mean"], entries["low"], entries["high"], strict=True)
     said = "; ".join(f"{name} {mean:.1f} %, {low:.1f} to {high:.1f}" for name, mean, low, high in values)
-    alt = f"Mean of the last ten evaluations and 95 % interval over test images: {said}."
+    alt = f"Mean of the last evaluations and 95 % interval over test images: {said}."
     return fig, alt + (f" {inside.sum()} of {len(inside)} printed figures lie inside." if len(inside) else "")
 
 
 @_or_none
 def last_mean_best(entries: pd.DataFrame) -> Shown:
     """Means over the classes of each data set, AUROC in %, and what the choice of the best on test would have added."""
-    names = {"last": "last", "mean": "mean of last ten", "best": "best on test", "optimism": "best adds"}
+    names = {"last": "last", "mean": "mean of the last", "best": "best on test", "optimism": "best adds"}
     rows = {
         title: {"classes": len(g), **g[list(names)].mean(), "at most": g["optimism"].max()}
         for title, g in _by_place(entries).items()

@@ -48,7 +48,7 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     for line, normal in zip(lines, "01", strict=True):
         area = 100 * made[normal]["metrics"]["image_auroc"]["mean_last_10"]
-        expected = f"digits {normal} seed 3 {made[normal]['id']}: image AUROC {area:.2f} (mean of the last ten"
+        expected = f"digits {normal} seed 3 {made[normal]['id']}: image AUROC {area:.2f} (last evaluation)"
         assert line.startswith(expected)
         assert f"({int(normal) + 1} of 2 done, {1 - int(normal)} running, 0 failed" in line
 

@@ -257,7 +257,7 @@ def test_mvtec_is_evaluated_every_ten_epochs_at_the_end() -> None:
 
 
 def test_summary() -> None:
-    evaluations = [{"epoch": e, "image_auroc": a} for e, a in enumerate([0.99, *[0.5] * 5, *[0.7] * 5], 1)]
+    evaluations = [{"epoch": e, "image_auroc": a} for e, a in enumerate([0.99, *[0.5] * 5, *[0.7] * 5], 90)]
     image = summary(evaluations)["image_auroc"]
     assert image == {"last": 0.7, "mean_last_10": pytest.approx(0.6), "best": 0.99}
     assert summary([])["image_auroc"] is None
@@ -345,7 +345,7 @@ def test_experiments_that_differ_in_scoring_share_one_training(
 def test_summary_of_maps_is_the_mean_of_those_measured() -> None:
     maps = [{"pixel_auroc_all": 0.9, "pixel_auroc_defective": 0.8, "aupro": 0.6}]
     maps += [{"pixel_auroc_all": 0.7, "pixel_auroc_defective": 0.6, "aupro": 0.4}]
-    evaluations = [{"epoch": n, "image_auroc": 0.5, **late} for n, late in enumerate([{}, *maps])]
+    evaluations = [{"epoch": n, "image_auroc": 0.5, **late} for n, late in enumerate([{}, *maps], 90)]
     found = summary(evaluations)
     assert found["pixel_auroc"] == pytest.approx({"all": 0.8, "defective": 0.7})
     assert found["aupro"] == pytest.approx(0.5)

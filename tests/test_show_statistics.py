@@ -71,7 +71,7 @@ def test_curves_have_a_panel_a_data_set_and_a_line_a_record(drawn: list[Figure])
     page = show_statistics.curves(
         [record("bottle", rising), record("bottle", rising[::-1], seed=1), record("capsule", [0.6] * 12)]
     )
-    assert "MVTec AD: 3 lines, the last ten evaluations of one at most 36.0 apart" in alt(page)
+    assert "MVTec AD: 3 lines, the last evaluations of one at most 8.0 apart" in alt(page)
     lines = drawn[0].axes[0].get_lines()
     assert np.asarray(lines[0].get_ydata()) == pytest.approx([100 * v for v in rising])
     assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()  # a colour a class
@@ -81,7 +81,7 @@ def test_curves_have_a_panel_a_data_set_and_a_line_a_record(drawn: list[Figure])
 
 def test_spreads_tell_medians_and_draw_what_is_known(drawn: list[Figure]) -> None:
     said = alt(show_statistics.spreads(ENTRIES))
-    assert "MVTec AD: last ten evaluations 0.50, test images 4.00, published ± 0.50; own (laptop):" in said
+    assert "MVTec AD: last evaluations 0.50, test images 4.00, published ± 0.50; own (laptop):" in said
     assert "between seeds" not in said  # no entry has any
     assert [text.get_text() for text in drawn[0].axes[0].get_yticklabels()] == ["MVTec AD", "own (laptop)"]
     table = cells(show_statistics.spread_table(ENTRIES))
@@ -91,7 +91,7 @@ def test_spreads_tell_medians_and_draw_what_is_known(drawn: list[Figure]) -> Non
 def test_intervals_name_seeds_only_where_a_class_stands_twice() -> None:
     figure, said = show_statistics.intervals(ENTRIES[:2])
     assert said.startswith(
-        "Mean of the last ten evaluations and 95 % interval over test images: bottle 90.0 %, 85.0 to 97.0; "
+        "Mean of the last evaluations and 95 % interval over test images: bottle 90.0 %, 85.0 to 97.0; "
     )
     assert said.endswith("1 of 2 printed figures lie inside.")
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["bottle", "capsule"]
@@ -105,7 +105,7 @@ def test_intervals_name_seeds_only_where_a_class_stands_twice() -> None:
 
 def test_last_mean_and_best_stand_together() -> None:
     table = cells(show_statistics.last_mean_best(ENTRIES))
-    assert table[0][1:] == ["classes", "last", "mean of last ten", "best on test", "best adds", "at most"]
+    assert table[0][1:] == ["classes", "last", "mean of the last", "best on test", "best adds", "at most"]
     assert table[1] == ["MVTec AD", "2", "91.00", "90.00", "93.00", "+2.00", "+3.00"]
 
 

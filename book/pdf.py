@@ -47,8 +47,10 @@ WHOLE_TABLES = """async () => {
     const all = jQuery(table).DataTable().page.len(-1).draw();
     const plain = Object.assign(document.createElement("table"), { className: "kd-rows" });
     const head = plain.createTHead().insertRow();
-    for (const textContent of all.columns().titles().toArray())
-      head.append(Object.assign(document.createElement("th"), { textContent }));
+    all.columns().every(function () {
+      const className = this.header().classList.contains("kd-how") ? "kd-how" : "";
+      head.append(Object.assign(document.createElement("th"), { innerHTML: this.title(), className }));
+    });
     plain.createTBody().append(...all.rows().nodes().toArray());
     table.closest(".dt-container").replaceWith(plain);
   }

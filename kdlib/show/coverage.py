@@ -11,7 +11,7 @@ import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from kdlib import coverage
+from kdlib import coverage, paper
 from kdlib.show import ANOMALOUS, NORMAL
 from kdlib.show.commands import ROW_SUMMARY, folded
 
@@ -138,7 +138,8 @@ def interactive(board: pd.DataFrame) -> HTML:
         css=CSS,
         display_logo_when_loading=False,
     )
-    return HTML(table)
+    whole = "\n".join(f"python -m kdlib run --table {number}" for number in paper.entries()["table"].unique())
+    return HTML(f'{table}<pre class="kd-print">{whole}</pre>')
 
 
 def _places(*names: str) -> list[int]:

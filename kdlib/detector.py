@@ -1,41 +1,27 @@
 """`Detector`: the one object a user needs. Fit it on good images; score, localize and threshold any others."""
 
-import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from kdlib import weights
+from kdlib import saved
 from kdlib.activations import batch_length, make_source, prepare, progress, source_activations, take
 from kdlib.data import Images, as_images
 from kdlib.distill import Training, distill, make_cloner
-from kdlib.files import ensure_folder, write_atomically
+from kdlib.files import ensure_folder
 from kdlib.localize import localization_map
 from kdlib.losses import Activations, discrepancy
 from kdlib.networks import Cloner, Source, default_device, half_precision
 from kdlib.recipe import Recipe
 
-FORMAT = "kdlib.detector/1"
-
 # For images of one's own: normalised as the source was trained, which the paper does for photographs only.
 DEFAULT = Recipe(size=128, normalize=True, epochs=50, attribution="best")
 
 ImagesLike = Images | str | Path | np.ndarray | Tensor  # an 8-bit (N, 3, S, S) holds pixels at working size
-
-
-def is_detector(path: Path) -> bool:
-    """Whether a file is a detector that some version of kdlib wrote."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return str((file.metadata() or {}).get("format", "")).startswith(FORMAT.partition("/")[0] + "/")
-    except (safetensors.SafetensorError, OSError):
-        return False
 
 
 class Detector:
@@ -199,18 +185,7 @@ class Detector:
     def save(self, path: str | Path) -> None:
         """Write the fitted detector as one safetensors file; the source is named by checksum, not stored."""
         self._lambda()
-        tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
-        if self.held_out_scores is not None:
-            tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
-        about = {
-            "format": FORMAT,
-            "checksum": weights.checksum(self.recipe.weights),
-            "recipe": json.dumps(self.recipe.to_dict()),
-            "seed": str(self.seed),
-            "training": json.dumps(dataclasses.asdict(self.training)),
-            "image_size": json.dumps(self.image_size),
-        }
-        write_atomically(Path(path), safetensors.torch.save(tensors, about))
+        saved.write(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
@@ -220,26 +195,7 @@ class Detector:
             ValueError: another kind of file, a damaged one, or one made with other source weights.
             OSError: no such file.
         """
-        advice = "expected a file that Detector.save wrote"
-        tensors, about = weights.read_safetensors(Path(path), format=FORMAT, advice=advice)
-        try:
-            recipe = Recipe.from_dict(json.loads(about["recipe"]))
-            detector = cls(recipe, seed=int(about["seed"]), device=device)
-            detector.training = Training(**json.loads(about["training"]))
-            detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
-            detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
-            if size := json.loads(about.get("image_size", "null")):  # older files have none
-                width, height = size
-                detector.image_size = int(width), int(height)
-            checksum = about["checksum"]
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(":")
-            raise ValueError(
-                f"{path}: not a detector of this version of kdlib ({reason}); fit and save it again"
-            ) from error
-        if checksum != (expected := weights.checksum(recipe.weights)):
-            raise ValueError(f"{path}: made with other source weights ({checksum}, here {expected}); fit it again")
-        return detector
+        return saved.read(Path(path), lambda recipe, seed: cls(recipe, seed=seed, device=device))
 
     def _pixels(self, images: ImagesLike) -> Tensor:
         side = self.recipe.input_size

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from kdlib import batch, coverage, grid, plan
-from kdlib.data import ABOUT, DATASETS
+from kdlib.data import ABOUT, DATASETS, normals
 from kdlib.data.inventory import inventory
 from kdlib.experiment import Experiment
 from kdlib.recipe import PRESETS, PROFILES
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--table", type=int, help="a table of the paper: its entries are the experiments")
     command.add_argument("--study", help=f"an ablation: one of {', '.join(STUDIES)}")
     command.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
-    command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more")
+    command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more; all by default")
     command.add_argument("--seed", type=int, nargs="+", help="0 by default, or those of the study")
     command.add_argument("--preset", help=f"one of {', '.join(PRESETS)}; paper by default")
     command.add_argument("--profile", help=f"one of {', '.join(PROFILES)}; paper by default, or that of the study")
@@ -121,12 +121,16 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
         experiments = grid.of_study(options.study, **wanted, **options.settings)
     elif options.table is not None:
         experiments = grid.of_table(options.table, **chosen, seeds=seeds, **settings)
-    elif options.dataset and options.normal:
+    elif options.dataset:
         experiments = [
-            Experiment.of(options.dataset, normal, seed=seed, **settings) for seed in seeds for normal in options.normal
+            Experiment.of(options.dataset, normal, seed=seed, **settings)
+            for seed in seeds
+            for normal in options.normal or normals(options.dataset)
         ]
     else:
-        raise ValueError("run: expected --table, --study, or --dataset with --normal-class or --category")
+        raise ValueError("run: expected --table, --study, or --dataset")
+    if not experiments:
+        raise ValueError(f"run: no category of {options.dataset} is here; python -m kdlib data tells what is expected")
     for experiment in experiments:
         _ = experiment.id
     return experiments

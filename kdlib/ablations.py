@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib import paper
-from kdlib.recipe import MAP, Recipe, recipe_for
+from kdlib.recipe import MAP, SCORING, Recipe, recipe_for, reference
 from kdlib.records import Record
 
 BASE = "as the paper"
@@ -97,6 +97,22 @@ def causes(frame: pd.DataFrame, errors: Mapping[str, float] | None = None) -> st
             lead = " The cause is none of the settings tried."
         lines.append(start + lead + (f" Worth less than half a point: {without}." if without else ""))
     return "\n".join(lines) or "Every entry with a record is within a point of the printed figure."
+
+
+def lambdas(records: Iterable[Record]) -> pd.DataFrame:
+    """The lambda that balances both terms of Eq. 4 on the untrained cloner, a row a training with the paper's settings.
+
+    Columns: dataset, normalize (whether the input was; the one setting that may be another), balanced, and code: the
+    fixed lambda of the reference code.
+    """
+    found = {}
+    for record in records:
+        experiment, recipe = record["experiment"], Recipe.from_dict(record["experiment"]["recipe"])
+        if recipe.lam is None and changes(record).keys() - set(SCORING) <= {"normalize"}:
+            training = experiment["dataset"], recipe.normalize, paper.normal_of(experiment), experiment["seed"]
+            found[training] = float(record["training"]["lam"])
+    rows = [(dataset, normalize, lam, reference(dataset).lam) for (dataset, normalize, *_), lam in found.items()]
+    return pd.DataFrame(rows, columns=["dataset", "normalize", "balanced", "code"])
 
 
 def label(changed: Mapping[str, Any]) -> str:

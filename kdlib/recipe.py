@@ -68,8 +68,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             kind: Any = setting.type
+            if kind in (float, float | None) and isinstance(value := getattr(self, setting.name), int):
+                object.__setattr__(self, setting.name, float(value))  # 1 and 1.0 are one setting, and one id
             if kind not in (tuple[str, ...], tuple[str, ...] | None):
-                fits = isinstance(getattr(self, setting.name), kind | int if kind in (float, float | None) else kind)
+                fits = isinstance(getattr(self, setting.name), kind)
                 self._expect(setting.name, fits, getattr(kind, "__name__", str(kind)))
         for field in ("critical_points", "score_points", "map_points"):
             if field != "map_points" or self.map_points is not None:

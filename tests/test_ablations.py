@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kdlib import paper
-from kdlib.ablations import BASE, causes, changes, factors
+from kdlib.ablations import BASE, causes, changes, factors, lambdas
 from kdlib.experiment import Experiment
 from kdlib.records import Record
 
@@ -74,3 +74,20 @@ def test_causes_name_what_brings_a_figure_nearer_to_the_printed_one() -> None:
     right = made("capsule", capsule + 0.01, lam=1.0)
     found = said(own, wrong, right)
     assert "Nearest with `lam=1.0`: +1.00, a gain of +6.00. Worth less than half a point: `normalize=True`." in found
+
+
+def test_the_balanced_lambda_of_each_training_beside_the_code_s() -> None:
+    settings: list[dict[str, Any]] = [
+        {},
+        {"map_lam": 0.0},  # a training that counted already
+        {"seed": 1},
+        {"normalize": True},
+        {"lam": 5.0},  # chosen, not balanced
+        {"cloner": "equal"},  # another training than the paper's
+    ]
+    records = [made("bottle", 0.9, **each) | {"training": {"lam": 0.25}} for each in settings]
+    frame = lambdas(records)
+    assert frame["normalize"].tolist() == [False, False, True]
+    assert set(frame["dataset"]) == {"mvtec_ad"}
+    assert set(frame["balanced"]) == {0.25}
+    assert set(frame["code"]) == {2.0}  # 1 / 0.5

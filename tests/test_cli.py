@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from kdlib import Detector, Split
 from kdlib.__main__ import main, parse_settings
+from kdlib.data.textures import make_category
 from kdlib.records import digest, records
 
 
@@ -58,7 +59,8 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--dataset", "digit", "--normal", "0"], "no data set 'digit'; did you mean 'digits'?"),
         (["--dataset", "digits", "--normal", "zero"], "digits: no class 'zero'; known are 0, 1, 2"),
-        (["--dataset", "digits"], "expected --table, --study, or --dataset with --normal-class or --category"),
+        ([], "expected --table, --study, or --dataset"),
+        (["--dataset", "digit"], "no 'digit'; did you mean 'digits'?"),
         (["--table", "12"], "tables with some are 2, 3, 4, 5, 6, 7, 8, 9, 10"),
         (["--dataset", "digits", "--normal", "0", "--workers", "0"], "--workers: expected 1 or more, found 0"),
         (["--table", "2", "--dataset", "mnits"], "table 2: no data set 'mnits'; did you mean 'mnist'?"),
@@ -125,6 +127,25 @@ def test_dry_run_runs_nothing(results: Path, capsys: pytest.CaptureFixture[str])
     assert done.endswith(" done")
     assert re.search(r"to do, about \d+ s$", todo)
     assert re.match(r"1 to do: about \d+ s of work", total)
+
+
+def test_a_data_set_alone_is_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = ["--profile", "smoke", "--dry-run"]
+    assert main(["run", "--dataset", "digits", *tiny]) == 0
+    *listed, total = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in listed] == list("0123456789")
+    assert total.startswith("10 to do")
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    assert main(["run", "--dataset", "mvtec_ad", *tiny]) == 2  # without the folder: all are missing
+    assert "mvtec_ad: no folder" in capsys.readouterr().err
+    make_category(tmp_path / "mvtec_ad", "brick")  # none of the original
+    assert main(["run", "--dataset", "mvtec_ad", *tiny]) == 2
+    assert "no category of mvtec_ad is here" in capsys.readouterr().err
+    (tmp_path / "mvtec_ad" / "brick").rename(tmp_path / "mvtec_ad" / "bottle")
+    assert main(["run", "--dataset", "mvtec_ad", *tiny]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[:-1]] == ["bottle"]
 
 
 def test_dry_run_tells_of_a_record_of_other_data(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,11 @@ def test_out_of_range(name: str, value: Any) -> None:
         Recipe(**{name: value})
 
 
+def test_a_whole_number_is_the_same_setting() -> None:
+    assert json.dumps(Recipe(lam=100, sigma=2).to_dict()) == json.dumps(Recipe(lam=100.0, sigma=2.0).to_dict())
+    assert json.dumps(Recipe.from_dict({"lam": 1}).to_dict()) == json.dumps(Recipe(lam=1.0).to_dict())
+
+
 def test_points_that_score_must_be_trained() -> None:
     with pytest.raises(ValueError, match=r"score_points is \('pool2',.* expected a part of critical_points"):
         Recipe(critical_points=("pool3", "pool4"))

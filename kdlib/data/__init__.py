@@ -8,10 +8,10 @@ from kdlib.data.classes import cifar10, digits, fashion_mnist, mnist
 from kdlib.data.folder import mvtec_ad, mvtec_layout
 from kdlib.data.images import Images, Split, as_images
 from kdlib.data.medical import brain_mri, head_ct, retinal_oct
-from kdlib.data.textures import textures
+from kdlib.data.textures import CATEGORIES, textures
 from kdlib.errors import unknown
 
-__all__ = ["ABOUT", "DATASETS", "About", "Images", "Split", "as_images", "find", "load", "mvtec_layout"]
+__all__ = ["ABOUT", "DATASETS", "About", "Images", "Split", "as_images", "find", "load", "mvtec_layout", "normals"]
 
 # The one-vs-rest sets name their `normal` a class, the others a category.
 DATASETS: Mapping[str, Callable[..., Split]] = {
@@ -47,3 +47,20 @@ def load(dataset: str, normal: str, *, root: Path | None = None, seed: int = 0) 
     if dataset in SPLIT_BY_SEED:
         settings["seed"] = seed
     return DATASETS[dataset](normal, **settings)
+
+
+def normals(dataset: str) -> tuple[str, ...]:
+    """All classes or categories of a data set; of MVTec AD those that are here.
+
+    Raises:
+        ValueError: no such data set, or one that nobody has listed them of.
+    """
+    if dataset not in DATASETS:
+        raise ValueError(unknown("data set: no", dataset, DATASETS))
+    listed = {"digits": tuple("0123456789"), "textures": CATEGORIES} | {
+        name: tuple(a.counts) for name, a in ABOUT.items()
+    }
+    if dataset not in listed:
+        raise ValueError(f"{dataset}: its classes or categories are listed nowhere; name those that are meant")
+    folder = find(dataset) if dataset == "mvtec_ad" else None
+    return tuple(normal for normal in listed[dataset] if folder is None or (folder / normal).is_dir())

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdlib.data import ABOUT, DATASETS, find
+from kdlib.data import ABOUT, DATASETS, find, normals
 from kdlib.data.images import Images, Split
 from kdlib.data.reading import read_image, read_mask
 from kdlib.errors import unknown
@@ -67,20 +67,18 @@ def inventory(dataset: str) -> Inventory:
     about, folder = ABOUT[dataset], find(dataset)
     if folder is None:
         return Inventory(dataset, "", about.terms, about.publisher)
-    parts, absent, problems = [], [], []
-    for normal, official in about.counts.items():
-        if dataset == "mvtec_ad" and not (folder / normal).is_dir():
-            absent.append(normal)
-            continue
+    parts, problems, here = [], [], normals(dataset)
+    for normal in here:
         try:
             split = DATASETS[dataset](normal)
         except (OSError, ValueError) as error:
             problems.append(str(error))
             continue
-        parts.append(_part(split, official))
+        parts.append(_part(split, about.counts[normal]))
         problems += unreadable(split.train, split.test)
     unique = tuple(dict.fromkeys(problems))  # all classes of a damaged file fail alike
-    return Inventory(dataset, str(folder), about.terms, about.publisher, tuple(parts), tuple(absent), unique)
+    absent = tuple(normal for normal in about.counts if normal not in here)
+    return Inventory(dataset, str(folder), about.terms, about.publisher, tuple(parts), absent, unique)
 
 
 def unreadable(*sets: Images) -> list[str]:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from kdlib import paper
-from kdlib.recipe import MAP, SCORING, Recipe, recipe_for, reference
+from kdlib.recipe import MAP, SCORE, SCORING, Recipe, recipe_for, reference
 from kdlib.records import Record
 
 BASE = "as the paper"
-MAPS = {*MAP, "sigma", "opening"} - {"score_points"}  # settings that change no score
+MAPS = {*MAP, "sigma", "opening"} - {*SCORE}  # settings that change no score
 
 
 def changes(record: Record) -> dict[str, Any]:

@@ -53,6 +53,17 @@ class Detector:
                 self._source = make_source(self.recipe, self.device)
         return self._source
 
+    @property
+    def lam(self) -> float:
+        """Weight of the direction loss in the score (Eq. 4): the recipe's ``score_lam``, or that of the training.
+
+        Raises:
+            ValueError: not fitted.
+        """
+        if not self.training.epoch:
+            raise ValueError("detector: not fitted; call fit with normal images, or load one")
+        return self.training.lam if self.recipe.score_lam is None else self.recipe.score_lam
+
     def fit(
         self,
         images: ImagesLike,
@@ -126,7 +137,7 @@ class Detector:
 
     def score_pixels(self, pixels: Tensor, activations: Activations | None = None) -> np.ndarray:
         """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
-        lam, points, scores = self._lambda(), self.recipe.score_points, []
+        lam, points, scores = self.lam, self.recipe.score_points, []
         with torch.inference_mode(), progress(len(pixels), "score") as bar:
             for source, cloner in self.activations(pixels, activations):
                 scores.append(discrepancy(source, cloner, lam=lam, points=points).cpu())
@@ -158,7 +169,7 @@ class Detector:
         """Attribution map of each image, before smoothing and opening (Eq. 5): (N, S, S)."""
         from kdlib.attributions import attribution  # a second, as Captum brings pictures with it
 
-        pixels, lam = self._pixels(images), self._lambda()
+        pixels, lam = self._pixels(images), self.lam
         maps, step = [], max(1, batch_length(self.recipe) // 2)
         was_training = self.cloner.training
         self.cloner.eval()
@@ -184,7 +195,7 @@ class Detector:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector as one safetensors file; the source is named by checksum, not stored."""
-        self._lambda()
+        _ = self.lam
         saved.write(self, Path(path))
 
     @classmethod
@@ -202,8 +213,3 @@ class Detector:
         if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1:] == (3, side, side):
             return images
         return as_images(images).pixels(self.recipe.size, crop=self.recipe.crop)
-
-    def _lambda(self) -> float:
-        if not self.training.epoch:
-            raise ValueError("detector: not fitted; call fit with normal images, or load one")
-        return self.training.lam

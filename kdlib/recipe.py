@@ -10,8 +10,10 @@ from kdlib.networks import CLONERS, CRITICAL_POINTS, check_critical_points
 from kdlib.weights import SOURCES
 
 # Settings that a trained cloner does not know of: experiments that differ in these alone share one training.
-MAP = ("score_points", "attribution", "map_points", "map_lam", "samples", "noise", "stretch")  # before the Gaussian
+SCORE = ("score_points", "score_lam")
+MAP = (*SCORE, "attribution", "map_points", "map_lam", "samples", "noise", "stretch")  # before the Gaussian
 SCORING = (*MAP, "sigma", "opening", "test_limit")
+LAMBDAS = ("lam", "score_lam", "map_lam")
 ATTRIBUTIONS = (
     "gradients",
     "smoothgrad",
@@ -46,6 +48,7 @@ class Recipe:
     critical_points: tuple[str, ...] = CRITICAL_POINTS  # that train
     score_points: tuple[str, ...] = CRITICAL_POINTS  # that score and localize
     lam: float | None = None  # lambda of Eq. 4; None: both terms of one size on the untrained cloner
+    score_lam: float | None = None  # lambda of the score; None: that of the training, as the paper
     # training (Sec. 3.2)
     epochs: int = 51
     batch_size: int = 64
@@ -55,7 +58,7 @@ class Recipe:
     # localization (Sec. 3.3.4 and 4.2.2)
     attribution: str = "gradients"  # one of `ATTRIBUTIONS`; attributions.attribution says what each is
     map_points: tuple[str, ...] | None = None  # critical points that localize; None: score_points, as the paper
-    map_lam: float | None = None  # lambda of the map; None: that of the training, as the paper
+    map_lam: float | None = None  # lambda of the map; None: that of the score, as the paper
     samples: int = 50  # noisy copies of smoothgrad, steps of integrated gradients
     noise: float = 0.05  # of smoothgrad: standard deviation, where white minus black is 1
     sigma: float = 4.0  # of the Gaussian, pixels
@@ -86,7 +89,7 @@ class Recipe:
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
         self._expect("score_points", set(self.score_points) <= set(self.critical_points), "a part of critical_points")
         self._expect("map_points", set(self.map_points or ()) <= set(self.critical_points), "a part of critical_points")
-        for name in ("lam", "map_lam"):
+        for name in LAMBDAS:
             self._expect(name, getattr(self, name) is None or getattr(self, name) >= 0, "0 or more, inf, or None")
         self._expect("attribution", self.attribution in ATTRIBUTIONS, f"one of {', '.join(ATTRIBUTIONS)}")
         self._expect("samples", self.samples >= 1, "1 or more")
@@ -122,13 +125,13 @@ class Recipe:
         """All settings as JSON has them: lists for tuples, "inf" for an infinite lambda."""
         plain = dataclasses.asdict(self)
         plain |= {k: list(v) for k, v in plain.items() if isinstance(v, tuple)}
-        return {k: "inf" if k in ("lam", "map_lam") and v == math.inf else v for k, v in plain.items()}
+        return {k: "inf" if k in LAMBDAS and v == math.inf else v for k, v in plain.items()}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Recipe":
         """The recipe that `to_dict` wrote; settings that it does not know are refused."""
         tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-        infinite = {name: math.inf for name in ("lam", "map_lam") if plain.get(name) == "inf"}
+        infinite = {name: math.inf for name in LAMBDAS if plain.get(name) == "inf"}
         return cls().replace(**tuples | infinite)
 
 

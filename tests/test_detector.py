@@ -1,6 +1,7 @@
 """The one object a user needs: fit, score, threshold, localize, save, load, and what it refuses."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,24 @@ def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:
     assert scores.shape == (5,)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
     assert not fitted.cloner.training
+
+
+@pytest.mark.parametrize("lam", [0.0, 3.0, math.inf])
+def test_the_score_may_have_its_own_lambda(fitted: Detector, digits: Split, lam: float) -> None:
+    images = digits.test[:5]
+    other = Detector(replace(fitted.recipe, score_lam=lam))
+    with pytest.raises(ValueError, match="not fitted"):
+        _ = other.lam
+    other.cloner, other.training = fitted.cloner, fitted.training
+    x = images.pixels(32).float() / 255
+    with torch.no_grad():
+        expected = discrepancy(fitted.source(x), fitted.cloner(x), lam=lam)
+    np.testing.assert_allclose(other.score(images), expected, rtol=1e-4)
+    assert other.lam == lam != fitted.lam == fitted.training.lam
+    # A map explains the score, unless it is given a lambda of its own.
+    own = Detector(replace(fitted.recipe, map_lam=lam))
+    own.cloner, own.training = fitted.cloner, fitted.training
+    np.testing.assert_array_equal(other.localize(images), own.localize(images))
 
 
 def test_all_kinds_of_images_have_one_score(fitted: Detector, digits: Split, tmp_path: Path) -> None:

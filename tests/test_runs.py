@@ -326,7 +326,9 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
     np.testing.assert_array_equal(*scores)
 
 
-@pytest.mark.parametrize("changes", [{"score_points": ("pool3", "pool5")}, {"sigma": 1.0, "opening": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"score_points": ("pool3", "pool5")}, {"score_lam": 50.0}, {"sigma": 1.0, "opening": 0}]
+)
 def test_experiments_that_differ_in_scoring_share_one_training(
     changes: dict[str, Any], results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

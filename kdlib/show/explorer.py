@@ -67,7 +67,7 @@ class Explorer:
         x = prepare(images.pixels(recipe.size, crop=recipe.crop), recipe, detector.device)
         self._terms, self._results = Terms(detector, x), dict[Hashable, Any]()
         for method in methods:
-            self._terms.attribution(method, recipe.critical_points, detector.training.lam)
+            self._terms.attribution(method, recipe.critical_points, detector.lam)
 
     def name(self, image: int) -> str:
         """What to call an image in words, such as "blob 003"."""
@@ -76,7 +76,7 @@ class Explorer:
     def start(self, image: int = 0) -> Setting:
         """The recipe's own setting; the threshold leaves 95 % of the good pixels unmarked."""
         recipe = self.detector.recipe
-        lam = self.detector.training.lam if recipe.map_lam is None else recipe.map_lam
+        lam = self.detector.lam if recipe.map_lam is None else recipe.map_lam
         points, method = recipe.map_points or recipe.score_points, recipe.attribution
         settings: dict[str, Any] = {"sigma": recipe.sigma, "opening": recipe.opening, "quantile": 0.95}
         return Setting(image=image, method=method, points=points, lam=lam, **settings)
@@ -160,7 +160,7 @@ def attended() -> bool:
 
 def controls(explorer: Explorer, start: Setting) -> widgets.VBox:
     """Live controls: each move calls the kernel and shows `Explorer.view` of the new setting."""
-    lam, names = explorer.detector.training.lam, explorer.images.names
+    lam, names = explorer.detector.lam, explorer.images.names
     wide = {"style": {"description_width": "9em"}, "layout": {"width": "min(30em, 98%)"}}
     lams = sorted({0.0, lam / 10, lam, 10 * lam, math.inf, start.lam})
     chosen: dict[str, Any] = {

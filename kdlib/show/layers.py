@@ -34,7 +34,7 @@ def contributions(detector: Detector, pixels: Tensor, activations: Activations |
     Returns:
         A row an image, a column a pair: a critical point that scores, and value or λ · direction.
     """
-    lam, points = detector.training.lam, detector.recipe.score_points
+    lam, points = detector.lam, detector.recipe.score_points
     weights = torch.tensor([0.0, 1.0] if lam == math.inf else [1.0, lam])
     found = [
         torch.cat([torch.stack(loss_terms(source, cloner, (p,)), 1).cpu() * weights for p in points], 1)
@@ -53,7 +53,7 @@ def maps(detector: Detector, pixels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     terms = Terms(detector, prepare(pixels, recipe, detector.device))
 
     def of(chosen: Sequence[str]) -> np.ndarray:
-        return localization_map(terms.attribution("gradients", tuple(chosen), detector.training.lam), recipe)
+        return localization_map(terms.attribution("gradients", tuple(chosen), detector.lam), recipe)
 
     return np.stack([of([p]) for p in points]), np.stack([of(points[:n]) for n in range(1, len(points) + 1)])
 

@@ -112,7 +112,7 @@ def signed_gradients(
     """
     cloner = (cloner or detector.cloner).eval()
     networks = [{"source": detector.source, "cloner": cloner}[name] for name in guided]
-    score = Score(detector.source, cloner, lam=detector.training.lam, recipe=detector.recipe, guided=networks)
+    score = Score(detector.source, cloner, lam=detector.lam, recipe=detector.recipe, guided=networks)
     generator, found = torch.Generator().manual_seed(seed), []
     for part in pixels.split(batch_length(detector.recipe)):
         noisy = part + 255 * noise * torch.randn(part.shape, generator=generator)

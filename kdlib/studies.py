@@ -150,6 +150,7 @@ STUDIES: Mapping[str, Study] = {
         settings={
             "as the paper": {},
             "lambda of the code": _as_reference("lam"),
+            "scored with lambda of the code": lambda dataset: {"score_lam": reference(dataset).lam},
             "scored with last 3": _as_reference("score_points"),
             "stretched maps": _as_reference("stretch"),
             "SmoothGrad": _smoothgrad(),

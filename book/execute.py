@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import nbformat
 import papermill
 import slim
+from traitlets.config import Config
 
 KERNEL = "kdlib-build"
 
@@ -107,7 +109,11 @@ def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) ->
     os.environ["KDLIB_READS"] = str(noted.resolve())
     try:
         options: dict[str, Any] = {"progress_bar": False, "execution_timeout": timeout, "cwd": target.parent}
-        papermill.execute_notebook(source, part, parameters, kernel_name=KERNEL, language="python", **options)
+        # Sockets in a folder of its own: TCP ports are chosen first, bound later; kernels that start together collide.
+        with tempfile.TemporaryDirectory(prefix="kdlib-") as own:
+            manager = {"transport": "ipc", "connection_file": f"{own}/kernel.json"}
+            options |= {"kernel_name": KERNEL, "language": "python", "config": Config(KernelManager=manager)}
+            papermill.execute_notebook(source, part, parameters, **options)
         tidy(part, parameters)
         slim.pictures(part)
         part.replace(target)

@@ -134,6 +134,17 @@ def test_a_cell_that_takes_too_long_or_kills_its_kernel_is_named(project: Path) 
 
 
 @pytest.mark.slow
+def test_kernels_that_start_together_cannot_take_the_same_port(project: Path) -> None:
+    """Jupyter picks a free port, lets it go and binds it later; what else starts meanwhile may take it."""
+    asked = "import ipykernel, json; json.loads(ipykernel.get_connection_info())['transport']"
+    write(project / "notebooks" / "first.ipynb", PARAMETERS, asked)
+    execute.install_kernel(project / "work")
+    copy = project / "work" / "first.ipynb"
+    assert not execute.run(project / "notebooks" / "first.ipynb", copy, {}, timeout=60).problem
+    assert "'ipc'" in str(nbformat.read(copy, as_version=4).cells[-1].outputs)
+
+
+@pytest.mark.slow
 def test_only_stale_notebooks_run_again(project: Path) -> None:
     assert refresh(project) == []
     assert ran(project) == ["first smoke 0", "second smoke 0"]

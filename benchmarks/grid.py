@@ -18,7 +18,7 @@ import torch
 
 from kdlib import grid, load
 from kdlib.experiment import Experiment
-from kdlib.files import work_folder
+from kdlib.files import ensure_folder, work_folder
 from kdlib.provenance import commit, processor
 
 SMOKE = [
@@ -31,7 +31,7 @@ def fresh() -> Path:
 
 
 def forget_trainings() -> None:
-    """Images and activations stay; cloners of earlier experiments would be evaluated instead of trained."""
+    """Images and activations stay; cloners that the run before kept would be evaluated instead of trained."""
     shutil.rmtree(work_folder() / "trainings", ignore_errors=True)
 
 
@@ -129,6 +129,8 @@ BENCHMARKS = {"overhead": overhead, "workers": workers, "decoding": decoding, "m
 
 if __name__ == "__main__":
     os.environ["KDLIB_PROGRESS"] = "0"
-    for name in sys.argv[1:] or BENCHMARKS:
-        about = {"benchmark": name, "commit": commit(), "processor": processor(), "cores": os.cpu_count()}
-        print(json.dumps(about | BENCHMARKS[name]()), flush=True)
+    with tempfile.TemporaryDirectory(dir=ensure_folder(work_folder())) as own:  # cloners kept outside of it stay
+        for name in sys.argv[1:] or BENCHMARKS:
+            os.environ["KDLIB_WORK"] = own
+            about = {"benchmark": name, "commit": commit(), "processor": processor(), "cores": os.cpu_count()}
+            print(json.dumps(about | BENCHMARKS[name]()), flush=True)

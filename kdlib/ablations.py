@@ -69,7 +69,8 @@ def factors(
 def causes(frame: pd.DataFrame, errors: Mapping[str, float] | None = None) -> str:
     """What `factors` says of each entry whose own figure is more than a point from the printed one, as Markdown.
 
-    A setting that brings the figure half a point nearer is a lead; the one that brings it nearest is named.
+    A setting that brings the figure half a point nearer is a lead; the one that brings it nearest is named. A setting
+    that was tried on three or more entries is first judged on all of them.
 
     Args:
         errors: standard error over the draw of the test images, in points, by class or category.
@@ -95,8 +96,21 @@ def causes(frame: pd.DataFrame, errors: Mapping[str, float] | None = None) -> st
             lead = f" Nearest with `{best['settings']}`: {best['difference']:+.2f}, a gain of {best['gain']:+.2f}."
         else:
             lead = " The cause is none of the settings tried."
-        lines.append(start + lead + (f" Worth less than half a point: {without}." if without else ""))
-    return "\n".join(lines) or "Every entry with a record is within a point of the printed figure."
+        lines.append(start + lead + (f" Less than half a point nearer, or farther: {without}." if without else ""))
+    return "\n".join(_together(frame) + lines) or "Every entry with a record is within a point of the printed figure."
+
+
+def _together(frame: pd.DataFrame) -> list[str]:
+    """What `causes` says first: what a setting that was tried on three or more entries is worth on all of them."""
+    lines = []
+    for name, rows in frame.dropna(subset="gain").groupby("settings"):
+        after, before = rows["difference"].abs(), (rows["difference"] - rows["gain"]).abs()
+        if len(rows) > 2:
+            lines.append(
+                f"- **{len(rows)} together**, `{name}`: mean absolute difference {after.mean():.1f} points, "
+                f"{before.mean():.1f} with the paper's settings; nearer in {(after < before).sum()}."
+            )
+    return lines
 
 
 def lambdas(records: Iterable[Record]) -> pd.DataFrame:

@@ -69,11 +69,24 @@ def test_causes_name_what_brings_a_figure_nearer_to_the_printed_one() -> None:
     )
     wrong = made("capsule", capsule - 0.06, normalize=True)
     assert said(own, wrong).endswith(
-        "The cause is none of the settings tried. Worth less than half a point: `normalize=True`."
+        "The cause is none of the settings tried. Less than half a point nearer, or farther: `normalize=True`."
     )
     right = made("capsule", capsule + 0.01, lam=1.0)
     found = said(own, wrong, right)
-    assert "Nearest with `lam=1.0`: +1.00, a gain of +6.00. Worth less than half a point: `normalize=True`." in found
+    assert "Nearest with `lam=1.0`: +1.00, a gain of +6.00. Less than half a point nearer, or farther: `norm" in found
+    assert "together" not in found, "one entry is no whole"
+
+
+def test_causes_judge_first_what_a_setting_is_worth_on_all_entries_that_have_it() -> None:
+    printed = paper.published(table=3, dataset="mvtec_ad", method=paper.OURS).set_index("column")["auroc"] / 100
+    off = {"bottle": (-0.1, -0.02), "capsule": (-0.2, -0.04), "grid": (-0.03, 0.06)}
+    both = [
+        made(name, printed[name] + d, **({"lam": 1.0} if n else {})) for name in off for n, d in enumerate(off[name])
+    ]
+    first = causes(factors(both, table=3, dataset="mvtec_ad")).splitlines()[0]
+    assert first == (
+        "- **3 together**, `lam=1.0`: mean absolute difference 4.0 points, 11.0 with the paper's settings; nearer in 2."
+    )
 
 
 def test_the_balanced_lambda_of_each_training_beside_the_code_s() -> None:

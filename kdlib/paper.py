@@ -77,13 +77,16 @@ def own_entries(**wanted: object) -> pd.DataFrame:
 
 
 def entries(**wanted: object) -> pd.DataFrame:
-    """Those of `own_entries` that an experiment of `VARIANTS` remakes: without the means."""
+    """Those of `own_entries` that one experiment of `VARIANTS` remakes; a mean is all that it is the mean of."""
     frame = own_entries(**wanted)
-    frame = frame[frame["method"].isin(list(VARIANTS)) & (frame["column"] != "mean")].reset_index(drop=True)
     if frame.empty:
-        known = ", ".join(map(str, sorted(entries()["table"].unique()))) if wanted else "none"
-        raise ValueError(f"paper: no entries of {wanted}; tables with some are {known}")
-    return frame
+        asked = ", ".join(f"{column}={value!r}" for column, value in wanted.items())
+        tables = ", ".join(map(str, own_entries()["table"].unique()))
+        raise ValueError(f"paper: none of its own entries has {asked}; its tables are {tables}")
+    frame = frame.sort_values("column", key=lambda column: column == "mean", kind="stable")
+    behind = pd.Series(map(normals, frame["dataset"], frame["column"]), frame.index)
+    frame = frame.assign(column=behind).explode("column")
+    return frame.drop_duplicates(["table", "dataset", "method", "column"], ignore_index=True)
 
 
 @cache

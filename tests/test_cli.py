@@ -61,7 +61,7 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
         (["--dataset", "digits", "--normal", "zero"], "digits: no class 'zero'; known are 0, 1, 2"),
         ([], "expected --table, --study, or --dataset"),
         (["--dataset", "digit"], "no 'digit'; did you mean 'digits'?"),
-        (["--table", "12"], "tables with some are 2, 3, 4, 5, 6, 7, 8, 9, 10"),
+        (["--table", "12"], "its tables are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
         (["--dataset", "digits", "--normal", "0", "--workers", "0"], "--workers: expected 1 or more, found 0"),
         (["--table", "2", "--dataset", "mnits"], "table 2: no data set 'mnits'; did you mean 'mnist'?"),
         (["--table", "3", "--category", "botle"], "table 3: no class 'botle'; did you mean 'bottle'?"),

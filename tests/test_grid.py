@@ -42,10 +42,15 @@ def test_rows_of_a_table_are_settings() -> None:
     }
 
 
+def test_a_table_of_means_is_what_they_are_the_means_of() -> None:
+    assert {*grid.of_table(1)} == {*grid.of_table(11)}
+    assert len(grid.of_table(1, normals=["bottle"])) == 6
+
+
 @pytest.mark.parametrize(
     ("table", "chosen", "message"),
     [
-        (12, {}, "tables with some are 2, 3, 4, 5, 6, 7, 8, 9, 10"),
+        (12, {}, "none of its own entries has table=12; its tables are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
         (2, {"dataset": "mvtec_ad"}, "table 2: no data set 'mvtec_ad'; known are mnist, fashion_mnist, cifar10"),
         (3, {"normals": ["botle"]}, "table 3: no class 'botle'; did you mean 'bottle'. Known are bottle"),
     ],

@@ -39,8 +39,8 @@ def factors(
         experiment = record["experiment"]
         if (experiment["dataset"], experiment["preset"], experiment["profile"]) == (dataset, preset, profile):
             changed = changes(record)
-            if changed and task == "detection" and changed.keys() <= MAPS:
-                continue
+            if task == "detection" and changed.keys() & MAPS:
+                continue  # it has the scores of the same settings without
             groups.setdefault((paper.normal_of(experiment), label(changed)), []).append(record)
     rows = []
     for (normal, name), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != BASE, item[0][1])):

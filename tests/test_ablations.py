@@ -34,7 +34,8 @@ def test_each_factor_beside_the_paper_s_settings(table: int) -> None:
         made("bottle", 0.99, seed=7, normalize=True),
         made("capsule", 0.5, normalize=True),
         made("capsule", None),
-        *([made("bottle", 0.2, map_lam=1.0)] if table == 3 else []),  # a map's settings score nothing
+        # A map's settings score nothing.
+        *([made("bottle", 0.2, map_lam=1.0), made("bottle", 0.2, map_lam=1.0, normalize=True)] if table == 3 else []),
         made("bottle", 0.1, profile="smoke"),
     ]
     frame = factors(records, table=table, dataset="mvtec_ad")

@@ -46,9 +46,9 @@ class Score(nn.Module):
         """`losses.discrepancy` of each image."""
         source, cloner = self.networks
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half_precision(self.precision, images.device)):
-            found = cloner(images)
+            found = cloner(images, self.points)
         with torch.set_grad_enabled(self.through_source and torch.is_grad_enabled()):
-            known = source(images)
+            known = source(images, self.points)
         return discrepancy(known, found, lam=self.lam, points=self.points)
 
 
@@ -133,8 +133,8 @@ def _positions(score: Score, x: Tensor, *, product: bool) -> Tensor:
     source, cloner = score.networks
     with torch.inference_mode():
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half_precision(score.precision, x.device)):
-            found = cloner(x)
-        known, total = source(x), torch.zeros(x.shape[0], 1, *x.shape[2:], device=x.device)
+            found = cloner(x, score.points)
+        known, total = source(x, score.points), torch.zeros(x.shape[0], 1, *x.shape[2:], device=x.device)
         for point in score.points:
             s, c = known[point].float(), found[point].float()
             value, direction = (s - c).square().mean(1, keepdim=True), 1 - F.cosine_similarity(s, c, dim=1)[:, None]

@@ -120,7 +120,7 @@ class Terms:
     def _guided(self, points: tuple[str, ...], lam: float) -> np.ndarray:
         """Guided backpropagation through the cloner, the source's answers given: (N, 3, H, W)."""
         recipe, cloner = self.detector.recipe.replace(map_points=points, map_lam=lam), self.detector.cloner
-        given: Any = lambda _: self._known  # noqa: E731
+        given: Any = lambda *_: self._known  # noqa: E731
         score = Score(given, cloner, lam=lam, recipe=recipe, guided=(cloner,), through_source=False)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")

@@ -30,7 +30,7 @@ class Source(nn.Module):
 
     Args:
         tensors: as of `weights.load`.
-        critical_points: which activations to hand out; nothing behind the last one is computed.
+        critical_points: which activations to hand out.
         scaling: see `scaling.scale_exponents`.
     """
 
@@ -68,21 +68,25 @@ class Source(nn.Module):
         """The source with the weights of `weights.load`."""
         return cls(weights.load(name), **settings)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Activations of ImageNet-normalised RGB images (B, 3, H, W), H and W at least 32."""
+    def forward(self, x: Tensor, points: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Activations of ImageNet-normalised RGB images (B, 3, H, W), H and W at least 32.
+
+        Args:
+            points: critical points that are wanted, all by default; nothing behind the last of them is computed.
+        """
         x = x.to(self.dtype)
-        found = {}
+        points, found = points or self.critical_points, {}
         for name in weights.CONVOLUTIONS:
             if name[2] == "1" and name != "1_1":  # a block begins: the one before it ends
                 x = F.max_pool2d(x, 2)
                 found[f"pool{int(name[0]) - 1}"] = x
-                if found.keys() >= set(self.critical_points):
+                if found.keys() >= set(points):
                     break
             weight, bias = (self.get_buffer(f"conv{name}_{kind}") for kind in ("weight", "bias"))
             x = self.relu(F.conv2d(x, weight, bias, padding=1))
         else:
             found["pool5"] = F.max_pool2d(x, 2)
-        return {point: found[point] for point in self.critical_points}
+        return {point: found[point] for point in points}
 
 
 class Cloner(nn.Module):
@@ -130,12 +134,14 @@ class Cloner(nn.Module):
                 inputs = outputs
             self.blocks[f"pool{number}"] = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Activations of images (B, 3, H, W), H and W at least 32."""
-        found = {}
+    def forward(self, x: Tensor, points: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Activations of images (B, 3, H, W), H and W at least 32; ``points`` as for `Source.forward`."""
+        points, found = points or self.critical_points, {}
         for name, block in self.blocks.items():
             found[name] = x = block(x)
-        return {point: found[point] for point in self.critical_points}
+            if found.keys() >= set(points):
+                break
+        return {point: found[point] for point in points}
 
 
 def check_critical_points(points: Sequence[str]) -> tuple[str, ...]:

@@ -92,6 +92,17 @@ def test_no_deeper_than_needed(released: dict[str, Tensor], deepest: str) -> Non
         assert {p: tuple(a.shape) for p, a in found.items()} == {deepest: (1, CHANNELS[deepest], 1, 1)}
 
 
+@pytest.mark.parametrize("points", [("pool2",), ("pool3", "pool2"), ("pool4",), ("pool5",)])
+def test_no_deeper_than_asked(source: Source, points: tuple[str, ...]) -> None:
+    deepest = max(int(point[-1]) for point in points)
+    for network in (source, Cloner().eval()):
+        with torch.no_grad():
+            x = torch.rand(1, 3, 32, 32)
+            whole, found, least = network(x), network(x, points), network(x[..., : 2**deepest, : 2**deepest], points)
+        assert list(found) == list(least) == list(points), "an image of 2**n pixels stands n max-pools and no more"
+        assert all(torch.equal(found[point], whole[point]) for point in points)
+
+
 def test_critical_points_come_in_the_order_of_the_network() -> None:
     assert check_critical_points(["pool4", "pool2"]) == ("pool2", "pool4")
 

@@ -20,11 +20,11 @@ from kdlib import Detector, load, recipe_for, weights
 from kdlib.activations import make_source, prepare, source_activations, take
 from kdlib.distill import make_cloner
 from kdlib.losses import discrepancy
-from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, half_precision
+from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision
 from kdlib.provenance import commit, processor
 from kdlib.recipe import Recipe
 
-CPU = torch.device("cpu")
+DEVICE = default_device()
 
 
 def seconds(ways: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
@@ -34,6 +34,8 @@ def seconds(ways: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, 
         for name, call in ways.items():
             start = time.perf_counter()
             call()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()  # a call returns before the GPU has done it
             if number:
                 found[name].append(time.perf_counter() - start)
     return {name: statistics.median(times) for name, times in found.items()}
@@ -53,7 +55,7 @@ def reference_source() -> nn.Sequential:
     for name, convolution in zip(weights.CONVOLUTIONS, convolutions, strict=True):
         tensors = weights.load("vgg-release")
         convolution.load_state_dict({kind: tensors[f"conv{name}.{kind}"] for kind in ("weight", "bias")})
-    return network
+    return network.to(DEVICE)
 
 
 def reference_step(*, frozen: bool) -> Callable[[], object]:
@@ -61,10 +63,10 @@ def reference_step(*, frozen: bool) -> Callable[[], object]:
 
     ``frozen`` is the same with gradients of the source's weights switched off: what somebody careful would write.
     """
-    source, cloner = reference_source(), Cloner()
+    source, cloner = reference_source(), Cloner().to(DEVICE)
     source.requires_grad_(not frozen)
     optimizer = torch.optim.Adam(cloner.parameters(), lr=1e-3)
-    x = torch.rand(64, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(64, 3, 128, 128, generator=torch.Generator().manual_seed(0)).to(DEVICE)
 
     def step() -> None:
         found, pools, y = cloner(x), [], x
@@ -72,7 +74,7 @@ def reference_step(*, frozen: bool) -> Callable[[], object]:
             y = layer(y)
             if isinstance(layer, nn.MaxPool2d):
                 pools.append(y)
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=DEVICE)
         for point, a in zip(CRITICAL_POINTS, pools[1:], strict=True):
             c = found[point]
             loss = loss + F.mse_loss(a, c) + 2 * (1 - F.cosine_similarity(a.flatten(1), c.flatten(1))).mean()
@@ -87,14 +89,14 @@ def our_step() -> Callable[[], object]:
     """A training step of `distill.distill`, with its batch taken from kept activations."""
     recipe = Recipe(size=128, normalize=True)
     pixels = torch.randint(0, 256, (128, 3, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    kept = source_activations(make_source(recipe, CPU), pixels, recipe)
-    cloner = make_cloner(recipe, CPU, seed=0).train()
+    kept, pixels = source_activations(make_source(recipe, DEVICE), pixels, recipe), pixels.to(DEVICE)
+    cloner = make_cloner(recipe, DEVICE, seed=0).train()
     optimizer = torch.optim.Adam(cloner.parameters(), lr=1e-3, fused=True)
     chosen = torch.randperm(128, generator=torch.Generator().manual_seed(0))[:64]
 
     def step() -> None:
-        x, source = prepare(pixels[chosen], recipe, CPU), take(kept, chosen, CPU)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half_precision("auto", CPU)):
+        x, source = prepare(pixels[chosen], recipe, DEVICE), take(kept, chosen, DEVICE)
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=half_precision("auto", DEVICE)):
             found = cloner(x)
         loss = discrepancy(source, found, lam=2.0).mean()
         optimizer.zero_grad()
@@ -121,9 +123,9 @@ def training() -> dict[str, float]:
 def source() -> dict[str, float]:
     """The source's forward pass at 128 px against a matrix product of the same precision."""
     recipe = Recipe(size=128, normalize=True)
-    network = make_source(recipe, CPU)
-    x = torch.rand(32, 3, 128, 128).contiguous(memory_format=torch.channels_last)
-    matrix = torch.rand(2048, 2048).to(network.dtype)
+    network = make_source(recipe, DEVICE)
+    x = torch.rand(32, 3, 128, 128, device=DEVICE).contiguous(memory_format=torch.channels_last)
+    matrix = torch.rand(2048, 2048, device=DEVICE).to(network.dtype)
 
     def forward() -> dict[str, Tensor]:
         with torch.inference_mode():
@@ -163,7 +165,7 @@ def localization() -> dict[str, float]:
     images = data.test[:8].pixels(128)
 
     def loop(samples: int, count: int) -> None:
-        for image in prepare(images[:count], detector.recipe, CPU).contiguous():
+        for image in prepare(images[:count], detector.recipe, DEVICE).contiguous():
             for _ in range(samples):
                 x = (image[None] + (samples > 1) * 0.2 * torch.randn_like(image)).requires_grad_()
                 found, known, total = cloner(x), x, 0.0
@@ -203,6 +205,8 @@ def main(chosen: list[str]) -> None:
         print(f"{name}: {BENCHMARKS[name].__doc__}")
         found = {key: float(np.round(value, 3)) for key, value in BENCHMARKS[name]().items()}
         machine = {"processor": processor(), "threads": torch.get_num_threads(), "commit": commit()}
+        if DEVICE.type == "cuda":
+            machine["gpu"] = torch.cuda.get_device_name()
         print(json.dumps({"benchmark": name, **found, **machine}), flush=True)
 
 

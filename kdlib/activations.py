@@ -19,6 +19,8 @@ from kdlib.files import ensure_folder, work_folder
 from kdlib.networks import Source, half_precision
 from kdlib.recipe import Recipe
 
+WORKSPACE = 4e9  # bytes of a GPU that a training step, or a map of a batch, needs at most
+
 
 def make_source(recipe: Recipe, device: torch.device) -> Source:
     """The recipe's source on a device, in the precision that the recipe asks for."""
@@ -38,15 +40,22 @@ def prepare(pixels: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     return x
 
 
-def batch_length(recipe: Recipe) -> int:
-    """Images of a forward pass: as many pixels as 32 images of 128 px, which the processor's cache likes best."""
-    return max(1, 32 * 128**2 // recipe.input_size**2)
+def batch_length(recipe: Recipe, device: torch.device) -> int:
+    """Images of a forward pass: as many pixels as 32 of 128 px, which a processor's cache likes best; 128 on a GPU."""
+    return max(1, (32 if device.type == "cpu" else 128) * 128**2 // recipe.input_size**2)
+
+
+def fits(size: float, device: torch.device) -> bool:
+    """Whether so many bytes may stay on a GPU for good: `WORKSPACE` is left free beside them; never on a processor."""
+    return device.type == "cuda" and size + WORKSPACE <= torch.cuda.mem_get_info(device)[0]
 
 
 def source_activations(
     source: Source, pixels: Tensor, recipe: Recipe, *, key: str = "", memory: float | None = None
 ) -> dict[str, Tensor]:
     """The source's activations of all images, {point: (N, C, H, W)}, in the source's precision.
+
+    They stay on the source's GPU where they fit (`fits`): there a pass takes less than reading its result from a disk.
 
     Args:
         pixels: 8-bit, (N, 3, H, W).
@@ -62,9 +71,11 @@ def source_activations(
         first = source(prepare(pixels[:1], recipe, source.device))
     shapes = {p: (len(pixels), a.shape[2], a.shape[3], a.shape[1]) for p, a in first.items()}
     size = sum(math.prod(shape) for shape in shapes.values()) * source.dtype.itemsize
-    if not key and size <= (_free_memory() / 2 if memory is None else memory):
-        kept = {p: torch.empty(shape, dtype=source.dtype).permute(0, 3, 1, 2) for p, shape in shapes.items()}
-        return _fill(kept, source, pixels, recipe)
+    on_gpu = fits(size, source.device)
+    if on_gpu or (not key and size <= (_free_memory() / 2 if memory is None else memory)):
+        where = source.device if on_gpu else None
+        empty = {p: torch.empty(shape, dtype=source.dtype, device=where) for p, shape in shapes.items()}
+        return _fill({p: a.permute(0, 3, 1, 2) for p, a in empty.items()}, source, pixels, recipe)
 
     folder = kept_folder(recipe, key, source.dtype)
     parent = ensure_folder(folder.parent)
@@ -89,12 +100,12 @@ def source_activations(
 
 
 def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
-    step = batch_length(recipe)
+    step = batch_length(recipe, source.device)
     with torch.inference_mode(), progress(len(pixels), "source") as bar:
         for start in range(0, len(pixels), step):
             x = prepare(pixels[start : start + step], recipe, source.device)
             for point, activation in source(x).items():
-                kept[point][start : start + step] = activation.cpu()
+                kept[point][start : start + step] = activation
             bar.update(len(x))
     return kept
 

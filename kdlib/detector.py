@@ -39,6 +39,8 @@ class Detector:
     def __init__(self, recipe: Recipe = DEFAULT, *, seed: int = 0, device: str | torch.device | None = None) -> None:
         self.recipe, self.seed = recipe, seed
         self.device = torch.device(device) if device else default_device()
+        if self.device.type == "cuda" and not half_precision(recipe.precision, self.device):
+            torch.backends.cudnn.allow_tf32 = False  # torch's default rounds to 10 bits: single precision is 23
         self.cloner: Cloner = make_cloner(recipe, self.device, seed=seed).eval()
         self.training = Training()
         self.held_out_scores: np.ndarray | None = None  # of normal images, for `threshold`: (N,)
@@ -148,7 +150,7 @@ class Detector:
         self, pixels: Tensor, source: Activations | None = None
     ) -> Iterator[tuple[Activations, Activations]]:
         """Those of the source, unless they are known, and of the cloner, a batch of `score_pixels` at a time."""
-        half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe)
+        half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe, self.device)
         was_training = self.cloner.training
         self.cloner.eval()
         for start in range(0, len(pixels), step):
@@ -170,7 +172,7 @@ class Detector:
         from kdlib.attributions import attribution  # a second, as Captum brings pictures with it
 
         pixels, lam = self._pixels(images), self.lam
-        maps, step = [], max(1, batch_length(self.recipe) // 2)
+        maps, step = [], max(1, batch_length(self.recipe, self.device) // 2)
         was_training = self.cloner.training
         self.cloner.eval()
         with progress(len(pixels), "localize") as bar:

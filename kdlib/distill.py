@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kdlib import weights
-from kdlib.activations import prepare, progress, take
+from kdlib.activations import fits, prepare, progress, take
 from kdlib.adam import Adam
 from kdlib.allocator import keep_freed_memory
 from kdlib.files import write_atomically
@@ -121,10 +121,12 @@ def distill(
         state.lam = balanced_lambda(cloner, first, half)
     else:
         state.lam = recipe.lam
+    if fits(pixels.nbytes, device):
+        pixels = pixels.to(device)
     saved = time.monotonic()
     with progress(recipe.epochs * len(pixels), "distill", done=state.epoch * len(pixels)) as bar:
         while state.epoch < recipe.epochs:
-            begin, total = time.monotonic(), torch.zeros(())
+            begin, total = time.monotonic(), torch.zeros((), device=device)  # a GPU is not waited for in each step
             cloner.train()
             for x, source in batches(state.epoch):
                 with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -132,7 +134,7 @@ def distill(
                 loss = discrepancy(source, found, lam=state.lam).mean()
                 loss.backward()
                 adam.step()
-                total += loss.detach().cpu() * len(x)
+                total += loss.detach() * len(x)
                 bar.update(len(x))
             state.epoch += 1
             state.losses.append(total.item() / len(pixels))

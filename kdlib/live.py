@@ -77,7 +77,7 @@ def terms(detector: Detector, images: Images, points: Sequence[str] | None = Non
     """L_val and L_dir of each image (Eq. 1 and 3), (N,) each, over all critical points or some."""
     pixels, found = images.pixels(detector.recipe.size, crop=detector.recipe.crop), []
     with torch.inference_mode():
-        for part in pixels.split(batch_length(detector.recipe)):
+        for part in pixels.split(batch_length(detector.recipe, detector.device)):
             x = prepare(part, detector.recipe, detector.device)
             found.append(torch.stack(loss_terms(detector.source(x), detector.cloner(x), points)))
     value, direction = torch.cat(found, dim=1).float().cpu().numpy()
@@ -88,7 +88,10 @@ def activations(network: Source | Cloner, detector: Detector, images: Images) ->
     """What a network answers to images as the detector prepares them: (N, C, H, W) by critical point."""
     pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
     with torch.inference_mode():
-        batches = (prepare(p, detector.recipe, detector.device) for p in pixels.split(batch_length(detector.recipe)))
+        batches = (
+            prepare(p, detector.recipe, detector.device)
+            for p in pixels.split(batch_length(detector.recipe, detector.device))
+        )
         found = [network(x) for x in batches]
     return {point: torch.cat([f[point].float() for f in found]) for point in found[0]}
 

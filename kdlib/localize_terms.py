@@ -84,7 +84,7 @@ class Terms:
         return np.concatenate([attribution(*networks, x, lam=lam, recipe=recipe) for x in self._batches()])
 
     def _batches(self) -> tuple[Tensor, ...]:
-        return self._x.split(max(1, batch_length(self.detector.recipe) // 2))
+        return self._x.split(max(1, batch_length(self.detector.recipe, self.detector.device) // 2))
 
     @cached_property
     def _positions(self) -> np.ndarray:

@@ -81,7 +81,7 @@ def _vectors(x: Tensor) -> Tensor:
 
 
 def _pieces(x: Tensor) -> Iterator[Tensor]:
-    length = max(1, 2**18 // x[0].numel())  # images; 1 MiB in single precision
+    length = max(1, 2**18 // x[0].numel()) if x.device.type == "cpu" else len(x)  # images; 1 MiB in single precision
     return (piece.float() for piece in _vectors(x).split(length))
 
 

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,17 +18,26 @@ from kdlib.recipe import Recipe
 
 def provenance(recipe: Recipe, device: torch.device) -> dict[str, Any]:
     """What a record says of the program and the machine that made it."""
+    machine = {"device": str(device), "processor": processor(), "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        machine["gpu"] = torch.cuda.get_device_name(device)
     return {
         "versions": {
             p: metadata.version(p) for p in ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "captum")
         },
         "python": platform.python_version(),
         "commit": commit(),
-        "machine": {"device": str(device), "processor": processor(), "threads": torch.get_num_threads()},
+        "machine": machine,
         "precision": "bf16" if half_precision(recipe.precision, device) else "fp32",
         "weights": {"name": recipe.weights, "checksum": weights.checksum(recipe.weights)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def made_on(record: Mapping[str, Any]) -> str:
+    """What computed a record: the GPU's name, or the processor's where there was none."""
+    machine = record["provenance"]["machine"]
+    return str(machine.get("gpu") or machine["processor"])
 
 
 def data_provenance(data: Split) -> dict[str, Any]:

@@ -122,19 +122,20 @@ def train(
         write_atomically(folder / f"{epoch}.safetensors", safetensors.torch.save(state))
         return evaluate(epoch)
 
+    finished = folder / FINISHED
     with filelock.FileLock(folder / ".lock"):  # who waits for a training of the same kind finds it done
-        finished = folder / FINISHED
-        if finished.is_file():
+        if was_finished := finished.is_file():
             detector.training = Training(**json.loads(finished.read_text()) | {"evaluation_seconds": 0.0})
-            begin = time.monotonic()
-            for epoch in epochs:
-                detector.cloner.load_state_dict(safetensors.torch.load_file(folder / f"{epoch}.safetensors"))
-                detector.training.evaluations.append({"epoch": epoch, **evaluate(epoch)})
-            detector.training.evaluation_seconds = time.monotonic() - begin
         else:
             checkpoint = folder / "checkpoint.safetensors"
             detector.fit(data.train, held_out=0, evaluate=keep_and_evaluate, checkpoint=checkpoint, cache=True)
             write_atomically(finished, json.dumps(vars(detector.training) | {"evaluations": []}).encode())
+    if was_finished:  # outside the lock: any number of experiments may evaluate the same cloners at once
+        begin = time.monotonic()
+        for epoch in epochs:
+            detector.cloner.load_state_dict(safetensors.torch.load_file(folder / f"{epoch}.safetensors"))
+            detector.training.evaluations.append({"epoch": epoch, **evaluate(epoch)})
+        detector.training.evaluation_seconds = time.monotonic() - begin
 
 
 def is_evaluated(epoch: int, epochs: int) -> bool:

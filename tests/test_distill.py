@@ -102,7 +102,7 @@ def test_interruption_leaves_no_activations(
             raise KeyboardInterrupt
         return prepare(pixels, TINY, CPU)
 
-    monkeypatch.setattr("kdlib.activations.batch_length", lambda _: 8)
+    monkeypatch.setattr("kdlib.activations.batch_length", lambda *_: 8)
     monkeypatch.setattr("kdlib.activations.prepare", interrupted)
     with pytest.raises(KeyboardInterrupt):
         source_activations(source, pixels, TINY, key=key, memory=0)

@@ -193,6 +193,7 @@ def write(folder: Path, normal: str, *, seed: int = 0, aurocs: list[float], shif
         "provenance": {
             "date": "2026",
             "precision": "bf16",
+            "machine": {"processor": "P"},
             "data": {"train": {"images": 25}, "test": {"images": 37, "fingerprint": images}},
         },
     }
@@ -320,7 +321,12 @@ def test_costs_of_records_and_what_they_leave_out(tmp_path: Path) -> None:
     resumed["cost"]["seconds"] = 20.0
     masked = json.loads(json.dumps(record))
     masked["metrics"]["pixel_auroc"] = {"all": 0.5}
+    on_gpu = json.loads(json.dumps(masked))
+    on_gpu["provenance"]["machine"]["gpu"] = "G"
+    of_gpu = cost.of_records([on_gpu]).iloc[0]
+    assert (of_gpu["machine"], math.isnan(of_gpu["memory"])) == ("G", True)
     found = cost.of_records([record, resumed, masked])
+    assert (found["machine"].tolist(), found["memory"].tolist()) == (["P"] * 3, [2.0] * 3)
     assert found["test_rate"].tolist() == pytest.approx([2 * 37 / 10, math.nan, math.nan], nan_ok=True)
     assert found["seconds"].tolist() == [100] * 3
     recipe = Recipe.from_dict(record["experiment"]["recipe"])
@@ -339,6 +345,9 @@ def test_claims_of_cost(tmp_path: Path) -> None:
     fast = {"localization": measured["localization"] | {"gradients, milliseconds an image": 10.0}}
     assert cost.claims(step, fast)["real-time"] == "holds: 100.0 images/s on 2 threads of P"
     assert cost.claims(step, cost.benchmarks(tmp_path / "none"))["real-time"].endswith("no benchmark is here")
+    with_gpu = measured | {"localization, GPU": {"gradients, milliseconds an image": 1.0, "gpu": "G"}}
+    said = "holds in part: 1000.0 images/s on G and 10.0 images/s on 2 threads of P; 25 would be real time"
+    assert cost.claims(step, with_gpu)["real-time"] == said
     share = step["source"] / (step["source"] + step["cloner"] + step["cloner, weights"])
     assert f"{share:.0%}" in cost.claims(step, {})["one more pass"]
     assert cost.claims(step, {})["inexpensive"].startswith("not decided by our runs")

@@ -114,7 +114,7 @@ def signed_gradients(
     networks = [{"source": detector.source, "cloner": cloner}[name] for name in guided]
     score = Score(detector.source, cloner, lam=detector.lam, recipe=detector.recipe, guided=networks)
     generator, found = torch.Generator().manual_seed(seed), []
-    for part in pixels.split(batch_length(detector.recipe)):
+    for part in pixels.split(batch_length(detector.recipe, detector.device)):
         noisy = part + 255 * noise * torch.randn(part.shape, generator=generator)
         x = prepare(noisy, detector.recipe, detector.device).requires_grad_()
         with warnings.catch_warnings():

@@ -7,6 +7,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from kdlib.experiment import Experiment
+from kdlib.provenance import made_on
 from kdlib.recipe import Recipe
 from kdlib.records import Record
 from kdlib.show.commands import reproducible
@@ -42,7 +43,7 @@ def provenance_facts(records: Sequence[Record]) -> dict[str, str]:
         "source weights": seen("provenance", "weights", "name"),
         "their SHA-256 begins with": seen("provenance", "weights", "checksum")[:12],
         "precision": seen("provenance", "precision"),
-        "processor": seen("provenance", "machine", "processor"),
+        "computed on": ", ".join(sorted({made_on(record) for record in records})) or "not run",
         "torch": seen("provenance", "versions", "torch"),
         "commit": seen("provenance", "commit"),
         "seeds": seen("experiment", "seed"),

@@ -53,6 +53,8 @@ def records() -> list[dict[str, Any]]:
         record("brick", None, dataset="textures", profile="laptop", sigma=2.0),
         record("0", None, dataset="mnist"),
         record("bottle", 0.2, profile="smoke"),
+        record("bottle", 0.1, profile="laptop"),  # another study's
+        record("bottle", 0.9, profile="laptop", map_lam=0.0),
     ]
 
 
@@ -99,13 +101,29 @@ def test_nothing_is_there() -> None:
     assert said.count("which is all") == 2
 
 
-def test_missing_names_what_some_category_lacks() -> None:
-    said = show_gap.missing(show_gap.frame(records())).data.split("**MVTec AD**")[1]
-    count = len(STUDY.labels("mvtec_ad"))
-    assert said.startswith(f": settings without a record of every category: {count - 2} of {count}: ")
-    assert "as the paper" not in said
-    assert "map of the value loss" not in said
-    assert "normalised" in said  # bottle has none
+def test_missing_names_what_some_category_or_seed_lacks() -> None:
+    (mvtec,) = (cell for cell in STUDY.cells if cell.dataset == "mvtec_ad")
+    every = [(normal, seed) for normal in mvtec.normals for seed in mvtec.seeds]
+    whole = [record(n, 0.9, seed=s, **STUDY.changes(label, "mvtec_ad")) for n, s in every for label in STUDY.settings]
+    label, count = "sigma = 8", len(STUDY.labels("mvtec_ad"))
+    seedless = [r for r in whole if not (r["experiment"]["seed"] == 2 and r["experiment"]["recipe"]["sigma"] == 8)]
+
+    def said(found: list[dict[str, Any]]) -> str:
+        return str(show_gap.missing(show_gap.frame(found)).data).split("**MVTec AD**")[1]
+
+    assert said(whole) == ": every setting has a record of every category, 3 seeds each."
+    assert said(seedless).startswith(f": settings without a record of every category and seed: 1 of {count}: {label}. ")
+    assert f"{count}, which is all" in said(records())
+
+
+def test_settings_within_a_point_of_the_print() -> None:
+    frame = show_gap.frame(records())
+    said = show_gap.within(frame, pd.Series({"bottle": 93.0, "capsule": 95.5}))
+    expected = "Within a point of the printed figures of bottle and capsule: *map of the value loss* "
+    assert said == expected + "(bottle +0.5, capsule -0.5)."  # the means over seeds of records(); the base is 2.5 off
+    assert "no setting" in show_gap.within(frame, pd.Series({"bottle": 99.0, "capsule": 95.5}))
+    assert show_gap.within(frame, pd.Series({"bottle": 93.0, "grass": 95.5})) == "Not run on every category."
+    assert show_gap.within(show_gap.frame([]), pd.Series({"bottle": 93.0})) == "Not run on every category."
 
 
 def test_evidence_and_its_verdict() -> None:

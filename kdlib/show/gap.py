@@ -18,7 +18,7 @@ from kdlib.experiment import Experiment
 from kdlib.records import Record
 from kdlib.show.commands import reproducible
 from kdlib.show.studies import title
-from kdlib.studies import MASKED, study
+from kdlib.studies import study
 
 STUDY = "localization_gap"
 KINDS = {  # what a setting changes: the settings of the recipe that say so
@@ -42,10 +42,11 @@ def kind(changes: Mapping[str, Any]) -> str:
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """`verdicts.frame` of this study's pixel AUROC with a column aupro, in %."""
-    parts = []
+    """`verdicts.frame` of this study's pixel AUROC with a column aupro, in %, in the profiles that it asks for."""
+    asked, parts = {(cell.dataset, cell.profile) for cell in study(STUDY).cells}, []
     for record in records:
-        if record["experiment"]["dataset"] in MASKED and record["metrics"].get("aupro") is not None:
+        place = record["experiment"]["dataset"], record["experiment"]["profile"]
+        if place in asked and record["metrics"].get("aupro") is not None:
             parts.append(verdicts.frame(STUDY, [record]).assign(aupro=100 * record["metrics"]["aupro"]))
     found = pd.concat(parts or [pd.DataFrame(columns=[*verdicts.COLUMNS, "aupro"])], ignore_index=True)
     return found[found["metric"] == "pixel_auroc"].reset_index(drop=True)
@@ -103,16 +104,38 @@ def factors(gained: pd.DataFrame) -> Figure:
     return fig
 
 
+def within(frame: pd.DataFrame, published: pd.Series, points: float = 1) -> str:
+    """Settings whose means over seeds lie within so many points of every printed figure, the nearest first, in words.
+
+    Args:
+        published: printed pixel AUROC by category, in %.
+    """
+    means = frame[frame["normal"].isin(published.index)].groupby(["setting", "normal"])["auroc"].mean().unstack()
+    if list(means.columns) != sorted(published.index):
+        return "Not run on every category."
+    off = (means - published).dropna()
+    near = off[off.abs().max(axis=1) <= points]
+    near = near.loc[near.abs().max(axis=1).sort_values().index]
+    each = [
+        f"*{name}* (" + ", ".join(f"{normal} {d:+.1f}" for normal, d in row.items()) + ")"
+        for name, row in near.iterrows()
+    ]
+    where = " and ".join(published.index)
+    return f"Within a point of the printed figures of {where}: " + (", ".join(each) or "no setting") + "."
+
+
 def missing(frame: pd.DataFrame) -> Markdown:
-    """Settings that some category has no record of, in any profile and seed, and the commands that make them."""
-    found, lines = set(zip(frame["dataset"], frame["normal"], frame["setting"], strict=True)), []
-    for dataset, normals in {cell.dataset: cell.normals for cell in study(STUDY).cells}.items():
-        labels = study(STUDY).labels(dataset)
-        lacking = [label for label in labels if any((dataset, normal, label) not in found for normal in normals)]
-        command = f"\n\n```bash\npython -m kdlib run --study {STUDY} --dataset {dataset}\n```"
+    """Settings that lack a record of some category and seed of the study, and the commands that make them."""
+    keys = ["dataset", "normal", "seed", "setting"]
+    found, lines = set(frame[keys].itertuples(index=False, name=None)), []
+    for cell in study(STUDY).cells:
+        labels, places = study(STUDY).labels(cell.dataset), [*product(cell.normals, cell.seeds)]
+        lacking = [label for label in labels if any((cell.dataset, *place, label) not in found for place in places)]
+        command = f"\n\n```bash\npython -m kdlib run --study {STUDY} --dataset {cell.dataset}\n```"
         names = f" of {len(labels)}: {', '.join(lacking)}" if len(lacking) < len(labels) else ", which is all"
-        said = f"settings without a record of every category: {len(lacking)}{names}. To run them:{command}"
-        lines.append(f"**{title(dataset)}**: {said if lacking else 'every setting has a record of every category.'}")
+        said = f"settings without a record of every category and seed: {len(lacking)}{names}. To run them:{command}"
+        complete = f"every setting has a record of every category, {len(cell.seeds)} seeds each."
+        lines.append(f"**{title(cell.dataset)}**: {said if lacking else complete}")
     return Markdown("\n\n".join(lines))
 
 

@@ -23,13 +23,16 @@ GRADIENT = 3 * (SOURCE + 1)  # through both networks
 def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[float]:
     """Estimated seconds of each experiment, (N,): the median of earlier trainings, scaled by their arithmetic.
 
-    Records of the same data set count where there are any, else all of the same cloner; NaN where there is none. They
-    were made on some machine, at some load, which those of one training share. A training that several experiments
-    share counts for the first, and for none where its cloners are kept.
+    Records of the same data set count where there are any, else all of the same cloner; NaN where there is none. Where
+    a GPU will do the work, those that one made; else the others. They were made on some machine, at some load, which
+    those of one training share. A training that several experiments share counts for the first, and for none where its
+    cloners are kept.
     """
     device = default_device()
     rates: dict[tuple[str, str], dict[object, float]] = {}
     for record in known:
+        if ("gpu" in record["provenance"]["machine"]) != (device.type == "cuda"):
+            continue
         earlier, data = Experiment.from_dict(record["experiment"]), record["provenance"]["data"]
         masks = "pixel_auroc" in record["metrics"]
         counts = data["train"]["images"], data["test"]["images"], masks

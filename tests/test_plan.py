@@ -37,6 +37,16 @@ def test_time_follows_the_arithmetic_of_earlier_records() -> None:
     assert math.isnan(estimates[2])  # no record has this cloner
 
 
+def test_records_of_a_gpu_say_nothing_of_a_processor_nor_the_other_way_round() -> None:
+    experiment = Experiment.of("digits", "0", **SMALL)
+    record = run(experiment)
+    other = Experiment.of("digits", "1", **SMALL)
+    assert plan.seconds([other], [record])[0] > 0
+    machine = record["provenance"]["machine"]
+    assert machine.pop("gpu", None) or not machine.update(gpu="G")
+    assert math.isnan(plan.seconds([other], [record])[0])
+
+
 def test_records_of_one_training_count_as_one() -> None:
     quick = run(Experiment.of("digits", "0", **SMALL))
     slow = [

@@ -51,8 +51,14 @@ def test_table_and_its_dashes() -> None:
     assert "<td>91.01 ± 0.01</td>" in text
     assert "<td>90.00 ± 0.00</td>\n      <td>3</td>" in text
     assert "tiny" not in text
-    partly = ours[~((ours["normal"] == "capsule") & (ours["setting"] == "equal"))]
-    assert "<td>–</td>" in show_studies.table(partly, ["small", "equal"]).data
+    three = frame({"small": 1.0, "equal": 0.0, "tiny": 0.5})
+    lacks = three[~((three["normal"] == "capsule") & (three["setting"] == "equal"))]
+    assert "<td>–</td>" in show_studies.table(lacks, ["small", "equal", "tiny"]).data
+    text = show_studies.table(lacks, ["small", "equal"]).data
+    assert "bottle" in text
+    assert "<td>capsule</td>" not in text  # one setting left: nothing to compare
+    apart = ours[(ours["normal"] == "capsule") == (ours["setting"] == "equal")]  # no class has both
+    assert "<td>capsule</td>" in show_studies.table(apart, ["small", "equal"]).data
     assert "Not run" in show_studies.table(ours[:0], ["small"]).data
 
 

@@ -84,7 +84,10 @@ def said(frame: pd.DataFrame, labels: Sequence[str]) -> str:
 
 
 def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
-    """Mean ± standard deviation over seeds, a row a class, a column a setting, then seeds; a dash is not run."""
+    """Mean ± standard deviation over seeds, a row a class, a column a setting, then seeds; a dash is not run.
+
+    A class with one setting compares nothing: it has a row only where no class has more.
+    """
     parts = compared(frame, labels)
     if not parts:
         return HTML("<p><em>Not run.</em></p>")
@@ -92,7 +95,9 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     places = ["data", "profile", "normal"]
     groups = rows.groupby([*places, "setting"], sort=False)["auroc"]
     cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()
-    cells = cells[[label for label in labels if label in cells]].fillna("–").rename_axis(columns=None)
+    cells = cells[[label for label in labels if label in cells]]
+    several = cells.notna().sum(axis=1) > 1
+    cells = cells[several | ~several.any()].fillna("–").rename_axis(columns=None)
     cells["seeds"] = rows.groupby(places)["seed"].nunique()
     rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
     behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]

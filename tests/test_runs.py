@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 from conftest import environment
@@ -342,6 +343,23 @@ def test_experiments_that_differ_in_scoring_share_one_training(
     alone = run(second, results=tmp_path / "alone")
     assert shared["metrics"] == alone["metrics"] != made["metrics"]
     assert shared["training"] == alone["training"] == made["training"]
+
+
+def test_cloners_that_are_kept_are_evaluated_side_by_side(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(experiment())
+    free = []
+
+    def lock_is_free(*arguments: Any) -> float:
+        for lock in (results.parent / "work" / "trainings").glob("*/.lock"):
+            with filelock.FileLock(lock, timeout=0):
+                free.append(lock)
+        return 0.5
+
+    monkeypatch.setattr(runs, "auroc", lock_is_free)
+    run(experiment(score_points=("pool5",)))
+    assert free
+    with pytest.raises(filelock.Timeout):
+        run(experiment(seed=1))  # trains: who asks for the same training has to wait
 
 
 def test_summary_of_maps_is_the_mean_of_those_measured() -> None:

@@ -104,8 +104,8 @@ def factors(gained: pd.DataFrame) -> Figure:
     return fig
 
 
-def within(frame: pd.DataFrame, published: pd.Series, points: float = 1) -> str:
-    """Settings whose means over seeds lie within so many points of every printed figure, the nearest first, in words.
+def within(frame: pd.DataFrame, published: pd.Series) -> str:
+    """Settings whose means over seeds lie within a point of every printed figure, the nearest first, in words.
 
     Args:
         published: printed pixel AUROC by category, in %.
@@ -114,7 +114,7 @@ def within(frame: pd.DataFrame, published: pd.Series, points: float = 1) -> str:
     if list(means.columns) != sorted(published.index):
         return "Not run on every category."
     off = (means - published).dropna()
-    near = off[off.abs().max(axis=1) <= points]
+    near = off[off.abs().max(axis=1) <= 1]
     near = near.loc[near.abs().max(axis=1).sort_values().index]
     each = [
         f"*{name}* (" + ", ".join(f"{normal} {d:+.1f}" for normal, d in row.items()) + ")"

@@ -84,10 +84,12 @@ def test_causes_judge_first_what_a_setting_is_worth_on_all_entries_that_have_it(
     other = {"bottle": -0.02, "capsule": -0.04, "grid": 0.06}
     both = [made(name, printed[name] + off) for name, off in own.items()]
     both += [made(name, printed[name] + off, lam=1.0) for name, off in other.items()]
-    first = causes(factors(both, table=3, dataset="mvtec_ad")).splitlines()[0]
+    both += [made(name, printed[name] + 2 * off, lam=0.0) for name, off in own.items()]
+    first, second, *_ = causes(factors(both, table=3, dataset="mvtec_ad")).splitlines()  # the better one first
     assert first == (
         "- **3 together**, `lam=1.0`: mean absolute difference 4.0 points, 11.0 with the paper's settings; nearer in 2."
     )
+    assert second.startswith("- **3 together**, `lam=0.0`: mean absolute difference 22.0 points")
 
 
 def test_the_balanced_lambda_of_each_training_beside_the_code_s() -> None:

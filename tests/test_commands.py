@@ -91,6 +91,9 @@ def test_rows_of_changed_settings(dry_run: DryRun) -> None:
     other = Experiment.of("mvtec_ad", "bottle", normalize=True, critical_points=POINTS, score_points=POINTS)
     found = ablations.factors(map(record, [*own, other]), table=3, dataset="mvtec_ad")
     check(tables.factors_table(found).data, [own, [other]], dry_run)
+    many = pd.concat([found] * tables.LONG)
+    assert tables.factors_table(many).data.startswith(f'<details class="kd-rows"><summary>All {len(many)} rows<')
+    assert '<details class="kd-rows"' not in tables.factors_table(found).data
 
 
 @pytest.mark.parametrize("name", STUDIES)

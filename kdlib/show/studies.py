@@ -97,7 +97,7 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()
     cells = cells[[label for label in labels if label in cells]]
     several = cells.notna().sum(axis=1) > 1
-    cells = cells[several | ~several.any()].fillna("–").rename_axis(columns=None)
+    cells = (cells[several] if several.any() else cells).fillna("–").rename_axis(columns=None)
     cells["seeds"] = rows.groupby(places)["seed"].nunique()
     rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
     behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]

@@ -12,6 +12,8 @@ from kdlib.recipe import Recipe
 from kdlib.records import Record
 from kdlib.show.commands import reproducible
 
+LONG = 24  # rows that a reader takes in
+
 
 def facts(rows: Mapping[str, object]) -> HTML:
     """Names and values as a table without a header."""
@@ -59,11 +61,14 @@ def _at(record: Record, path: Sequence[str]) -> Any:
 
 
 def factors_table(frame: pd.DataFrame) -> HTML:
-    """`ablations.factors` as a table, what the settings are worth first."""
+    """`ablations.factors` as a table; one of more than `LONG` rows is folded."""
     shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
     style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["gain", "difference"], na_rep="–")
     table = style.hide(axis="index").set_table_attributes('class="kd-table"').to_html()
-    return reproducible(table, frame["experiments"].tolist())
+    made = reproducible(table, frame["experiments"].tolist())
+    if len(frame) <= LONG:
+        return made
+    return HTML(f'<details class="kd-rows"><summary>All {len(frame)} rows</summary>{made.data}</details>')
 
 
 def comparison(rows: pd.DataFrame) -> HTML:

@@ -61,9 +61,9 @@ def gains(frame: pd.DataFrame, base: str = BASE, value: str = "auroc") -> pd.Dat
 
 
 def worth(gained: pd.DataFrame) -> pd.DataFrame:
-    """Mean gain of each setting over categories and profiles, and on how many; by kind, the best first.
+    """Mean gain of each setting over categories, and on how many; by kind, the best first.
 
-    Columns: setting, kind, gain, categories. A category in two profiles counts twice, its seeds once.
+    Columns: setting, kind, gain, categories. The seeds of a category count as one.
     """
     means = gained.groupby(["setting", "dataset", "normal", "profile"])["gain"].mean()
     rows = means.groupby("setting").agg(["mean", "size"]).set_axis(["gain", "categories"], axis=1).reset_index()

@@ -15,7 +15,7 @@ LEVEL = 0.95  # of every interval here
 class PairedDifference(NamedTuple):
     """What a change is worth, in the unit of what was compared; no interval and no p (NaN) where one pair is all.
 
-    ``pairs`` are ``of`` ``"classes"``, or ``"seeds"`` of the only class.
+    ``pairs`` are ``of`` ``"classes"``, or ``"seeds"``: of the only class, or of classes taken as they are.
     """
 
     mean: float
@@ -66,6 +66,33 @@ def paired_difference(a: Pairs, b: Pairs) -> PairedDifference:
     return PairedDifference(mean, float(low), float(high), n, of, float(test.pvalue))
 
 
+def difference_on_these(gains: Mapping[str, Sequence[float]], errors: Mapping[str, float]) -> PairedDifference:
+    """What a change is worth on these very classes, were they trained again and tested on other images of the kind.
+
+    `paired_difference` is about all classes of a data set, and of two it can say little. Here classes are fixed: the
+    variance of their mean gain is the sum, over classes, of the variance between seeds over their number and that of
+    the draw of the test images; degrees of freedom as of Welch (1947) and Satterthwaite (1946), the images' taken as
+    known. Test images that seeds share are counted as if they did, and classes as if they shared none.
+
+    Args:
+        gains: by class, a value a seed, two or more each.
+        errors: by class, standard error of a gain over the draw of the test images.
+    """
+    values = [np.asarray(gains[name], float) for name in gains]
+    between = np.array([each.var(ddof=1) / each.size for each in values])
+    variance = between.sum() + np.sum(np.square([errors[name] for name in gains]))
+    mean, pairs = float(np.mean([each.mean() for each in values])), sum(each.size for each in values)
+    if variance == 0:
+        return PairedDifference(mean, mean, mean, pairs, "seeds", float(mean == 0))
+    with np.errstate(divide="ignore"):  # seeds that agree leave the images alone, and their normal distribution
+        freedom = variance**2 / np.sum(between**2 / np.array([each.size - 1 for each in values]))
+    error = math.sqrt(variance) / len(values)
+    low, high = stats.t.interval(LEVEL, freedom, mean, error)
+    return PairedDifference(
+        mean, float(low), float(high), pairs, "seeds", 2 * float(stats.t.sf(abs(mean) / error, freedom))
+    )
+
+
 def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The part of the other side that each image is on the right side of, ties half: (anomalous,) and (normal,).
 
@@ -90,6 +117,11 @@ def standard_error(labels: np.ndarray, scores: np.ndarray) -> float:
     return _error(*placements(labels, scores))
 
 
+def error_of_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """Standard error of ``b - a``, two AUROCs on the same images, over their draw; NaN with one image on a side."""
+    return _error(*_gains(labels, a, b))
+
+
 class AurocDifference(NamedTuple):
     """``b - a`` of two AUROCs in [0, 1] on the same images, its 95 % interval, and p against no difference."""
 
@@ -107,8 +139,8 @@ def compare_aurocs(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> AurocDif
     The covariance of the two AUROCs needs no term of its own: it is in the differences of their placements. It tells
     what other test images would do to the difference, not what another training would.
     """
-    sides = [after - before for before, after in zip(placements(labels, a), placements(labels, b), strict=True)]
-    difference, error = float(sides[0].mean()), _error(*sides)
+    gains = _gains(labels, a, b)
+    difference, error = float(gains[0].mean()), _error(*gains)
     if error == 0:
         return AurocDifference(difference, difference, difference, float(difference == 0))
     normal = stats.norm(difference, error)
@@ -168,6 +200,11 @@ def spread(evaluations: Sequence[Sequence[float]]) -> tuple[float, float]:
     within = float(table.var(axis=1, ddof=1).mean()) if times > 1 else math.nan
     between = float(table.mean(axis=1).var(ddof=1)) - np.nan_to_num(within) / times if seeds > 1 else math.nan
     return math.sqrt(max(0.0, between)) if seeds > 1 else math.nan, math.sqrt(within)
+
+
+def _gains(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+    """What each image's placement gains: anomalous, normal."""
+    return [after - before for before, after in zip(placements(labels, a), placements(labels, b), strict=True)]
 
 
 def _error(of_anomalous: np.ndarray, of_normal: np.ndarray) -> float:

@@ -1,16 +1,19 @@
 """Sentences of the paper that set one setting above another, and what figures say of them."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from kdlib import paper, studies
 from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
-from kdlib.records import Record
-from kdlib.statistics import PairedDifference, paired_difference
+from kdlib.records import Record, last_scores
+from kdlib.statistics import PairedDifference, difference_on_these, error_of_difference, paired_difference
 
 HOLDS, PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not decided by our runs"
 COLUMNS = ["dataset", "normal", "seed", "profile", "setting", "metric", "auroc"]
@@ -121,7 +124,7 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     """What records say in a study, AUROC in %: a row a record, setting and metric; smoke records are left out.
 
     Columns: dataset, normal, seed, profile, setting, metric (a value of `paper.METRIC`), auroc (that of
-    `paper.HEADLINE`), experiment. A record counts whatever command made it: its recipe decides.
+    `paper.HEADLINE`), experiment, record. A record counts whatever command made it: its recipe decides.
     """
     study = studies.study(name)
     known: dict[tuple[str, str], dict[Recipe, str]] = {}
@@ -139,8 +142,8 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
         for task, metric in paper.METRIC.items() if setting else ():
             for found in paper.by_seed([record], task).values():
                 auroc = found[experiment.seed]
-                rows.append((dataset, normal, experiment.seed, profile, setting, metric, auroc, experiment))
-    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment"])
+                rows.append((dataset, normal, experiment.seed, profile, setting, metric, auroc, experiment, record))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment", "record"])
 
 
 def published_frame(name: str) -> pd.DataFrame:
@@ -178,11 +181,52 @@ def verdict(comparison: Comparison, frame: pd.DataFrame) -> Verdict:
         for better, worse in comparison.pairs:
             if found.get(better, {}).keys() & found.get(worse, {}).keys():
                 difference = paired_difference(found[worse], found[better])
-                finding = "better" if difference.low > 0 else "worse" if difference.high < 0 else "open"
-                rows.append((dataset, better, worse, *difference, finding))
+                rows.append((dataset, better, worse, *difference, _finding(difference)))
     tests = pd.DataFrame(rows, columns=TESTS)
     findings = set(tests["finding"])
     if "better" not in findings:
         return Verdict(FAILS if "worse" in findings else OPEN, tests)
     complete = findings == {"better"} and set(comparison.datasets) <= set(tests["dataset"])
     return Verdict(HOLDS if complete else PART, tests)
+
+
+def on_these(comparison: Comparison, frame: pd.DataFrame, *, results: Path | None = None) -> pd.DataFrame:
+    """The pairs of a comparison on the very classes that were run: other trainings, other test images, no other class.
+
+    `verdict` is about all classes of a data set, and of two it can say little. This says less, more surely: intervals
+    of `kdlib.statistics.difference_on_these`, where every class has two seeds or more, and scores beside its records.
+
+    Args:
+        frame: of `frame`, of one profile.
+
+    Returns:
+        Columns of `Verdict.tests`, and classes: their names. Image AUROC only: records keep no scores of pixels.
+    """
+    rows = []
+    frame = frame[(frame["metric"] == comparison.metric) & (frame["metric"] == "image_auroc")]
+    for dataset, here in frame.groupby("dataset", sort=False):
+        settings = {name: group.set_index(["normal", "seed"]) for name, group in here.groupby("setting")}
+        for better, worse in comparison.pairs if dataset in (comparison.datasets or [dataset]) else ():
+            if not {better, worse} <= settings.keys():
+                continue
+            gains, errors = {}, {}
+            both = settings[better].merge(settings[worse], on=["normal", "seed"], suffixes=("", " of worse"))
+            for normal, group in both.groupby("normal"):
+                drawn = [_error(*pair, results) for pair in zip(group["record"], group["record of worse"], strict=True)]
+                gains[str(normal)] = (group["auroc"] - group["auroc of worse"]).tolist()
+                errors[str(normal)] = math.sqrt(np.mean(np.square(drawn))) if len(group) > 1 else math.nan
+            if gains and np.isfinite(list(errors.values())).all():
+                found = difference_on_these(gains, errors)
+                rows.append((dataset, better, worse, *found, _finding(found), tuple(gains)))
+    return pd.DataFrame(rows, columns=[*TESTS, "classes"])
+
+
+def _error(record: Record, other: Record, results: Path | None) -> float:
+    """Standard error of two records' difference over their test images, in points, last evaluations; NaN: not known."""
+    a, b = last_scores(record, results), last_scores(other, results)
+    known = a is not None and b is not None and np.array_equal(a[1], b[1])
+    return 100 * error_of_difference(a[1], a[0], b[0]) if known else math.nan  # type: ignore[index]
+
+
+def _finding(difference: PairedDifference) -> str:
+    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "open"

@@ -11,7 +11,9 @@ from kdlib.experiment import Experiment
 from kdlib.losses import discrepancy
 from kdlib.networks import CLONERS, Cloner, parameter_count
 from kdlib.show import studies as show_studies
-from kdlib.verdicts import COLUMNS, COMPARISONS
+from kdlib.verdicts import COLUMNS, COMPARISONS, TESTS, verdict
+
+RECORD = {"id": "none", "experiment": {"dataset": "none"}}  # without scores beside it
 
 pytestmark = pytest.mark.usefixtures("plots")
 
@@ -25,7 +27,7 @@ def frame(gains: dict[str, float], profile: str = "laptop", dataset: str = "mvte
         for setting, gain in gains.items()
         for made in [Experiment.of(dataset, normal, seed=seed, profile=profile, cloner=setting)]
     ]
-    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment"])
+    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment"]).assign(record=[RECORD] * len(rows))
 
 
 def test_panels_are_data_sets_with_two_settings_or_more() -> None:
@@ -75,6 +77,29 @@ def test_verdicts_in_words() -> None:
     assert other in margin
     nothing = show_studies.verdicts("cloner_size", printed, ours[:0]).data
     assert nothing.count("our runs: **not decided by our runs**. Not run: MVTec AD") == 2
+
+
+def test_what_is_decided_on_the_very_classes_is_said() -> None:
+    ours = frame({"small": 1.0, "equal": 0.0})
+    (comparison, _) = COMPARISONS["cloner_size"]
+    ours.loc[ours["normal"] == "capsule", "auroc"] += 5 * (ours["setting"] == "small")  # too far apart to tell
+    found = verdict(comparison, ours)
+    here = pd.DataFrame(
+        [("mvtec_ad", "small", "equal", 3.51, 1.0, 6.0, 6, "seeds", 0.01, "better", ("bottle", "capsule"))],
+        columns=[*TESTS, "classes"],
+    )
+    text = show_studies.sentence(comparison, found, "our runs", here)
+    assert text.startswith(
+        "our runs: **not decided by our runs**. On the very classes that were run: small ahead of equal on bottle and "
+        "capsule.\n  - MVTec AD: small over equal +3.51 (-28.26 to +35.28), 2 classes; on bottle and capsule "
+        "themselves +3.51 (+1.00 to +6.00)"
+    )
+    worse = here.assign(mean=-3.51, low=-6.0, high=-1.0, finding="worse")
+    assert "run: equal ahead of small on bottle" in show_studies.sentence(comparison, found, "our runs", worse)
+    unclear = here.assign(low=-1.0, finding="open")
+    text = show_studies.sentence(comparison, found, "our runs", unclear)
+    assert "very classes" not in text
+    assert "themselves +3.51 (-1.00 to +6.00)" in text
 
 
 def test_the_profile_that_says_more_is_judged() -> None:

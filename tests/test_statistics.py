@@ -24,6 +24,8 @@ from kdlib.stability import SEEDS, STABLE, by_entry, by_pair, settings, summary,
 from kdlib.statistics import (
     bootstrap_interval,
     compare_aurocs,
+    difference_on_these,
+    error_of_difference,
     paired_difference,
     placements,
     resampled_aurocs,
@@ -124,6 +126,49 @@ def test_the_bootstrap_draws_whole_test_sets_of_each_label() -> None:
     }
     assert set(drawn) == set(outcomes)
     assert all(math.isnan(edge) for edge in bootstrap_interval(labels, np.array([0.0, 1.0, 2.0, 3.0]), samples=50))
+
+
+def test_classes_as_they_are_are_welch_s_test() -> None:
+    """Two classes: half of what `scipy` says of x against -y. One class: the t test over its seeds."""
+    x, y = [1.0, 2.0, 2.5], [0.4, 0.3, 0.8, 0.1]
+    found = difference_on_these({"x": x, "y": y}, {"x": 0.0, "y": 0.0})
+    test = stats.ttest_ind(x, [-v for v in y], equal_var=False)
+    interval = test.confidence_interval(0.95)
+    assert (found.mean, found.pairs, found.of) == (pytest.approx((np.mean(x) + np.mean(y)) / 2), 7, "seeds")
+    assert found[1:3] == pytest.approx((interval.low / 2, interval.high / 2))
+    assert found.p == pytest.approx(test.pvalue)
+    one = difference_on_these({"x": x}, {"x": 0.0})
+    assert one == paired_difference({("x", s): 0.0 for s in range(3)}, {("x", s): v for s, v in enumerate(x)})
+
+
+def test_test_images_widen_what_seeds_say() -> None:
+    alike = difference_on_these({"x": [1.0, 1.0], "y": [2.0, 2.0]}, {"x": 0.3, "y": 0.4})
+    assert alike[:3] == pytest.approx((1.5, 1.5 - 1.959964 * 0.25, 1.5 + 1.959964 * 0.25))  # sqrt(.3^2 + .4^2) / 2
+    assert alike.p == pytest.approx(math.erfc(1.5 / 0.25 / math.sqrt(2)))
+    assert difference_on_these({"x": [1.0, 1.0]}, {"x": 0.0}) == (1, 1, 1, 2, "seeds", 0)
+    apart = {"x": [0.0, 2.0, 1.0]}
+    narrow, wide = (difference_on_these(apart, {"x": error}) for error in (0.0, 1.0))
+    between, images = 1 / 3, 1.0
+    freedom = (between + images) ** 2 / (between**2 / 2)
+    assert wide.high - wide.mean == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(between + images))
+    assert wide.mean == narrow.mean == 1
+
+
+def test_an_interval_over_seeds_and_images_covers() -> None:
+    """Of made trainings and test sets, 95 of 100 intervals hold what the change is worth."""
+    random, inside = np.random.default_rng(0), 0
+    for _ in range(1000):
+        images = random.normal(0, [0.5, 1.0])
+        gains = {name: random.normal(2 + moved, 0.7, 3) for name, moved in zip("xy", images, strict=True)}
+        found = difference_on_these(gains, {"x": 0.5, "y": 1.0})
+        inside += found.low <= 2 <= found.high
+    assert 930 <= inside <= 985
+
+
+def test_the_error_of_a_difference_is_that_of_its_interval() -> None:
+    a, b = made_up(0), made_up(0) + 0.5 * made_up(1)
+    found = compare_aurocs(LABELS, a, b)
+    assert error_of_difference(LABELS, a, b) == pytest.approx((found.high - found.low) / 2 / 1.959964, rel=1e-6)
 
 
 def test_paired_difference_is_the_t_test_over_shared_classes() -> None:

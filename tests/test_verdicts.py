@@ -1,6 +1,7 @@
 """Sentences of the paper against records: each of the four outcomes, from made records."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from scipy import stats
 
 from kdlib import paper, verdicts
 from kdlib.experiment import Experiment
-from kdlib.records import Record
+from kdlib.records import Record, records
+from kdlib.statistics import compare_aurocs
 from kdlib.studies import STUDIES, study
 from kdlib.verdicts import COMPARISONS, Comparison, verdict
+
+RESULTS = Path(__file__).parent.parent / "results"
 
 
 def made(name: str, label: str, dataset: str, normal: str, seed: int, auroc: float, profile: str = "laptop") -> Record:
@@ -97,6 +101,62 @@ def test_a_test_is_the_paired_t_test(gains: list[float]) -> None:
     assert against.tests["finding"].item() == mirror[row["finding"]]
 
 
+def test_on_the_very_classes_from_the_committed_records() -> None:
+    """Small over equal on bottle and capsule, from AUROC and scores in `results/`, written out."""
+    comparison = COMPARISONS["cloner_size"][0]
+    frame = verdicts.frame("cloner_size", records(RESULTS, dataset="mvtec_ad", profile="laptop"))
+    (row,) = verdicts.on_these(comparison, frame, results=RESULTS).to_dict("records")
+    means, variances, terms = [], [], []
+    for normal in ("bottle", "capsule"):
+        gains, drawn = [], []
+        for seed in range(3):
+            pair = []
+            for cloner in ("small", "equal"):
+                wanted = Experiment.of("mvtec_ad", normal, seed=seed, profile="laptop", cloner=cloner)
+                (one,) = (r for r in records(RESULTS, dataset="mvtec_ad", normal=normal) if same(r, wanted))
+                with np.load(RESULTS / "mvtec_ad" / f"{one['id']}.npz") as arrays:
+                    pair.append((100 * one["metrics"]["image_auroc"]["mean_last_10"], dict(arrays)))
+            (small, a), (equal, b) = pair
+            gains.append(small - equal)
+            found = compare_aurocs(a["labels"], b["scores"], a["scores"])
+            drawn.append((100 * (found.high - found.low) / 2 / stats.norm.ppf(0.975)) ** 2)
+        means.append(np.mean(gains))
+        terms.append((np.var(gains, ddof=1) / 3, 2))
+        variances.append(np.var(gains, ddof=1) / 3 + np.mean(drawn))
+    freedom = sum(variances) ** 2 / sum(v**2 / n for v, n in terms)
+    half = stats.t.ppf(0.975, freedom) * sum(variances) ** 0.5 / 2
+    assert (row["mean"], row["low"]) == (pytest.approx(np.mean(means)), pytest.approx(np.mean(means) - half))
+    assert (row["pairs"], row["classes"]) == (6, ("bottle", "capsule"))
+    assert (row["finding"] == "better") == (np.mean(means) > half)
+
+
+def same(record: Record, wanted: Experiment) -> bool:
+    return Experiment.from_dict(record["experiment"]) == wanted
+
+
+def test_a_class_with_one_seed_or_without_scores_is_not_judged_alone(tmp_path: Path) -> None:
+    made_here = [
+        made("cloner_size", label, "mvtec_ad", "bottle", seed, 0.8 + 0.1 * (label == "small") + 0.01 * seed)
+        | {"id": f"{label}{seed}"}
+        for label in ("small", "equal")
+        for seed in range(2)
+    ]
+    comparison = COMPARISONS["cloner_size"][0]
+
+    def found(kept: list[Record]) -> pd.DataFrame:
+        return verdicts.on_these(comparison, verdicts.frame("cloner_size", kept), results=tmp_path)
+
+    assert found(made_here).empty  # no scores
+    labels, random = np.repeat([0, 1], 20), np.random.default_rng(0)
+    (tmp_path / "mvtec_ad").mkdir()
+    for each in made_here:
+        np.savez(tmp_path / "mvtec_ad" / f"{each['id']}.npz", scores=random.normal(labels), labels=labels)
+    assert found(made_here)[["mean", "pairs"]].to_numpy().tolist() == [[pytest.approx(10), 2]]
+    assert found([each for each in made_here if each["experiment"]["seed"] == 0]).empty
+    np.savez(tmp_path / "mvtec_ad" / "small0.npz", scores=random.normal(labels), labels=1 - labels)  # other images
+    assert found(made_here).empty
+
+
 def test_a_record_counts_by_its_recipe() -> None:
     records = [
         made("loss_terms", "value", "mvtec_ad", "bottle", 3, 0.9),
@@ -106,7 +166,7 @@ def test_a_record_counts_by_its_recipe() -> None:
     ]
     frame = verdicts.frame("loss_terms", records)
     assert frame["experiment"].map(lambda each: (each.recipe.lam, each.seed)).tolist() == [(0.0, 3)] * 2
-    assert frame.drop(columns=["auroc", "experiment"]).to_numpy().tolist() == [
+    assert frame.drop(columns=["auroc", "experiment", "record"]).to_numpy().tolist() == [
         ["mvtec_ad", "bottle", 3, "laptop", "value", "image_auroc"],
         ["mvtec_ad", "bottle", 3, "laptop", "value", "pixel_auroc"],
     ]

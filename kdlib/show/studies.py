@@ -1,10 +1,8 @@
 """Pages of ablation studies: what the paper says and prints, what our records say, in figures, tables and sentences."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import product
 from textwrap import fill
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +15,6 @@ from matplotlib.figure import Figure
 from kdlib.data import ABOUT
 from kdlib.show.commands import reproducible
 from kdlib.studies import study
-from kdlib.verdicts import COMPARISONS, Comparison, Verdict, on_these, verdict
 
 PROFILES = {"laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
 
@@ -25,11 +22,6 @@ PROFILES = {"laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, pa
 def title(dataset: str) -> str:
     """What a data set is called on a page."""
     return ABOUT[dataset].title if dataset in ABOUT else dataset
-
-
-def quotes(name: str) -> Markdown:
-    """The sentences of the paper that a study puts to the test, each with its place."""
-    return Markdown("\n\n".join(f"> {each.quote}\n>\n> — {each.place}" for each in COMPARISONS[name]))
 
 
 def compared(frame: pd.DataFrame, labels: Sequence[str]) -> list[tuple[tuple[str, str], pd.DataFrame]]:
@@ -103,63 +95,6 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
     behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]
     return reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
-
-
-def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFrame | None = None) -> str:
-    """A verdict and the differences behind it, "our runs: **holds**. …".
-
-    Args:
-        here: of `verdicts.on_these`, said beside what is about all classes.
-    """
-    outcome = found.outcome if who != "the printed figures" else found.outcome.replace("our runs", who)
-    pair = ["dataset", "better", "worse"]
-    these = {} if here is None else {tuple(row[name] for name in pair): row for row in here.to_dict("records")}
-    lines, decided = [], []
-    for row in found.tests.to_dict("records"):
-        line = f"\n  - {title(row['dataset'])}: {row['better']} over {row['worse']} {_interval(row)}"
-        line += f", {row['pairs']} {row['of'] if row['pairs'] > 1 else 'seed'}"
-        alone = these.get(tuple(row[name] for name in pair))
-        if alone and len(alone["classes"]) > 1:
-            on = f"{', '.join(alone['classes'][:-1])} and {alone['classes'][-1]}"
-            line += f"; on {on} themselves {_interval(alone)}"
-            if row["finding"] == "open" != alone["finding"]:
-                first, second = ("better", "worse") if alone["finding"] == "better" else ("worse", "better")
-                decided.append(f"{row[first]} ahead of {row[second]} on {on}")
-        lines.append(line)
-    missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]
-    rest = f" Not run: {', '.join(missing)}." if missing else ""
-    said = f" On the very classes that were run: {'; '.join(decided)}." if decided else ""
-    return f"{who}: **{outcome}**.{said}{rest}{''.join(lines)}"
-
-
-def _interval(row: Mapping[Any, Any]) -> str:
-    return f"{row['mean']:+.2f}" + (f" ({row['low']:+.2f} to {row['high']:+.2f})" if row["pairs"] > 1 else "")
-
-
-def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:
-    """The profile whose records say most about a comparison, and their verdict: paper where no other has more pairs."""
-    found = {p: verdict(comparison, ours[ours["profile"] == p]) for p in ("paper", "laptop")}
-    return max(found.items(), key=lambda item: item[1].tests["pairs"].sum())  # the first where it is a draw
-
-
-def verdicts(name: str, published: pd.DataFrame, ours: pd.DataFrame) -> Markdown:
-    """Each comparison of a study: the verdict of the printed figures, of our records, and of other data sets."""
-    blocks = []
-    for each in COMPARISONS[name]:
-        profile, found = judged(each, ours)
-        printed = verdict(each, published)
-        lines = [sentence(each, printed, "the printed figures")] if len(printed.tests) else []
-        who = f"our runs, profile {profile}" if len(found.tests) else "our runs"
-        lines.append(sentence(each, found, who, on_these(each, ours[ours["profile"] == profile])))
-        others = [d for d in ours["dataset"].unique() if each.datasets and d not in each.datasets]
-        elsewhere = replace(each, datasets=tuple(others))
-        profile, found = judged(elsewhere, ours) if others else (profile, verdict(each, ours[:0]))
-        if len(found.tests):
-            elsewhere = replace(elsewhere, datasets=())
-            who, here = f"on data sets that the sentence does not name, profile {profile}", ours["profile"] == profile
-            lines.append(sentence(elsewhere, found, who, on_these(elsewhere, ours[here])))
-        blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
-    return Markdown("\n\n".join(blocks))
 
 
 def missing(name: str, ours: pd.DataFrame) -> Markdown:

@@ -14,6 +14,7 @@ from kdlib.ablations import BASE, changes, label
 from kdlib.experiment import Experiment
 from kdlib.records import Record, last_scores, late
 from kdlib.statistics import (
+    SEEDS,
     PairedDifference,
     bootstrap_interval,
     compare_aurocs,
@@ -23,7 +24,6 @@ from kdlib.statistics import (
 )
 
 STABLE = 1.0  # points of AUROC: how far apart what this book calls stable may be
-SEEDS = 3  # that a spread over seeds needs before it decides anything
 PLACE = ["dataset", "normal", "profile", "settings"]
 ENTRY = [
     *(*PLACE, "seed", "seeds", "same_images", "good", "bad", "last", "mean", "best", "optimism"),

@@ -10,6 +10,7 @@ from scipy import stats
 from kdlib.metrics import auroc
 
 LEVEL = 0.95  # of every interval here
+SEEDS = 3  # trainings of an entry, before a difference or a spread over seeds decides anything
 
 
 class PairedDifference(NamedTuple):

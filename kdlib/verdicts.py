@@ -1,6 +1,7 @@
 """Sentences of the paper that set one setting above another, and what figures say of them."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from kdlib import paper, studies
 from kdlib.experiment import Experiment
 from kdlib.recipe import Recipe
 from kdlib.records import Record, last_scores
-from kdlib.statistics import PairedDifference, difference_on_these, error_of_difference, paired_difference
+from kdlib.statistics import SEEDS, PairedDifference, difference_on_these, error_of_difference, paired_difference
 
 HOLDS, PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not decided by our runs"
 COLUMNS = ["dataset", "normal", "seed", "profile", "setting", "metric", "auroc"]
@@ -163,9 +164,10 @@ def verdict(comparison: Comparison, frame: pd.DataFrame) -> Verdict:
 
     On each data set that the sentence is about, the two settings of each pair are compared by the paired differences of
     their AUROC over classes (or categories), each the mean of its seeds. A pair is decided where the 95 % interval of
-    `kdlib.statistics.paired_difference` leaves out 0. The sentence **holds** where every pair that was run is decided
-    for it, on every data set that it is about; it **holds in part** where some are; it **does not hold** where none is
-    decided for it and one or more against it; else it is **not decided**.
+    `kdlib.statistics.paired_difference` leaves out 0, and `SEEDS` seeds of a class or all classes that the paper prints
+    stand behind it: three trainings that happen to agree are no finding. The sentence **holds** where every pair that
+    was run is decided for it, on every data set that it is about; it **holds in part** where some are; it **does not
+    hold** where none is decided for it and one or more against it; else it is **not decided**.
 
     Args:
         frame: of `frame` or `published_frame`, of one profile.
@@ -179,9 +181,11 @@ def verdict(comparison: Comparison, frame: pd.DataFrame) -> Verdict:
             for setting, g in here.groupby("setting")
         }
         for better, worse in comparison.pairs:
-            if found.get(better, {}).keys() & found.get(worse, {}).keys():
+            if shared := found.get(better, {}).keys() & found.get(worse, {}).keys():
                 difference = paired_difference(found[worse], found[better])
-                rows.append((dataset, better, worse, *difference, _finding(difference)))
+                seeds, all_classes = Counter(normal for normal, _ in shared), {*paper.normals(str(dataset))}
+                enough = max(seeds.values()) >= SEEDS or (len(all_classes) > 1 and all_classes <= seeds.keys())
+                rows.append((dataset, better, worse, *difference, _finding(difference) if enough else "open"))
     tests = pd.DataFrame(rows, columns=TESTS)
     findings = set(tests["finding"])
     if "better" not in findings:

@@ -53,6 +53,17 @@ def test_what_is_decided_on_the_very_classes_is_said() -> None:
     assert "themselves +3.51 (-1.00 to +6.00)" in text
 
 
+def test_too_few_trainings_are_said() -> None:
+    ours = study_frame({"small": 1.0, "equal": 0.0})
+    once = ours[ours["seed"] == 0].assign(
+        auroc=lambda f: f["auroc"] + 0.1 * (f["normal"] + f["setting"] == "bottlesmall")
+    )
+    (comparison, _) = COMPARISONS["cloner_size"]
+    few = "2 classes, too few for a finding: neither 3 seeds of a class nor all classes"
+    assert few in show_sentences.sentence(comparison, verdict(comparison, once), "our runs")
+    assert "too few" not in show_sentences.sentence(comparison, verdict(comparison, ours), "our runs")
+
+
 def test_the_profile_that_says_more_is_judged() -> None:
     laptop, paper = (
         study_frame({"small": 1.0, "equal": 0.0}),

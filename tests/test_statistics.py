@@ -20,8 +20,9 @@ from kdlib.experiment import Experiment
 from kdlib.networks import CLONERS, VGG16, Cloner
 from kdlib.recipe import Recipe
 from kdlib.records import SCHEMA, Record, digest, records
-from kdlib.stability import SEEDS, STABLE, by_entry, by_pair, settings, summary, verdict
+from kdlib.stability import STABLE, by_entry, by_pair, settings, summary, verdict
 from kdlib.statistics import (
+    SEEDS,
     bootstrap_interval,
     compare_aurocs,
     difference_on_these,

@@ -63,6 +63,19 @@ def test_four_outcomes(gains: dict[str, list[float]], outcome: str) -> None:
     assert set(found.tests["dataset"]) == gains.keys() & {"mvtec_ad", "cifar10"}
 
 
+@pytest.mark.parametrize(("classes", "seeds", "outcome"), [(3, 1, "open"), (3, 3, "better"), (10, 1, "better")])
+def test_three_seeds_or_all_classes_are_behind_a_finding(classes: int, seeds: int, outcome: str) -> None:
+    rows = [
+        ("cifar10", normal, seed, "laptop", size, "image_auroc", 80 + (size == "small") * (5 + number / 10))
+        for number, normal in enumerate(paper.normals("cifar10")[:classes])
+        for seed in range(seeds)
+        for size in ("small", "equal")
+    ]
+    found = verdict(COMPARISONS["cloner_size"][1], pd.DataFrame(rows, columns=verdicts.COLUMNS)).tests
+    assert found["low"].item() > 0
+    assert found["finding"].item() == outcome
+
+
 def test_all_pairs_must_be_decided() -> None:
     levels = {"last 1": 0.80, "last 2": 0.85, "last 3": 0.90, "last 4": 0.90}
     noise = np.random.default_rng(0).normal(0, 0.001, (4, 3))

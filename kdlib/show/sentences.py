@@ -10,6 +10,7 @@ from IPython.display import Markdown
 from kdlib import verdicts as judge
 from kdlib.records import Record
 from kdlib.show.studies import title
+from kdlib.statistics import SEEDS
 from kdlib.verdicts import COMPARISONS, Comparison, Verdict, on_these, verdict
 
 PRINTED = "the printed figures"
@@ -32,6 +33,8 @@ def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFram
     for row in found.tests.to_dict("records"):
         line = f"\n  - {title(row['dataset'])}: {row['better']} over {row['worse']} {_interval(row)}"
         line += f", {row['pairs']} {row['of'] if row['pairs'] > 1 else 'seed'}"
+        if row["finding"] == "open" and (row["low"] > 0 or row["high"] < 0):
+            line += f", too few for a finding: neither {SEEDS} seeds of a class nor all classes"
         alone = these.get(_pair(row))
         if alone and len(alone["classes"]) > 1:
             line += f"; on {_listed(alone['classes'])} themselves {_interval(alone)}"

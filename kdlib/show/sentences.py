@@ -2,18 +2,28 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from IPython.display import Markdown
+import seaborn as sns
+from IPython.display import HTML, Markdown
+from matplotlib.figure import Figure
 
 from kdlib import verdicts as judge
 from kdlib.records import Record
 from kdlib.show.studies import title
 from kdlib.statistics import SEEDS
-from kdlib.verdicts import COMPARISONS, Comparison, Verdict, on_these, verdict
+from kdlib.verdicts import COMPARISONS, TESTS, Comparison, Verdict, on_these, verdict
 
 PRINTED = "the printed figures"
+FIGURES = {  # what a difference is of
+    "printed": {"color": "0.45", "marker": "s"},
+    "ours": {"color": "C0", "marker": "o"},
+    "ours, on the very classes": {"color": "C1", "marker": "D"},
+}
 
 
 def quotes(name: str) -> Markdown:
@@ -22,28 +32,16 @@ def quotes(name: str) -> Markdown:
 
 
 def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFrame | None = None) -> str:
-    """A verdict and the differences behind it, "our runs: **holds**. …".
+    """A verdict in words, "our runs: **holds**. …".
 
     Args:
-        here: of `verdicts.on_these`, said beside what is about all classes.
+        here: of `verdicts.on_these`: what it decides is said beside what is about all classes.
     """
     outcome = found.outcome if who != PRINTED else found.outcome.replace("our runs", who)
-    these = {} if here is None else {_pair(row): row for row in here.to_dict("records")}
-    lines = []
-    for row in found.tests.to_dict("records"):
-        line = f"\n  - {title(row['dataset'])}: {row['better']} over {row['worse']} {_interval(row)}"
-        line += f", {row['pairs']} {row['of'] if row['pairs'] > 1 else 'seed'}"
-        if row["finding"] == "open" and (row["low"] > 0 or row["high"] < 0):
-            line += f", too few for a finding: neither {SEEDS} seeds of a class nor all classes"
-        alone = these.get(_pair(row))
-        if alone and len(alone["classes"]) > 1:
-            line += f"; on {_listed(alone['classes'])} themselves {_interval(alone)}"
-        lines.append(line)
-    missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]
-    rest = f" Not run: {', '.join(missing)}." if missing else ""
     decided = [] if here is None else alone_decided(found, here)
     said = f" On the very classes that were run: {'; '.join(decided)}." if decided else ""
-    return f"{who}: **{outcome}**.{said}{rest}{''.join(lines)}"
+    missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]
+    return f"{who}: **{outcome}**.{said}" + (f" Not run: {', '.join(missing)}." if missing else "")
 
 
 def alone_decided(found: Verdict, here: pd.DataFrame) -> list[str]:
@@ -63,10 +61,6 @@ def _pair(row: Mapping[Any, Any]) -> tuple[str, str, str]:
 
 def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _interval(row: Mapping[Any, Any]) -> str:
-    return f"{row['mean']:+.2f}" + (f" ({row['low']:+.2f} to {row['high']:+.2f})" if row["pairs"] > 1 else "")
 
 
 def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:
@@ -93,6 +87,86 @@ def verdicts(name: str, published: pd.DataFrame, ours: pd.DataFrame) -> Markdown
             lines.append(sentence(elsewhere, found, who, on_these(elsewhere, ours[here])))
         blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
     return Markdown("\n\n".join(blocks))
+
+
+def differences(name: str, published: pd.DataFrame, ours: pd.DataFrame, *, results: Path | None = None) -> pd.DataFrame:
+    """All that the verdicts of a study rest on, each pair of settings once, on every data set.
+
+    Columns: figures (a key of `FIGURES`; printed ones, ours, ours of `on_these`), then those of `Verdict.tests`.
+    """
+    compared = [(better, worse) for each in COMPARISONS[name] for better, worse in each.pairs]
+    pairs = [pair for n, pair in enumerate(compared) if {*pair} not in map(set, compared[:n])]
+    each = replace(COMPARISONS[name][0], pairs=tuple(pairs), datasets=())
+    profile, found = judged(each, ours)
+    parts = (
+        verdict(each, published).tests,
+        found.tests,
+        on_these(each, ours[ours["profile"] == profile], results=results),
+    )
+    named = [part.assign(figures=kind) for kind, part in zip(FIGURES, parts, strict=True)]
+    rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
+    rows["place"] = [pairs.index(pair) for pair in zip(rows["better"], rows["worse"], strict=True)]
+    return rows.sort_values(["place", "dataset"], kind="stable", ignore_index=True).drop(columns="place")
+
+
+def forest(rows: pd.DataFrame) -> Figure:
+    """A frame of `differences`, a panel a pair: dots, intervals, and an arrow where one goes on beyond the frame."""
+    wide = (rows["figures"] == "ours") & (rows["pairs"] < 4)  # over two classes an interval has no end that would fit
+    limit = 1.05 * np.nanmax([rows["mean"].abs().max(), *rows.loc[~wide, ["low", "high"]].abs().max()])
+    pairs = rows[["better", "worse"]].drop_duplicates().to_numpy().tolist()
+    heights = [rows[rows["better"].eq(b) & rows["worse"].eq(w)]["dataset"].nunique() for b, w in pairs]
+    size = (5.2, 1 + 0.4 * len(pairs) + 0.36 * sum(heights))  # narrow: a phone shows it whole
+    fig, axes = plt.subplots(
+        len(pairs), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
+    )
+    for axis, (better, worse) in zip(axes.flat, pairs, strict=True):
+        here = rows[rows["better"].eq(better) & rows["worse"].eq(worse)]
+        names = here["dataset"].unique().tolist()
+        axis.axvline(0, color="0.7", zorder=0)
+        for (kind, style), shift in zip(FIGURES.items(), (-0.24, 0.0, 0.24), strict=True):
+            part = here[here["figures"] == kind]
+            place = np.array([names.index(dataset) + shift for dataset in part["dataset"]])
+            low, high = (part[end].fillna(part["mean"]).clip(-limit, limit) for end in ("low", "high"))
+            axis.hlines(place, low, high, color=style["color"], linewidth=1.5)
+            axis.plot(part["mean"], place, linestyle="", markersize=5, label=kind, **style)
+            for end, mark, edge in (("low", "<", -limit), ("high", ">", limit)):
+                beyond = (part[end].abs() > limit).to_numpy()
+                axis.plot(np.full(beyond.sum(), edge), place[beyond], mark, color=style["color"], markersize=4)
+        axis.set(yticks=range(len(names)), yticklabels=map(title, names), ylim=(len(names) - 0.5, -0.5))
+        axis.set_title(f"{better} over {worse}", fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
+    axes[-1, 0].set_xlabel("difference, points of AUROC", fontsize=9)
+    marks = {text: mark for axis in axes.flat for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    kinds = [kind for kind in FIGURES if kind in set(rows["figures"])]
+    fig.legend([marks[k] for k in kinds], kinds, loc="outside lower center", ncol=3, frameon=False, fontsize=8)
+    sns.despine(fig)
+    return fig
+
+
+def said(rows: pd.DataFrame) -> str:
+    """A frame of `differences` in words, for alt text."""
+    lines = [
+        f"{title(r['dataset'])}, {r['figures']}: {r['better']} over {r['worse']} {r['mean']:+.2f}"
+        + (f" ({r['low']:+.2f} to {r['high']:+.2f})" if r["pairs"] > 1 else "")
+        for r in rows.to_dict("records")
+    ]
+    return "Differences and 95 % intervals. " + "; ".join(lines) + "." if lines else "No two settings have a figure."
+
+
+def table(rows: pd.DataFrame) -> HTML:
+    """A frame of `differences` as a table, with how many classes or seeds each rests on, and what it decides."""
+    shown = rows.assign(
+        data=rows["dataset"].map(title),
+        pair=rows["better"] + " over " + rows["worse"],
+        over=[f"{n} {of if n > 1 else 'seed'}" for n, of in zip(rows["pairs"], rows["of"], strict=True)],
+        few=(rows["finding"] == "open") & ((rows["low"] > 0) | (rows["high"] < 0)),
+    )
+    shown["finding"] = shown["finding"].mask(shown["few"], f"open: neither {SEEDS} seeds nor all classes")
+    columns = ["pair", "data", "figures", "mean", "low", "high", "over", "p", "finding"]
+    shown = shown[columns].rename(columns={"mean": "difference", "low": "from", "high": "to"})
+    style = shown.style.hide().format("{:+.2f}", subset=["difference", "from", "to"], na_rep="–")
+    style = style.format("{:.3f}", subset=["p"], na_rep="–").set_table_attributes('class="kd-table"')
+    return HTML(style.to_html())
 
 
 def overview(records: Iterable[Record]) -> pd.DataFrame:

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
 
 from kdlib.activations import kept_folder
 from kdlib.experiment import Experiment
-from kdlib.networks import CRITICAL_POINTS, VGG16, default_device, half_precision
+from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision, parameter_count
 from kdlib.recipe import MANY_PASSES, Recipe
 from kdlib.records import Record
-from kdlib.runs import FINISHED, has_maps, is_evaluated, training_folder
+from kdlib.runs import CHECKPOINT, FINISHED, attribution_file, evaluated, has_maps, training_folder
 
 Counts = tuple[int, int, bool]  # training images, test images, whether these have masks
 
@@ -55,7 +56,7 @@ def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[
 def work(recipe: Recipe, counts: Counts, *, trains: bool = True) -> float:
     """Arithmetic of an experiment in passes of one pixel through a cloner; without training, of its evaluations."""
     train, test, masks = counts
-    epochs = [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
+    epochs = evaluated(recipe)
     maps = sum(has_maps(epoch, recipe) for epoch in epochs) if masks else 0
     gradient = GRADIENT * (recipe.samples if recipe.attribution in MANY_PASSES else 1)
     training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train if trains else 0
@@ -63,17 +64,35 @@ def work(recipe: Recipe, counts: Counts, *, trains: bool = True) -> float:
 
 
 def disk(experiments: Iterable[Experiment]) -> int:
-    """Bytes that the experiments will keep in the work folder beside what is there; the same images count once."""
+    """Bytes that the experiments will keep in the work folder beside what is there; what they share counts once.
+
+    Activations of the source, a cloner an evaluation with its attribution maps where there are masks, a checkpoint.
+    """
     device = default_device()
     sizes = {}
     for experiment in experiments:
-        recipe = experiment.recipe
+        recipe, data = experiment.recipe, experiment.data
         dtype = torch.bfloat16 if half_precision(recipe.precision, device) else torch.float32
-        for images, kept in ((experiment.data.train, not recipe.augment), (experiment.data.test, True)):
-            folder = kept_folder(recipe, images.fingerprint, dtype)
-            if kept and not folder.is_dir():
+        for images, kept in ((data.train, not recipe.augment), (data.test, True)):
+            if kept:
+                folder = kept_folder(recipe, images.fingerprint, dtype)
                 sizes[folder] = len(images) * activation_values(recipe) * dtype.itemsize
-    return sum(sizes.values())
+        folder = training_folder(experiment, device)
+        state, learned = _cloner(recipe.cloner, recipe.critical_points, recipe.norm_shift, recipe.conv_bias)
+        sizes[folder / CHECKPOINT] = state + 2 * learned  # and Adam's two moments
+        for epoch in evaluated(recipe):
+            sizes[folder / f"{epoch}.safetensors"] = state
+            if data.has_masks and has_maps(epoch, recipe):
+                sizes[folder / attribution_file(experiment, epoch)] = 4 * len(data.test) * recipe.input_size**2
+    return sum(size for path, size in sizes.items() if not path.exists())
+
+
+@cache
+def _cloner(channels: str, critical_points: tuple[str, ...], norm_shift: bool, conv_bias: bool) -> tuple[int, int]:
+    """Bytes of a cloner's state, and of what it learns."""
+    with torch.device("meta"):
+        cloner = Cloner(channels, critical_points=critical_points, norm_shift=norm_shift, conv_bias=conv_bias)
+    return sum(values.nbytes for values in cloner.state_dict().values()), 4 * parameter_count(cloner)
 
 
 def activation_values(recipe: Recipe) -> int:

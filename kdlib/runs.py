@@ -30,6 +30,7 @@ from kdlib.recipe import MANY_PASSES, MAP, Recipe
 from kdlib.records import SCHEMA, Record, digest, late, read_record, record_path
 
 FINISHED = "training.json"  # in the folder of a training that is done
+CHECKPOINT = "checkpoint.safetensors"  # in that of any
 
 
 def run(experiment: Experiment, *, results: Path | None = None) -> Record:
@@ -55,13 +56,11 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     if masks is not None and not masks.any():
         warnings.warn(f"{experiment.normal}: all masks are empty; pixel metrics are undefined", stacklevel=2)
     folder = ensure_folder(training_folder(experiment, detector.device))
-    settings = [{name: recipe.to_dict()[name] for name in MAP}, data.test.fingerprint]
-    attributions = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
     def evaluate(epoch: int) -> dict[str, float]:
         found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
         if masks is not None and has_maps(epoch, recipe):
-            raw = keep_array(folder / f"{epoch}-{attributions}.npy", lambda: detector.attribute(test))
+            raw = keep_array(folder / attribution_file(experiment, epoch), lambda: detector.attribute(test))
             maps = localization_map(raw, recipe)
             parts = localization_metrics(masks, maps, labels)
             found |= {f"pixel_auroc_{part}": values["pixel_auroc"] for part, values in parts.items()}
@@ -105,6 +104,12 @@ def training_folder(experiment: Experiment, device: torch.device) -> Path:
     return work_folder() / "trainings" / name
 
 
+def attribution_file(experiment: Experiment, epoch: int) -> str:
+    """What the attribution maps of an evaluation are called in the folder of their training: (N, S, S), single."""
+    settings = [{name: experiment.recipe.to_dict()[name] for name in MAP}, experiment.data.test.fingerprint]
+    return f"{epoch}-{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.npy"
+
+
 def train(
     detector: Detector, experiment: Experiment, folder: Path, evaluate: Callable[[int], dict[str, float]]
 ) -> None:
@@ -113,7 +118,7 @@ def train(
     ``detector.training`` holds the evaluations of ``evaluate``, called at the epochs of `is_evaluated`.
     """
     recipe, data = experiment.recipe, experiment.data
-    epochs = [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
+    epochs = evaluated(recipe)
 
     def keep_and_evaluate(epoch: int) -> dict[str, float] | None:
         if epoch not in epochs:
@@ -127,7 +132,7 @@ def train(
         if was_finished := finished.is_file():
             detector.training = Training(**json.loads(finished.read_text()) | {"evaluation_seconds": 0.0})
         else:
-            checkpoint = folder / "checkpoint.safetensors"
+            checkpoint = folder / CHECKPOINT
             detector.fit(data.train, held_out=0, evaluate=keep_and_evaluate, checkpoint=checkpoint, cache=True)
             write_atomically(finished, json.dumps(vars(detector.training) | {"evaluations": []}).encode())
     if was_finished:  # outside the lock: any number of experiments may evaluate the same cloners at once
@@ -136,6 +141,11 @@ def train(
             detector.cloner.load_state_dict(safetensors.torch.load_file(folder / f"{epoch}.safetensors"))
             detector.training.evaluations.append({"epoch": epoch, **evaluate(epoch)})
         detector.training.evaluation_seconds = time.monotonic() - begin
+
+
+def evaluated(recipe: Recipe) -> list[int]:
+    """The epochs of `is_evaluated`."""
+    return [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
 
 
 def is_evaluated(epoch: int, epochs: int) -> bool:

@@ -12,8 +12,9 @@ from kdlib.activations import make_source, source_activations
 from kdlib.data import Split
 from kdlib.errors import unknown
 from kdlib.experiment import Experiment
+from kdlib.networks import Cloner, parameter_count
 from kdlib.recipe import Recipe
-from kdlib.runs import run
+from kdlib.runs import evaluated, has_maps, run
 
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
 
@@ -77,16 +78,31 @@ def test_disk_is_what_the_activations_take(points: tuple[str, ...], digits: Spli
     assert plan.activation_values(recipe) == sum(a[0].numel() for a in found.values())
 
 
-def test_disk_counts_shared_images_once_and_nothing_that_is_there() -> None:
-    first, second, augmented = (
+def test_disk_counts_what_is_shared_once_and_nothing_that_is_there() -> None:
+    first, second, augmented, scored = (
         Experiment.of("digits", "0", seed=seed, precision="fp32", **SMALL | changes)
-        for seed, changes in ((0, {}), (1, {}), (2, {"augment": True}))
+        for seed, changes in ((0, {}), (1, {}), (2, {"augment": True}), (0, {"score_points": ("pool5",)}))
     )
     image = 4 * plan.activation_values(first.recipe)
-    assert plan.disk([first]) == plan.disk([first, second]) == 36 * image
-    assert plan.disk([augmented]) == 20 * image  # what is augmented is never kept
+    trained = plan.disk([first]) - 36 * image  # a training's cloners and its checkpoint
+    assert trained > 4 * parameter_count(Cloner()) * (3 + len(evaluated(first.recipe)))
+    assert plan.disk([first, second]) == 36 * image + 2 * trained
+    assert plan.disk([first, scored]) == plan.disk([first])
+    assert plan.disk([augmented]) == 20 * image + trained  # what is augmented is never kept
     run(first)
-    assert plan.disk([first, second, augmented]) == 0
+    assert plan.disk([first, second, augmented, scored]) == 2 * trained
+
+
+def test_disk_is_what_a_run_leaves_there(tmp_path: Path) -> None:
+    experiment = Experiment.of("textures", "brick", **SMALL, size=32)
+    expected = plan.disk([experiment])
+    run(experiment)
+    folders = [tmp_path / "WORK" / name for name in ("activations", "trainings")]
+    kept = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    assert expected < kept < 1.02 * expected  # and the heads of the files
+    assert plan.disk([experiment]) == 0
+    maps = plan.disk([Experiment.of("textures", "brick", **SMALL, size=32, attribution="discrepancy")])
+    assert maps == 4 * 20 * 32**2 * sum(has_maps(epoch, experiment.recipe) for epoch in evaluated(experiment.recipe))
 
 
 @pytest.mark.parametrize(

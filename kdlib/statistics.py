@@ -71,9 +71,8 @@ def difference_on_these(gains: Mapping[str, Sequence[float]], errors: Mapping[st
     """What a change is worth on these very classes, were they trained again and tested on other images of the kind.
 
     `paired_difference` is about all classes of a data set, and of two it can say little. Here classes are fixed: the
-    variance of their mean gain is the sum, over classes, of the variance between seeds over their number and that of
-    the draw of the test images; degrees of freedom as of Welch (1947) and Satterthwaite (1946), the images' taken as
-    known. Test images that seeds share are counted as if they did, and classes as if they shared none.
+    variance of a class's gain is that between its seeds over their number, plus that of the draw of its test images, and
+    classes are taken as independent. Degrees of freedom as of Welch (1947), the images' part taken as known.
 
     Args:
         gains: by class, a value a seed, two or more each.

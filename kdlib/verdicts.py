@@ -198,7 +198,7 @@ def on_these(comparison: Comparison, frame: pd.DataFrame, *, results: Path | Non
     """The pairs of a comparison on the very classes that were run: other trainings, other test images, no other class.
 
     `verdict` is about all classes of a data set, and of two it can say little. This says less, more surely: intervals
-    of `kdlib.statistics.difference_on_these`, where every class has two seeds or more, and scores beside its records.
+    of `kdlib.statistics.difference_on_these`, where every class has `SEEDS` seeds or more, and scores beside its records.
 
     Args:
         frame: of `frame`, of one profile.
@@ -218,7 +218,7 @@ def on_these(comparison: Comparison, frame: pd.DataFrame, *, results: Path | Non
             for normal, group in both.groupby("normal"):
                 drawn = [_error(*pair, results) for pair in zip(group["record"], group["record of worse"], strict=True)]
                 gains[str(normal)] = (group["auroc"] - group["auroc of worse"]).tolist()
-                errors[str(normal)] = math.sqrt(np.mean(np.square(drawn))) if len(group) > 1 else math.nan
+                errors[str(normal)] = math.sqrt(np.mean(np.square(drawn))) if len(group) >= SEEDS else math.nan
             if gains and np.isfinite(list(errors.values())).all():
                 found = difference_on_these(gains, errors)
                 rows.append((dataset, better, worse, *found, _finding(found), tuple(gains)))

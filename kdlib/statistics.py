@@ -71,7 +71,7 @@ def difference_on_these(gains: Mapping[str, Sequence[float]], errors: Mapping[st
     """What a change is worth on these very classes, were they trained again and tested on other images of the kind.
 
     `paired_difference` is about all classes of a data set, and of two it can say little. Here classes are fixed: the
-    variance of a class's gain is that between its seeds over their number, plus that of the draw of its test images, and
+    variance of a class's gain is that between its seeds over their number, plus that of the draw of its test images;
     classes are taken as independent. Degrees of freedom as of Welch (1947), the images' part taken as known.
 
     Args:

@@ -198,7 +198,7 @@ def on_these(comparison: Comparison, frame: pd.DataFrame, *, results: Path | Non
     """The pairs of a comparison on the very classes that were run: other trainings, other test images, no other class.
 
     `verdict` is about all classes of a data set, and of two it can say little. This says less, more surely: intervals
-    of `kdlib.statistics.difference_on_these`, where every class has `SEEDS` seeds or more, and scores beside its records.
+    of `kdlib.statistics.difference_on_these`, where every class has `SEEDS` seeds or more with scores beside them.
 
     Args:
         frame: of `frame`, of one profile.

@@ -9,9 +9,10 @@ from conftest import study_frame
 from matplotlib.lines import Line2D
 
 from kdlib import verdicts
+from kdlib.comparisons import COMPARISONS
 from kdlib.records import records
 from kdlib.show import sentences as show_sentences
-from kdlib.verdicts import COMPARISONS, OPEN, TESTS, verdict
+from kdlib.verdicts import OPEN, TESTS, verdict
 
 RESULTS = Path(__file__).parent.parent / "results"
 BEHIND = {"small": -1.0, "equal": 0.0}

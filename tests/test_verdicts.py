@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kdlib import paper, verdicts
+from kdlib.comparisons import COMPARISONS, Comparison
 from kdlib.experiment import Experiment
 from kdlib.records import Record, records
 from kdlib.statistics import compare_aurocs
 from kdlib.studies import STUDIES, study
-from kdlib.verdicts import COMPARISONS, Comparison, verdict
+from kdlib.verdicts import verdict
 
 RESULTS = Path(__file__).parent.parent / "results"
 

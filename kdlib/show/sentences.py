@@ -13,10 +13,11 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from kdlib import verdicts as judge
+from kdlib.comparisons import COMPARISONS, Comparison
 from kdlib.records import Record
 from kdlib.show.studies import title
 from kdlib.statistics import SEEDS
-from kdlib.verdicts import COMPARISONS, TESTS, Comparison, Verdict, on_these, verdict
+from kdlib.verdicts import TESTS, Verdict, on_these, verdict
 
 PRINTED = "the printed figures"
 FIGURES = {  # what a difference is of
@@ -170,7 +171,7 @@ def table(rows: pd.DataFrame) -> HTML:
 
 
 def overview(records: Iterable[Record]) -> pd.DataFrame:
-    """Every comparison of `verdicts.COMPARISONS` with its verdicts, a row each.
+    """Every comparison of `comparisons.COMPARISONS` with its verdicts, a row each.
 
     Columns: study, sentence, place; printed: the outcome by printed figures, "" where the paper prints none; ours: by
     our records; alone: what these decide on the very classes that were run, and leave open for all; profile: theirs.

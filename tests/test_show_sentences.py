@@ -95,6 +95,10 @@ def points(line: Line2D) -> list[float]:
     return [float(x) for x in np.asarray(line.get_xdata())]
 
 
+def test_names_are_listed() -> None:
+    assert [show_sentences.listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+
+
 def test_table_of_differences_says_what_is_too_few() -> None:
     ours = study_frame({"small": 1.0, "equal": 0.0})
     once = ours[ours["seed"] == 0].copy()

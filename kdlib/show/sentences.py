@@ -49,7 +49,7 @@ def alone_decided(found: Verdict, here: pd.DataFrame) -> list[str]:
     """What `on_these` decides and all classes leave open, such as "small ahead of equal on bottle and capsule"."""
     undecided = {_pair(row) for row in found.tests.to_dict("records") if row["finding"] == "open"}
     return [
-        "{} ahead of {}".format(*(row[name] for name in order)) + f" on {_listed(row['classes'])}"
+        "{} ahead of {}".format(*(row[name] for name in order)) + f" on {listed(row['classes'])}"
         for row in here.to_dict("records")
         for order in [("better", "worse") if row["finding"] == "better" else ("worse", "better")]
         if row["finding"] != "open" and _pair(row) in undecided and len(row["classes"]) > 1
@@ -60,8 +60,9 @@ def _pair(row: Mapping[Any, Any]) -> tuple[str, str, str]:
     return row["dataset"], row["better"], row["worse"]
 
 
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+def listed(names: Sequence[str]) -> str:
+    """ "brick, grass and gravel"; a single name alone."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:

@@ -162,7 +162,8 @@ def stability(records: Sequence[Record]) -> Figure:
         epochs, aurocs = zip(*((e["epoch"], 100 * e["image_auroc"]) for e in evaluations), strict=True)
         axis.plot(epochs, aurocs, color=colour, label=label)
     axis.set(xlabel="epoch", ylabel="image AUROC, %")
-    axis.legend(frameon=False, ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    if len(colours) > 1:
+        axis.legend(frameon=False, ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(fig)
     fig.tight_layout()
     return fig
@@ -188,7 +189,7 @@ def against_published(rows: pd.DataFrame, *, names: Mapping[str, str] | None = N
     axis.set(yticks=place, yticklabels=labels, xlabel="AUROC, %")
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.4)
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above: a dot may be anywhere
     sns.despine(fig)
     fig.tight_layout()
     return fig

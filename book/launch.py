@@ -24,7 +24,9 @@ UNKNOWN = """\
 import importlib.util
 
 if importlib.util.find_spec("kdlib") is None:
-    raise ModuleNotFoundError("kdlib is not installed: run `pip install .` in the folder of its repository")"""
+    raise ModuleNotFoundError(
+        "kdlib is not installed: run `pip install .` in the folder of its repository"
+    )"""
 INSTALL = """\
 # Where kdlib is missing, as on Colab: the library, and with the repository its records.
 import importlib.util

@@ -100,6 +100,8 @@ def test_stability_has_a_line_a_record() -> None:
     fig = show.stability(records)
     assert [line.get_label() for line in fig.axes[0].lines] == ["3", "4"]
     assert fig.axes[0].lines[0].get_ydata().tolist() == [50, 75]  # type: ignore[union-attr]
+    assert fig.axes[0].get_legend() is not None
+    assert show.stability(records[:1]).axes[0].get_legend() is None, "of one class the page speaks already"
 
 
 def test_comparison_marks_what_is_more_than_2_off() -> None:
@@ -124,6 +126,8 @@ def test_against_published_has_a_dot_each_but_the_mean() -> None:
     assert [*dots["published"]] == [90, 80]
     assert dots["ours"][0] == 91
     assert np.isnan(dots["ours"][1])
+    axis.figure.canvas.draw()
+    assert axis.get_legend().get_window_extent().y0 >= axis.bbox.y1, "the legend lies over dots"  # type: ignore[union-attr]
 
 
 def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ WORKSPACE = 4e9  # bytes of a GPU that a training step, or a map of a batch, nee
 
 def make_source(recipe: Recipe, device: torch.device) -> Source:
     """The recipe's source on a device, in the precision that the recipe asks for."""
-    source = Source.pretrained(recipe.weights, critical_points=recipe.critical_points, scaling=recipe.scaling)
+    source = Source.pretrained(recipe.weights, critical_points=recipe.critical_points)
     dtype = torch.bfloat16 if half_precision(recipe.precision, device) else torch.float32
     return source.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
 
@@ -112,7 +112,7 @@ def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recip
 
 def kept_folder(recipe: Recipe, key: str, dtype: torch.dtype) -> Path:
     """Where the activations of the images that ``key`` names are kept, or will be."""
-    settings = [recipe.scaling, recipe.size, recipe.crop, recipe.normalize, recipe.critical_points, str(dtype)]
+    settings = [recipe.size, recipe.crop, recipe.normalize, recipe.critical_points, str(dtype)]
     name = hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
     return work_folder() / "activations" / name
 

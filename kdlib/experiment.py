@@ -45,9 +45,10 @@ class Experiment:
     def id(self) -> str:
         """Hash of recipe, data, seed and source weights: 16 digits.
 
-        Settings at their default are left out, so that a setting that the library learns later changes no id.
+        Settings at their default are left out, so that a setting that the library learns later changes no id. The
+        weights are in it unless they are those that were the default when the first records were made.
         """
-        defaults = Recipe().to_dict()
+        defaults = Recipe().to_dict() | {"weights": "vgg-release"}
         parts = {
             "recipe": {k: v for k, v in self.recipe.to_dict().items() if v != defaults[k]},
             "data": [self.dataset, self.normal, self.data.train.fingerprint, self.data.test.fingerprint],

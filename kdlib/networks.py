@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdlib import weights
-from kdlib.scaling import scale_exponents
 
 CRITICAL_POINTS = ("pool2", "pool3", "pool4", "pool5")
 
@@ -31,27 +30,15 @@ class Source(nn.Module):
     Args:
         tensors: as of `weights.load`.
         critical_points: which activations to hand out.
-        scaling: see `scaling.scale_exponents`.
     """
 
-    def __init__(
-        self,
-        tensors: Mapping[str, Tensor],
-        *,
-        critical_points: Sequence[str] = CRITICAL_POINTS,
-        scaling: str = "native",
-    ) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], *, critical_points: Sequence[str] = CRITICAL_POINTS) -> None:
         super().__init__()
         self.critical_points = check_critical_points(critical_points)
         self.relu = nn.ReLU()  # a module, as Captum's guided backpropagation sees no others
-        exponents = scale_exponents(dict(tensors), scaling)
-        before = 0  # exponent of the input of the convolution
         for name in weights.CONVOLUTIONS:
-            after = exponents[name[0]]
-            # Positive factors pass through ReLU and max-pool: what goes in has 2**before, what comes out 2**after.
-            self.register_buffer(f"conv{name}_weight", tensors[f"conv{name}.weight"] * 2.0 ** (after - before))
-            self.register_buffer(f"conv{name}_bias", tensors[f"conv{name}.bias"] * 2.0**after)
-            before = after
+            for kind in ("weight", "bias"):
+                self.register_buffer(f"conv{name}_{kind}", tensors[f"conv{name}.{kind}"])
 
     @property
     def device(self) -> torch.device:
@@ -64,7 +51,7 @@ class Source(nn.Module):
         return self.get_buffer("conv1_1_weight").dtype
 
     @classmethod
-    def pretrained(cls, name: str = "vgg-release", **settings: object) -> Self:
+    def pretrained(cls, name: str = "torchvision", **settings: object) -> Self:
         """The source with the weights of `weights.load`."""
         return cls(weights.load(name), **settings)  # type: ignore[arg-type]
 

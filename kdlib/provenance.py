@@ -29,7 +29,7 @@ def provenance(recipe: Recipe, device: torch.device) -> dict[str, Any]:
         "commit": commit(),
         "machine": machine,
         "precision": "bf16" if half_precision(recipe.precision, device) else "fp32",
-        "weights": {"name": recipe.weights, "checksum": weights.checksum(recipe.weights)},
+        "weights": {"name": recipe.weights, "checksum": weights.checksum(recipe.weights), "file": weights.origin(recipe.weights)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

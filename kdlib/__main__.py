@@ -1,58 +1,224 @@
-"""``python -m kdlib``: experiments (``run``, ``status``) and detectors (``fit``, ``score``, ``localize``)."""
+"""``kdlib fit | score | localize``, or ``python -m kdlib``: detectors on folders of images, as a batch job."""
 
 import argparse
 import ast
-import json
+import csv
+import hashlib
+import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
 
-from kdlib import batch, coverage, grid, plan
-from kdlib.data import ABOUT, DATASETS, normals
-from kdlib.data.inventory import inventory
-from kdlib.experiment import Experiment
-from kdlib.recipe import PRESETS, PROFILES
-from kdlib.records import Record, late, record_path, records
-from kdlib.studies import STUDIES
+import numpy as np
+from PIL import Image
+
+from kdlib.data import Images, as_images
+from kdlib.data.reading import SUFFIXES
+from kdlib.detector import DEFAULT, Detector
+from kdlib.files import ensure_folder, write_atomically
+from kdlib.saved import is_detector
+
+QUANTILE = 0.99
+SHAPE_TOLERANCE = 0.01  # relative, of width over height
+
+
+def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The three commands and their options."""
+    command = commands.add_parser("fit", help="fit a detector on a folder of good images")
+    command.add_argument("images", type=Path, help="folder of good images, all of one size")
+    command.add_argument("detector", type=Path, help="file to write, such as detector.safetensors")
+    command.add_argument("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
+    command.add_argument(
+        "--held-out",
+        type=float,
+        default=0.1,
+        metavar="PART",
+        help="of the good images, not trained on: the threshold comes from them; 0.1 by default",
+    )
+    command.add_argument(
+        "--apart", type=Path, metavar="FOLDER", help="good images of another day: the threshold comes from them instead"
+    )
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as size=256"
+    )
+    command = commands.add_parser(
+        "score", help="score a folder of images: CSV with name, score, anomalous; worst first"
+    )
+    _add_inputs(command)
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--quantile", type=float, default=QUANTILE, help=f"part of good images that should pass, {QUANTILE} by default"
+    )
+    choice.add_argument("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
+    command = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
+    _add_inputs(command)
+    command.add_argument("maps", type=Path, help="folder to write <name>_map.png to")
+    command.add_argument(
+        "--scale",
+        type=number,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="what is black and what is white; lowest and highest of these maps by default",
+    )
+
+
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("detector", type=Path, help="file that fit wrote")
+    command.add_argument("images", type=Path, help="folder of images, of one size, the shape of the good ones")
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Whatever would stop it is found before the training; an existing file is replaced if it is a detector."""
+    path, settings = options.detector, options.settings
+    for name in ("train_limit", "test_limit"):
+        if name in settings:
+            raise ValueError(f"--set: {name} is for experiments; fit takes all images of the folder")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; fit takes the images first, then the file to write")
+    if path.exists() and path.stat().st_size and not is_detector(path):
+        raise ValueError(f"{path}: exists and is no detector; name another file to write")
+    detector = Detector(DEFAULT.replace(**settings), seed=options.seed)
+    images, apart = as_images(options.images), options.apart and as_images(options.apart)
+    if apart:
+        _check_size(apart, images.size, options.apart)
+    _tell_copies(images, apart)
+    ensure_folder(path.parent)
+    begin = time.monotonic()
+    detector.fit(images, held_out=options.held_out)
+    kept = 0 if detector.held_out_scores is None else len(detector.held_out_scores)
+    if apart:
+        detector.calibrate(apart)
+    detector.save(path)
+    about = _threshold(detector, QUANTILE)[1]
+    counts = f"{len(images) - kept} images trained on, {kept} held out" + (f", {len(apart)} apart" if apart else "")
+    print(f"{path}: {counts}, {time.monotonic() - begin:.0f} s; {about}")
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    """CSV to standard output; the threshold, and what is to be known about it, to standard error."""
+    detector, images = _load(options)
+    if options.threshold is None:
+        limit, about = _threshold(detector, options.quantile)
+    else:
+        limit, about = options.threshold, f"threshold {options.threshold:.6g}, as given"
+    scores = detector.score(images)
+    _note(about)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["name", "score", "anomalous"])
+    for index in np.argsort(-scores):
+        verdict = "" if limit is None else int(scores[index] > limit)
+        writer.writerow([images.names[index], f"{scores[index]:.6g}", verdict])
+    return 0
+
+
+def localize(options: argparse.Namespace) -> int:
+    """``<name>_map.png`` for each image, its suffix dropped; the scale to standard error."""
+    if options.maps.exists() and options.images.exists() and options.maps.samefile(options.images):
+        raise ValueError(f"{options.maps}: is the folder of the images; name another one for the maps")
+    if options.scale and not options.scale[0] < options.scale[1]:
+        raise ValueError("--scale: expected LOW below HIGH, found {:g} and {:g}".format(*options.scale))
+    detector, images = _load(options)
+    names: dict[str, str] = {}  # by the file's name as case-blind disks see it
+    for name in images.names:
+        if (first := names.setdefault(Path(name).stem.lower(), name)) != name:
+            raise ValueError(f"{options.images}: {first} and {name} would have one map; rename one of them")
+    folder = ensure_folder(options.maps)
+    maps = detector.localize(images)
+    low, high = options.scale or (maps.min(), maps.max())
+    for name, heat in zip(images.names, maps, strict=True):
+        content = BytesIO()
+        grey = 255 * ((heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).clip(0, 1)
+        Image.fromarray(grey.astype(np.uint8)).save(content, format="PNG")
+        write_atomically(folder / f"{Path(name).stem}_map.png", content.getvalue())
+    _note(f"black is {low:.6g}, white is {high:.6g}; other images on this scale: --scale {low:.6g} {high:.6g}")
+    return 0
+
+
+ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"fit": fit, "score": score, "localize": localize}
+
+
+def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
+    path = options.detector
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        kind = "a folder" if path.is_dir() else "an image"
+        raise ValueError(f"{path}: is {kind}; {options.command} takes the detector first, then the folder of images")
+    detector, images = Detector.load(path), as_images(options.images)
+    _check_size(images, detector.image_size, options.images)
+    return detector, images
+
+
+def _check_size(images: Images, good: tuple[int, int] | None, folder: Path) -> None:
+    """Refuse another shape than the good images have: all become squares, and a circle no longer the same ellipse."""
+    if good is None or images.size is None or images.size == good:
+        return
+    sizes = "{}: images of {}x{}, the good ones have {}x{}".format(folder, *images.size, *good)
+    if abs(images.size[0] * good[1] / (images.size[1] * good[0]) - 1) > SHAPE_TOLERANCE:
+        raise ValueError(f"{sizes}: another shape, which would be squeezed; crop or pad them alike")
+    _note(f"{sizes}; this is right if they show the same field of view")
+
+
+def _threshold(detector: Detector, quantile: float) -> tuple[float | None, str]:
+    """The threshold, None without images for it, and what to say about it."""
+    if detector.held_out_scores is None:
+        return (
+            None,
+            "no threshold, as no good images were held out: fit with --held-out or --apart, or give --threshold",
+        )
+    limit, count = detector.threshold(quantile), len(detector.held_out_scores)
+    if (count + 1) * (1 - quantile) < 1 - 1e-9:
+        _note(
+            f"{count} good images cannot give quantile {quantile:g}: expect 1 good image in {count + 1} to be flagged"
+        )
+    return limit, f"threshold {limit:.6g}, quantile {quantile:g} of {count} good images"
+
+
+def _tell_copies(*sets: Images | None) -> None:
+    """Note files with the same bytes: a copy of a trained image makes the threshold too low."""
+    first: dict[bytes, Path] = {}
+    copies = []
+    for path in (file for images in sets if images for file in images.content):
+        twin = first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+        copies += [(path, twin)] if twin is not path else []
+    if copies:
+        _note(
+            "{} copies, such as {}, the same as {}; a threshold from copies is too low".format(len(copies), *copies[0])
+        )
+
+
+def _note(text: str) -> None:
+    print(f"kdlib: {text}", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the arguments say; 0, or 1 where an experiment failed, 2 where arguments or data are not usable.
+    """Do what the arguments say; the status is that of `finish`."""
+    parser = argparse.ArgumentParser(prog="kdlib", description="Multiresolution knowledge distillation.")
+    add_arguments(parser.add_subparsers(dest="command", required=True))
+    options = parser.parse_args(arguments)
+    return finish(options, ACTIONS[options.command])
+
+
+def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], int]) -> int:
+    """What an action returns, 0 or 1; 2 where arguments or data are not usable.
 
     Where the reader of the output has gone, as ``head`` does, it ends without a word: 141, as the signal would.
     """
-    parser = argparse.ArgumentParser(prog="python -m kdlib", description="Multiresolution knowledge distillation.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("run", help="run experiments that have no record yet")
-    command.add_argument("--table", type=int, help="a table of the paper: its entries are the experiments")
-    command.add_argument("--study", help=f"an ablation: one of {', '.join(STUDIES)}")
-    command.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
-    command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more; all by default")
-    command.add_argument("--seed", type=int, nargs="+", help="0 by default, or those of the study")
-    command.add_argument("--preset", help=f"one of {', '.join(PRESETS)}; paper by default")
-    command.add_argument("--profile", help=f"one of {', '.join(PROFILES)}; paper by default, or that of the study")
-    command.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as lam=1"
-    )
-    command.add_argument("--workers", type=int, help="processes, 1 by default; the threads are shared among them")
-    command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
-    command.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
-    command = commands.add_parser("data", help="what data is there, against the originals; damaged files")
-    command.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
-    command.add_argument("--json", action="store_true")
-    command = commands.add_parser("status", help="how much of the paper has records")
-    command.add_argument("--json", action="store_true")
-    batch.add_arguments(commands)
-    options = parser.parse_args(arguments)
-    actions = {"run": _run, "data": _data, "status": _status, **batch.ACTIONS}
     try:
         options.settings = parse_settings(getattr(options, "set", []))
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"kdlib: {message}", file=sys.stderr)
-            code = actions[options.command](options)
+            code = action(options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -61,98 +227,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return 2
-
-
-def _run(options: argparse.Namespace) -> int:
-    if options.workers is not None and options.workers < 1:
-        raise ValueError(f"--workers: expected 1 or more, found {options.workers}")
-    if options.workers and options.scheduler:
-        raise ValueError("--workers and --scheduler: a cluster has its own workers; leave one of the two out")
-    experiments = _experiments(options)
-    for dataset in dict.fromkeys(e.dataset for e in experiments if e.dataset in ABOUT):
-        print(f"{ABOUT[dataset].title}: {ABOUT[dataset].terms}", file=sys.stderr)
-    known = records()
-    estimates = dict(zip(experiments, plan.seconds(experiments, known), strict=True))
-    waiting = [e for e in experiments if not record_path(e).exists()]
-    if options.dry_run:
-        earlier = {Experiment.from_dict(record["experiment"]): record["id"] for record in known}
-        for experiment in experiments:
-            other = earlier.get(experiment)
-            note = f" (record {other} is of other data or weights)" if other else ""
-            state = f"to do, {plan.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
-            print(_name(experiment), state)
-        print(
-            f"{len(waiting)} to do: {plan.duration(sum(estimates[e] for e in waiting))} of work, "
-            f"{plan.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
-        )
-        return 0
-    done, failed, begin = 0, 0, time.monotonic()
-    work = sum(estimates[e] for e in waiting)
-    for outcome in grid.run_all(experiments, workers=options.workers or 1, scheduler=options.scheduler):
-        done, failed = done + bool(outcome.record), failed + (not outcome.record)
-        if outcome.experiment in waiting:
-            waiting.remove(outcome.experiment)
-        left = sum(estimates[e] for e in waiting)
-        time_left = (time.monotonic() - begin) * left / (work - left) if work > left else left
-        running = "" if options.scheduler else f"{min(options.workers or 1, len(waiting))} running, "
-        state = f"{done} of {len(experiments)} done, {running}{failed} failed, {plan.duration(time_left)} left"
-        if outcome.record:
-            print(f"{_name(outcome.experiment)}: image AUROC {_percent(outcome.record)} ({state})", flush=True)
-        else:
-            print(f"{_name(outcome.experiment)} FAILED: {outcome.error} ({state})", file=sys.stderr, flush=True)
-    return 1 if failed else 0
-
-
-def _percent(record: Record) -> str:
-    found, count = record["metrics"]["image_auroc"], len(late(record["metrics"]["evaluations"]))
-    what = f"mean of the last {count} evaluations" if count > 1 else "last evaluation"
-    return f"{100 * found['mean_last_10']:.2f} ({what})" if found else "undefined"
-
-
-def _experiments(options: argparse.Namespace) -> list[Experiment]:
-    """The chosen experiments; their data is found, or the error raised, before any work."""
-    chosen = {"dataset": options.dataset, "normals": options.normal}
-    settings = {"preset": options.preset or "paper", "profile": options.profile or "paper", **options.settings}
-    seeds = options.seed or [0]
-    if options.study is not None:
-        if both := [name for name in ("table", "preset") if getattr(options, name) is not None]:
-            raise ValueError(f"--study and --{both[0]}: a study has its own settings; leave one of the two out")
-        wanted = chosen | {"seeds": options.seed, "profile": options.profile}
-        experiments = grid.of_study(options.study, **wanted, **options.settings)
-    elif options.table is not None:
-        experiments = grid.of_table(options.table, **chosen, seeds=seeds, **settings)
-    elif options.dataset:
-        experiments = [
-            Experiment.of(options.dataset, normal, seed=seed, **settings)
-            for seed in seeds
-            for normal in options.normal or normals(options.dataset)
-        ]
-    else:
-        raise ValueError("run: expected --table, --study, or --dataset")
-    if not experiments:
-        raise ValueError(f"run: no category of {options.dataset} is here; python -m kdlib data tells what is expected")
-    for experiment in experiments:
-        _ = experiment.id
-    return experiments
-
-
-def _name(experiment: Experiment) -> str:
-    return f"{experiment.dataset} {experiment.normal} seed {experiment.seed} {experiment.id}"
-
-
-def _data(options: argparse.Namespace) -> int:
-    found = [inventory(dataset) for dataset in options.dataset or ABOUT]
-    if options.json:
-        print(json.dumps([asdict(each) for each in found], indent=1))
-    else:
-        print("\n\n".join(map(str, found)))
-    return 1 if any(each.problems for each in found) else 0
-
-
-def _status(options: argparse.Namespace) -> int:
-    rows = coverage.status()
-    print(json.dumps(rows, indent=1) if options.json else coverage.as_text(rows))
-    return 0
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, object]:

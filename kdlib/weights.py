@@ -149,7 +149,7 @@ def _hub_checkpoint() -> Path:
 
 
 def _torchvision() -> tuple[dict[str, Tensor], str]:
-    """The weights of the paper, torchvision's `VGG16_Weights.IMAGENET1K_V1`: from what is here, or downloaded (528 MB)."""
+    """The paper's own, torchvision's `VGG16_Weights.IMAGENET1K_V1`: from what is here, or downloaded (528 MB)."""
     if not _hub_checkpoint().is_file() and (path := _carrier("torchvision")):
         return from_arrays(_carried("torchvision", path)), f"{CARRIERS['torchvision'][0]}: {path.name}"
     from torchvision.models import VGG16_Weights

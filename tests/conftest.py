@@ -20,11 +20,11 @@ from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
 
-import kdlib.__main__
+import kdlab.__main__
+from kdlab.experiments.experiment import Experiment
+from kdlab.studies.verdicts import COLUMNS
 from kdlib import Detector, Recipe, Split, load, weights
-from kdlib.experiment import Experiment
 from kdlib.networks import Source
-from kdlib.verdicts import COLUMNS
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale
@@ -71,17 +71,15 @@ def folders(home: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def released(home: Path) -> dict[str, Tensor]:
-    """The default source weights: real, folded, as released."""
+def source_weights(home: Path) -> dict[str, Tensor]:
+    """The default source weights, the paper's own."""
     with environment(home):
-        return weights.load("vgg-release")
+        return weights.load()
 
 
 @pytest.fixture(scope="session")
-def source(home: Path, released: dict[str, Tensor]) -> Source:
-    """The source of `TINY`."""
-    with environment(home):
-        return Source(released, scaling=TINY.scaling)
+def source(source_weights: dict[str, Tensor]) -> Source:
+    return Source(source_weights)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +99,7 @@ def fitted(home: Path, digits: Split) -> Detector:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """What `make book` does, in the smoke profile; once for all processes of pytest-xdist."""
-    command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke", "--work", str(WORK)]
+    command = [sys.executable, str(ROOT / "book" / "build" / "build.py"), "--profile", "smoke", "--work", str(WORK)]
     folder = tmp_path_factory.getbasetemp()
     outcome = (folder.parent if WORKERS > 1 else folder) / "built.json"
     with FileLock(outcome.with_suffix(".lock")):
@@ -136,14 +134,14 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, digits: Split) -> Callable[[str], l
     listed: list[Experiment] = []
     monkeypatch.setattr(Experiment, "id", "0" * 16)
     monkeypatch.setattr(Experiment, "data", digits)
-    monkeypatch.setattr(kdlib.__main__, "_name", listed.append)  # what would be printed of each
+    monkeypatch.setattr(kdlab.__main__, "_name", listed.append)  # what would be printed of each
 
     def run(commands: str) -> list[Experiment]:
         listed.clear()
         for line in commands.splitlines():
             python, *words = shlex.split(line)
-            assert [python, *words[:3]] == ["python", "-m", "kdlib", "run"]
-            assert kdlib.__main__.main([*words[2:], "--dry-run"]) == 0, line
+            assert [python, *words[:3]] == ["python", "-m", "kdlab", "run"]
+            assert kdlab.__main__.main([*words[2:], "--dry-run"]) == 0, line
         return list(listed)
 
     return run

@@ -1,0 +1,210 @@
+"""Plots, tables and sliders of the book: one look, alt text on every picture, no server needed."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+from torch import Tensor
+
+from book.figures.commands import folded
+from book.figures.tables import comparison as comparison
+from kdlab.experiments.commands import run_command
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record
+from kdlib.metrics import auroc
+
+NORMAL, ANOMALOUS = sns.color_palette("colorblind", as_cmap=False)[0], sns.color_palette("colorblind")[1]
+HEAT = "inferno"
+
+
+def style() -> None:
+    """The look of every figure: colour-blind-safe, white ground (readable in dark mode and in print)."""
+    sns.set_theme(
+        style="ticks", palette="colorblind", rc={"figure.dpi": 110, "axes.grid": False, "figure.facecolor": "white"}
+    )
+
+
+def figure(fig: Figure, *, alt: str, caption: str = "", records: Sequence[Record] = ()) -> HTML:
+    """A figure as HTML with alt text and caption, and the command that makes its records; the figure is closed."""
+    text = html.escape(caption)
+    if records:
+        experiments = [Experiment.from_dict(record["experiment"]) for record in records]
+        command = run_command(sorted(experiments, key=lambda each: each.normal))
+        text += folded(command, "<summary>Command that makes its records</summary>")
+    text = f"<figcaption>{text}</figcaption>" if text else ""
+    # A phone shrinks pictures to its width; a wide chart would lose its words, so that one scrolls.
+    wide = fig.get_figwidth() >= 6 and any(axis.axison and len(axis.get_xticks()) for axis in fig.axes)
+    return HTML(f'<figure class="kd-figure{" kd-chart" if wide else ""}">{_img(fig, alt)}{text}</figure>')
+
+
+def slider(
+    figures: Sequence[Figure], labels: Sequence[str], *, name: str, alts: Sequence[str], play: int = 0
+) -> widgets.VBox:
+    """A slider through precomputed figures; works in a static page, without a kernel and without network.
+
+    Args:
+        figures, labels, alts: a figure, the slider's label and the alt text of each position.
+        name: what the slider changes.
+        play: milliseconds a position; where given, a button plays them. Nothing moves before it is pressed.
+    """
+    if not len(figures) == len(labels) == len(alts) >= 2:
+        counts = f"{len(figures)}, {len(labels)}, {len(alts)}"
+        raise ValueError(f"slider: expected 2 or more figures, each with label and alt; found {counts}")
+    frames = [
+        widgets.HTML(f"{_img(f, a)}<p>{html.escape(name)}: {html.escape(t)}</p>")
+        for f, t, a in zip(figures, labels, alts, strict=True)
+    ]
+    stack = widgets.Stack(frames, selected_index=0)
+    control = widgets.IntSlider(
+        0, 0, len(frames) - 1, description=name, readout=False, style={"description_width": "initial"}
+    )
+    widgets.jslink((control, "value"), (stack, "selected_index"))
+    if not play:
+        return widgets.VBox([control, stack])
+    player = widgets.Play(min=0, max=len(frames) - 1, interval=play, show_repeat=False)
+    widgets.jslink((player, "value"), (control, "value"))
+    return widgets.VBox([widgets.HBox([player, control], layout={"flex_flow": "row wrap"}), stack])
+
+
+def pictures(
+    images: Sequence[np.ndarray | Tensor], *, titles: Sequence[str] = (), columns: int = 8, scale: float = 1.3
+) -> Figure:
+    """Images side by side: 8-bit (3, H, W) or (H, W, 3), or maps (H, W)."""
+    rows = -(-len(images) // columns)
+    fig, axes = plt.subplots(
+        rows,
+        min(columns, len(images)),
+        figsize=(scale * min(columns, len(images)), (scale + 0.25) * rows),
+        squeeze=False,
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, [*titles] + [""] * len(images), strict=False):
+        axis.imshow(_channels_last(image), cmap=HEAT)
+        axis.set_title(title, fontsize=8)
+    fig.tight_layout(pad=0.3, h_pad=1)
+    return fig
+
+
+def localization(
+    images: Sequence[np.ndarray | Tensor],
+    maps: np.ndarray,
+    *,
+    masks: np.ndarray | None = None,
+    titles: Sequence[str] = (),
+) -> Figure:
+    """Three rows: image with the mask's contour, localization map, both overlaid; one colour scale for all maps."""
+    fig, axes = plt.subplots(3, len(maps), figsize=(1.4 * len(maps), 4.4), squeeze=False)
+    scale = {"cmap": HEAT, "vmin": maps.min(), "vmax": np.quantile(maps, 0.999)}
+    for column, (image, heat) in enumerate(zip(images, maps, strict=True)):
+        picture = _channels_last(image)
+        axes[0, column].imshow(picture)
+        axes[1, column].imshow(heat, **scale)
+        axes[2, column].imshow(picture)
+        axes[2, column].imshow(heat, alpha=0.6, **scale)
+        if masks is not None and masks[column].any():
+            for row, colour in ((0, "#56B4E9"), (1, "white")):
+                axes[row, column].contour(masks[column], [0.5], colors=colour, linewidths=1)
+        if titles:
+            axes[0, column].set_title(titles[column], fontsize=8)
+    for axis, name in zip(axes[:, 0], ("image", "map", "overlay"), strict=True):
+        axis.set_ylabel(name)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    fig.tight_layout(pad=0.3)
+    return fig
+
+
+def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None = None) -> Figure:
+    """Histogram of the scores of normal and anomalous images, and the ROC curve with its area."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+    bins = np.linspace(scores.min(), np.quantile(scores, 0.995), 50)
+    for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
+        left.hist(
+            np.minimum(scores[labels == label], bins[-1]), bins, density=True, alpha=0.6, color=colour, label=name
+        )
+    if threshold is not None:
+        left.axvline(threshold, color="black", linestyle="--", label="threshold")
+    left.set(xlabel="discrepancy", ylabel="density")
+    left.legend(frameon=False)
+    false, true, _ = roc_curve(labels, scores)
+    right.plot(false, true, color="black")
+    right.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    right.set(
+        xlabel="false-positive rate",
+        ylabel="true-positive rate",
+        title=f"AUROC {auroc(labels, scores):.4f}",
+        aspect="equal",
+    )
+    sns.despine(fig)
+    fig.tight_layout()
+    return fig
+
+
+def stability(records: Sequence[Record]) -> Figure:
+    """AUROC against epoch, a line a record: does training stay where it arrived?"""
+    fig, axis = plt.subplots(figsize=(7, 3.5))
+    colours: dict[str, str] = {}  # one a class, whatever the number of seeds
+    for record in records:
+        experiment, evaluations = record["experiment"], record["metrics"]["evaluations"]
+        normal = experiment.get("normal_class", experiment.get("category"))
+        label = None if normal in colours else normal
+        colour = colours.setdefault(normal, f"C{len(colours)}")
+        epochs, aurocs = zip(*((e["epoch"], 100 * e["image_auroc"]) for e in evaluations), strict=True)
+        axis.plot(epochs, aurocs, color=colour, label=label)
+    axis.set(xlabel="epoch", ylabel="image AUROC, %")
+    if len(colours) > 1:
+        axis.legend(frameon=False, ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(fig)
+    fig.tight_layout()
+    return fig
+
+
+def against_published(rows: pd.DataFrame, *, names: Mapping[str, str] | None = None) -> Figure:
+    """Published and our AUROC as dots: bars as the paper prints them, ours the standard deviation over seeds.
+
+    Args:
+        rows: of `paper.compare`, AUROC in %; the mean is left out, an entry without a record has no dot of ours.
+        names: what to call the classes or categories; as in ``rows`` where left out.
+    """
+    entries = rows.drop(index="mean", errors="ignore")
+    place = np.arange(len(entries))
+    fig, axis = plt.subplots(figsize=(7, 1 + 0.3 * len(entries)))
+    for mark, column, bar, shift, colour in (
+        ("o", "published", "plus_minus", -0.12, ANOMALOUS),
+        ("s", "ours", "spread", 0.12, NORMAL),
+    ):
+        spread = entries[bar].fillna(0)
+        axis.errorbar(entries[column], place + shift, xerr=spread, fmt=mark, color=colour, label=column)
+    labels = [(names or {}).get(name, name) for name in entries.index]
+    axis.set(yticks=place, yticklabels=labels, xlabel="AUROC, %")
+    axis.invert_yaxis()
+    axis.grid(axis="x", alpha=0.4)
+    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above: a dot may be anywhere
+    sns.despine(fig)
+    fig.tight_layout()
+    return fig
+
+
+def _img(fig: Figure, alt: str) -> str:
+    if not alt.strip():
+        raise ValueError("figure: alt text is empty; say what the picture shows")
+    buffer = BytesIO()
+    fig.savefig(buffer, format="png", bbox_inches="tight")
+    plt.close(fig)
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{content}">'
+
+
+def _channels_last(image: np.ndarray | Tensor) -> np.ndarray:
+    array = np.asarray(image)
+    return array.transpose(1, 2, 0) if array.ndim == 3 and array.shape[0] == 3 else array

@@ -1,0 +1,141 @@
+"""``python -m kdlab``: ``run`` experiments, ``status`` of the paper's tables, what ``data`` is here."""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+
+from kdlab import coverage
+from kdlab.experiments import grid, plan
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record, late, record_path, records
+from kdlab.inventory import inventory
+from kdlab.presets import PRESETS, PROFILES
+from kdlab.studies.studies import STUDIES
+from kdlib.__main__ import finish
+from kdlib.data import ABOUT, DATASETS, normals
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the arguments say; 1 where an experiment failed, else as `kdlib.__main__.finish`."""
+    parser = argparse.ArgumentParser(prog="python -m kdlab", description="Multiresolution knowledge distillation.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("run", help="run experiments that have no record yet")
+    command.add_argument("--table", type=int, help="a table of the paper: its entries are the experiments")
+    command.add_argument("--study", help=f"an ablation: one of {', '.join(STUDIES)}")
+    command.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
+    command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more; all by default")
+    command.add_argument("--seed", type=int, nargs="+", help="0 by default, or those of the study")
+    command.add_argument("--preset", help=f"one of {', '.join(PRESETS)}; paper by default")
+    command.add_argument("--profile", help=f"one of {', '.join(PROFILES)}; paper by default, or that of the study")
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as lam=1"
+    )
+    command.add_argument("--workers", type=int, help="processes, 1 by default; the threads are shared among them")
+    command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
+    command.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
+    command = commands.add_parser("data", help="what data is there, against the originals; damaged files")
+    command.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
+    command.add_argument("--json", action="store_true")
+    command = commands.add_parser("status", help="how much of the paper has records")
+    command.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    actions = {"run": _run, "data": _data, "status": _status}
+    return finish(options, actions[options.command])
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers: expected 1 or more, found {options.workers}")
+    if options.workers and options.scheduler:
+        raise ValueError("--workers and --scheduler: a cluster has its own workers; leave one of the two out")
+    experiments = _experiments(options)
+    for dataset in dict.fromkeys(e.dataset for e in experiments if e.dataset in ABOUT):
+        print(f"{ABOUT[dataset].title}: {ABOUT[dataset].terms}", file=sys.stderr)
+    known = records()
+    estimates = dict(zip(experiments, plan.seconds(experiments, known), strict=True))
+    waiting = [e for e in experiments if not record_path(e).exists()]
+    if options.dry_run:
+        earlier = {Experiment.from_dict(record["experiment"]): record["id"] for record in known}
+        for experiment in experiments:
+            other = earlier.get(experiment)
+            note = f" (record {other} is of other data or weights)" if other else ""
+            state = f"to do, {plan.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
+            print(_name(experiment), state)
+        print(
+            f"{len(waiting)} to do: {plan.duration(sum(estimates[e] for e in waiting))} of work, "
+            f"{plan.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
+        )
+        return 0
+    done, failed, begin = 0, 0, time.monotonic()
+    work = sum(estimates[e] for e in waiting)
+    for outcome in grid.run_all(experiments, workers=options.workers or 1, scheduler=options.scheduler):
+        done, failed = done + bool(outcome.record), failed + (not outcome.record)
+        if outcome.experiment in waiting:
+            waiting.remove(outcome.experiment)
+        left = sum(estimates[e] for e in waiting)
+        time_left = (time.monotonic() - begin) * left / (work - left) if work > left else left
+        running = "" if options.scheduler else f"{min(options.workers or 1, len(waiting))} running, "
+        state = f"{done} of {len(experiments)} done, {running}{failed} failed, {plan.duration(time_left)} left"
+        if outcome.record:
+            print(f"{_name(outcome.experiment)}: image AUROC {_percent(outcome.record)} ({state})", flush=True)
+        else:
+            print(f"{_name(outcome.experiment)} FAILED: {outcome.error} ({state})", file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+def _percent(record: Record) -> str:
+    found, count = record["metrics"]["image_auroc"], len(late(record["metrics"]["evaluations"]))
+    what = f"mean of the last {count} evaluations" if count > 1 else "last evaluation"
+    return f"{100 * found['mean_last_10']:.2f} ({what})" if found else "undefined"
+
+
+def _experiments(options: argparse.Namespace) -> list[Experiment]:
+    """The chosen experiments; their data is found, or the error raised, before any work."""
+    chosen = {"dataset": options.dataset, "normals": options.normal}
+    settings = {"preset": options.preset or "paper", "profile": options.profile or "paper", **options.settings}
+    seeds = options.seed or [0]
+    if options.study is not None:
+        if both := [name for name in ("table", "preset") if getattr(options, name) is not None]:
+            raise ValueError(f"--study and --{both[0]}: a study has its own settings; leave one of the two out")
+        wanted = chosen | {"seeds": options.seed, "profile": options.profile}
+        experiments = grid.of_study(options.study, **wanted, **options.settings)
+    elif options.table is not None:
+        experiments = grid.of_table(options.table, **chosen, seeds=seeds, **settings)
+    elif options.dataset:
+        experiments = [
+            Experiment.of(options.dataset, normal, seed=seed, **settings)
+            for seed in seeds
+            for normal in options.normal or normals(options.dataset)
+        ]
+    else:
+        raise ValueError("run: expected --table, --study, or --dataset")
+    if not experiments:
+        raise ValueError(f"run: no category of {options.dataset} is here; python -m kdlab data tells what is expected")
+    for experiment in experiments:
+        _ = experiment.id
+    return experiments
+
+
+def _name(experiment: Experiment) -> str:
+    return f"{experiment.dataset} {experiment.normal} seed {experiment.seed} {experiment.id}"
+
+
+def _data(options: argparse.Namespace) -> int:
+    found = [inventory(dataset) for dataset in options.dataset or ABOUT]
+    if options.json:
+        print(json.dumps([asdict(each) for each in found], indent=1))
+    else:
+        print("\n\n".join(map(str, found)))
+    return 1 if any(each.problems for each in found) else 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    rows = coverage.status()
+    print(json.dumps(rows, indent=1) if options.json else coverage.as_text(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""What the method costs: arithmetic counted in the networks themselves, time and memory from records and benchmarks."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdlab.experiments.plan import activation_values
+from kdlab.experiments.provenance import made_on
+from kdlab.experiments.records import Record
+from kdlib import weights
+from kdlib.files import note_read
+from kdlib.networks import VGG16, Cloner, Source
+from kdlib.recipe import Recipe
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks" / "measured.jsonl"  # not there in an installed package
+REAL_TIME = 25  # images/s: the pace of film, which this book calls real time
+
+
+def networks() -> dict[str, nn.Module]:
+    """Source, small and equal cloner without values: to be counted, not to be run."""
+    with torch.device("meta"):
+        channels = [3, *(outputs for block in VGG16 for outputs in block)]
+        tensors: dict[str, torch.Tensor] = {}
+        for name, inputs, outputs in zip(weights.CONVOLUTIONS, channels, channels[1:], strict=False):
+            tensors |= {f"conv{name}.weight": torch.empty(outputs, inputs, 3, 3)}
+            tensors |= {f"conv{name}.bias": torch.empty(outputs)}
+        return {"source": Source(tensors), "small": Cloner("small"), "equal": Cloner("equal")}
+
+
+def multiplications(call: Callable[[], object]) -> int:
+    """Multiply-accumulates of the convolutions and matrix products in a call; nothing else is counted."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops()) // 2
+
+
+def passes(size: int, cloner: str = "small") -> dict[str, int]:
+    """Multiply-accumulates of one image of ``size`` pixels a side, by pass through a network.
+
+    ``source``, ``cloner``: forward. ``cloner, weights`` and ``source, weights``: back, to the gradient of the weights;
+    the source's is computed, and unused, by a program that leaves its weights trainable. ``source, image`` and
+    ``cloner, image``: back, to the gradient of the image (Eq. 5).
+    """
+    found = networks()
+
+    def call(name: str, *, learn: bool = False, image: bool = False) -> int:
+        network = found[name].requires_grad_(learn)
+        x = torch.empty(1, 3, size, size, device="meta", requires_grad=image)
+
+        def there_and_back() -> None:
+            activations = network(x)
+            if learn or image:
+                torch.stack([a.sum() for a in activations.values()]).sum().backward()
+
+        return multiplications(there_and_back)
+
+    there = {"source": call("source"), "cloner": call(cloner)}
+    return there | {
+        "cloner, weights": call(cloner, learn=True) - there["cloner"],
+        "source, weights": call("equal", learn=True) - there["source"],  # the same convolutions, as parameters
+        "source, image": call("source", image=True) - there["source"],
+        "cloner, image": call(cloner, image=True) - there["cloner"],
+    }
+
+
+# Passes of one image, by what is done with it.
+TRAIN = {
+    "activations kept (kdlib)": ("cloner", "cloner, weights"),
+    "source in each step": ("source", "cloner", "cloner, weights"),
+    "reference code": ("source", "source, weights", "cloner", "cloner, weights"),
+}
+TEST = {
+    "score": ("source", "cloner"),
+    "localize, gradients": ("source", "cloner", "source, image", "cloner, image"),
+}
+
+
+def of_records(records: Iterable[Record]) -> pd.DataFrame:
+    """What records cost: a row each, with dataset, profile, machine, side (pixels), epochs, images trained on, tested.
+
+    seconds, training_rate (images/s): of the training alone, over all its starts. test_rate (images/s): evaluations
+    whose source activations were kept; NaN where there are masks, as maps are in it, and where the experiment was
+    resumed or used an earlier training, as the record counts its last start only. memory: peak of the process, GB; NaN
+    where a GPU did the work, as its own memory is not in it.
+    kept: GB that the source's activations of the training images take, in the record's precision.
+    """
+    rows = []
+    for record in records:
+        experiment, cost, data = record["experiment"], record["cost"], record["provenance"]["data"]
+        recipe, images = Recipe.from_dict(experiment["recipe"]), data["train"]["images"]
+        whole = cost["seconds"] >= cost["training_seconds"] and "pixel_auroc" not in record["metrics"]
+        evaluated = len(record["metrics"]["evaluations"]) * data["test"]["images"]
+        width = 2 if record["provenance"]["precision"] == "bf16" else 4
+        rows.append(
+            {
+                "dataset": experiment["dataset"],
+                "profile": experiment["profile"],
+                "machine": made_on(record),
+                "side": recipe.input_size,
+                "epochs": recipe.epochs,
+                "images": images,
+                "tested": data["test"]["images"],
+                "seconds": cost["training_seconds"],
+                "training_rate": cost["training_images_per_second"],
+                "test_rate": evaluated / cost["evaluation_seconds"] if whole else np.nan,
+                "memory": np.nan if "gpu" in record["provenance"]["machine"] else cost["peak_memory_bytes"] / 1e9,
+                "kept": width * images * activation_values(recipe) / 1e9,
+            }
+        )
+    columns = ["dataset", "profile", "machine", "side", "epochs", "images", "tested", "seconds", "training_rate"]
+    return pd.DataFrame(rows, columns=[*columns, "test_rate", "memory", "kept"])
+
+
+def benchmarks(path: Path = BENCHMARKS) -> dict[str, dict[str, Any]]:
+    """The last measurement of each benchmark that the repository keeps, by name; none where the file is not there.
+
+    Those of a GPU are apart: ``"localization"``, ``"localization, GPU"``.
+    """
+    note_read("benchmarks")
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
+    return {line["benchmark"] + (", GPU" if "gpu" in line else ""): line for line in lines}
+
+
+def claims(step: Mapping[str, int], measured: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The paper's claims of cost (Sec. 1), judged by `passes` and `benchmarks`.
+
+    ``inexpensive``: compared to earlier work. ``one more pass``: training needs one more forward pass, through the
+    source, than a standard training. ``real-time``: localization, at `REAL_TIME` images/s.
+    """
+    own = step["cloner"] + step["cloner, weights"]
+    share = step["source"] / (step["source"] + own)
+    rates = {
+        place: 1000 / line["gradients, milliseconds an image"]
+        for name, line in measured.items()
+        if name.split(",")[0] == "localization"
+        for place in [line.get("gpu") or f"{line['threads']} threads of {line['processor']}"]
+    }
+    where = " and ".join(
+        f"{rates[place]:.1f} images/s on {place}" for place in sorted(rates, key=lambda name: rates[name], reverse=True)
+    )
+    fast = [rate >= REAL_TIME for rate in rates.values()]
+    word = "holds" if all(fast) else "holds in part" if any(fast) else "not decided by our runs"
+    said = f"{word}: {where}" + ("" if all(fast) else f"; {REAL_TIME} would be real time")
+    if not any("gpu" in line for line in measured.values()) and not all(fast):
+        said += "; no GPU was timed"
+    return {
+        "inexpensive": "not decided by our runs: no earlier method was timed here, and the paper prints no time",
+        "one more pass": f"holds: as a count of passes; this one is {share:.0%} of the multiplications of a step",
+        "real-time": said if rates else "not decided by our runs: no benchmark is here",
+    }

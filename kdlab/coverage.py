@@ -1,0 +1,167 @@
+"""How much of the paper has records: each of its own entries with ours beside it, and the command that remakes it."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from kdlab import paper
+from kdlab.experiments.commands import run_command
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record, records
+from kdlab.presets import PROFILES, recipe_for
+from kdlib.recipe import Recipe
+
+SHOWN = ("paper", "laptop")  # profiles that may stand beside a printed figure: the first that has the entry does
+NOT_RUN = "not run"  # no record
+COLUMNS = (
+    *("table", "task", "dataset", "method", "column", "published", "plus_minus", "ours", "difference"),
+    *("profile", "seeds", "spread", "command", "preset", "note"),
+)
+Entry = dict[str, Any]  # a row of `paper.own_entries`
+
+
+class Measured:
+    """The records of a preset, sorted once by what makes an entry of the paper."""
+
+    def __init__(self, found: Iterable[Record], *, preset: str = "paper") -> None:
+        self.preset = preset
+        self._groups: dict[Hashable, list[Record]] = {}
+        for record in found:
+            experiment = record["experiment"]
+            recipe = Recipe.from_dict(experiment["recipe"])  # with the settings that the library learned since
+            self._groups.setdefault((experiment["dataset"], experiment["profile"], recipe), []).append(record)
+        self._group, self._by_seed = cache(self._find), cache(self._aurocs)
+
+    def by_seed(self, entry: Entry, profile: str) -> dict[str, dict[int, float]]:
+        """AUROC in % by class or category, then by seed, of an entry's row of the table in a profile."""
+        return self._by_seed(entry["task"], entry["dataset"], entry["method"], profile)
+
+    def ours(self, entry: Entry, profile: str) -> paper.Ours:
+        """Our side of an entry. A mean is of one profile: it needs all classes or categories in that one."""
+        return paper.ours(self.by_seed(entry, profile), paper.normals(entry["dataset"], entry["column"]))
+
+    def notes(self, entry: Entry, profile: str) -> list[str]:
+        """Where the data behind our side of an entry is not what its publisher offers."""
+        behind = paper.normals(entry["dataset"], entry["column"])
+        group = self._group(entry["dataset"], entry["method"], profile)
+        found = [(paper.normal_of(r["experiment"]), _copy_note(r)) for r in group]
+        return sorted({note if len(behind) == 1 else f"{n}: {note}" for n, note in found if note and n in behind})
+
+    def beside(self, entry: Entry) -> dict[str, Any]:
+        """All columns of an entry in `scoreboard`."""
+        profile = next((p for p in SHOWN if self.ours(entry, p).seeds), "")
+        ours, seeds, notes = self.ours(entry, profile), {0}, []
+        if profile:
+            by_seed = self.by_seed(entry, profile)
+            seeds = {seed for normal in paper.normals(entry["dataset"], entry["column"]) for seed in by_seed[normal]}
+            notes = self.notes(entry, profile)
+        settings: dict[str, Any] = {"preset": self.preset, "profile": profile or SHOWN[0], "seeds": sorted(seeds)}
+        return {
+            **{key: entry[key] for key in ("table", "task", "dataset", "method", "column", "plus_minus")},
+            "published": entry["auroc"],
+            **ours._asdict(),
+            "difference": ours.ours - entry["auroc"],
+            "profile": profile or NOT_RUN,
+            "command": command(entry, **settings),
+            "preset": self.preset,
+            "note": "; ".join(self.printed_twice.get(_place(entry), []) + notes),
+        }
+
+    @cached_property
+    def printed_twice(self) -> dict[Hashable, list[str]]:
+        """By table, row and column: other tables that print another figure of the same experiment (rounding aside)."""
+        same: dict[Hashable, list[Entry]] = {}
+        for entry in _own():
+            recipe = _recipe(entry["dataset"], entry["method"], self.preset, SHOWN[0])
+            same.setdefault((entry["task"], entry["dataset"], entry["column"], recipe), []).append(entry)
+        found: dict[Hashable, list[str]] = {}
+        for others in same.values():
+            for entry in others:
+                unlike = {o["table"]: o["auroc"] for o in others if abs(o["auroc"] - entry["auroc"]) > 0.1}
+                found[_place(entry)] = [f"Table {table} prints {auroc:.2f}" for table, auroc in unlike.items()]
+        return found
+
+    def _aurocs(self, task: str, dataset: str, method: str, profile: str) -> dict[str, dict[int, float]]:
+        return paper.by_seed(self._group(dataset, method, profile), task)
+
+    def _find(self, dataset: str, method: str, profile: str) -> list[Record]:
+        if not profile:
+            return []
+        return self._groups.get((dataset, profile, _recipe(dataset, method, self.preset, profile)), [])
+
+
+def scoreboard(results: Path | None = None, *, preset: str = "paper") -> pd.DataFrame:
+    """Every entry of `paper.own_entries` with ours beside it, AUROC in %; `COLUMNS` names the columns.
+
+    ``profile`` is the first of `SHOWN` in which the entry has a record, or `NOT_RUN`. Smoke figures are never shown. A
+    mean is of one profile: all classes or categories in it, or not run. ``command`` remakes what is shown, or makes
+    what is not. ``note``: where the data of our records differs from its publisher's, and which other table prints
+    another figure of the same experiment.
+    """
+    measured = Measured(records(results, preset=preset), preset=preset)
+    return pd.DataFrame([measured.beside(entry) for entry in _own()], columns=list(COLUMNS))
+
+
+def status(results: Path | None = None, *, preset: str = "paper") -> list[dict[str, Any]]:
+    """How much of the paper has records: a row a table, data set and profile that has any.
+
+    Each has table, dataset, entries (how many the paper prints of its own, means too), profile ("" where nothing ran),
+    records (entries that have what they need) and mean_absolute_difference (points of AUROC, over those; None in
+    profile smoke, whose figures say nothing).
+    """
+    measured = Measured(records(results, preset=preset), preset=preset)
+    rows: list[dict[str, Any]] = []
+    for group, printed in paper.own_entries().groupby(["table", "dataset"], sort=True):
+        table, dataset = cast(tuple[int, str], group)
+        about: dict[str, Any] = {"table": int(table), "dataset": dataset, "entries": len(printed)}
+        counted = []
+        for profile in PROFILES:
+            found = [(measured.ours(entry, profile), entry["auroc"]) for entry in _dicts(printed)]
+            if differences := [abs(ours.ours - auroc) for ours, auroc in found if ours.seeds]:
+                mean = None if profile not in SHOWN else round(float(np.mean(differences)), 2)
+                counted += [{"profile": profile, "records": len(differences), "mean_absolute_difference": mean}]
+        none = {"profile": "", "records": 0, "mean_absolute_difference": None}
+        rows += [about | figures for figures in counted or [none]]
+    return rows
+
+
+def as_text(rows: Iterable[dict[str, Any]]) -> str:
+    """What `status` found, for a terminal."""
+    lines = [f"{'table':>5}  {'data set':<14} {'records':>9}  {'profile':<8} {'mean |difference|':>17}"]
+    for row in rows:
+        count, difference = f"{row['records']} of {row['entries']}", row["mean_absolute_difference"]
+        shown = "" if difference is None else f"{difference:.2f}"
+        lines.append(f"{row['table']:>5}  {row['dataset']:<14} {count:>9}  {row['profile']:<8} {shown:>17}")
+    return "\n".join(lines)
+
+
+def command(entry: Entry, *, preset: str = "paper", profile: str = "paper", seeds: Sequence[int] = (0,)) -> str:
+    """The shell command whose experiments are those behind an entry of `paper.own_entries`, and no others."""
+    dataset, recipe = entry["dataset"], _recipe(entry["dataset"], entry["method"], preset, profile)
+    settings = {"dataset": dataset, "preset": preset, "profile": profile, "recipe": recipe}
+    behind = paper.normals(dataset, entry["column"])
+    return run_command(Experiment(normal=normal, seed=seed, **settings) for seed in seeds for normal in behind)
+
+
+def _recipe(dataset: str, method: str, preset: str, profile: str) -> Recipe:
+    return recipe_for(dataset, preset=preset, profile=profile).replace(**paper.VARIANTS[method])
+
+
+def _place(entry: Entry) -> Hashable:
+    return entry["table"], entry["dataset"], entry["method"], entry["column"]
+
+
+def _copy_note(record: Record) -> str:
+    return record.get("provenance", {}).get("data", {}).get("copy_note", "")
+
+
+def _own() -> list[Entry]:
+    return _dicts(paper.own_entries())
+
+
+def _dicts(frame: pd.DataFrame) -> list[Entry]:
+    return cast(list[Entry], frame.to_dict("records"))

@@ -1,0 +1,1 @@
+"""Experiments, what is run of them, and the records that they leave."""

@@ -1,0 +1,112 @@
+"""What experiments will cost before they run: time from earlier records, disk from their shapes."""
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import numpy as np
+import torch
+
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record
+from kdlab.experiments.runs import CHECKPOINT, FINISHED, attribution_file, evaluated, has_maps, training_folder
+from kdlib.activations import kept_folder
+from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision, parameter_count
+from kdlib.recipe import MANY_PASSES, Recipe
+
+Counts = tuple[int, int, bool]  # training images, test images, whether these have masks
+
+# Passes through a small cloner that each step is worth, by its multiplications: a pass back costs two forward.
+TRAIN, EVALUATE, SOURCE = 3, 1, 22
+GRADIENT = 3 * (SOURCE + 1)  # through both networks
+
+
+def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[float]:
+    """Estimated seconds of each experiment, (N,): the median of earlier trainings, scaled by their arithmetic.
+
+    Records of the same data set count where there are any, else all of the same cloner; NaN where there is none. Where
+    a GPU will do the work, those that one made; else the others. They were made on some machine, at some load, which
+    those of one training share. A training that several experiments share counts for the first, and for none where its
+    cloners are kept.
+    """
+    device = default_device()
+    rates: dict[tuple[str, str], dict[object, float]] = {}
+    for record in known:
+        if ("gpu" in record["provenance"]["machine"]) != (device.type == "cuda"):
+            continue
+        earlier, data = Experiment.from_dict(record["experiment"]), record["provenance"]["data"]
+        masks = "pixel_auroc" in record["metrics"]
+        counts = data["train"]["images"], data["test"]["images"], masks
+        rate = record["cost"]["seconds"] / work(earlier.recipe, counts)
+        training = earlier.dataset, earlier.normal, earlier.seed, str(earlier.recipe.training_settings())
+        for name in (earlier.dataset, ""):
+            rates.setdefault((name, earlier.recipe.cloner), {})[training] = rate
+    found, trained = [], set()
+    for experiment in experiments:
+        folder = training_folder(experiment, device)
+        trains = folder not in trained and not (folder / FINISHED).is_file()
+        trained.add(folder)
+        cloner = experiment.recipe.cloner
+        known_rates = rates.get((experiment.dataset, cloner)) or rates.get(("", cloner)) or {"": math.nan}
+        data_counts = len(experiment.data.train), len(experiment.data.test), experiment.data.has_masks
+        found.append(float(np.median([*known_rates.values()])) * work(experiment.recipe, data_counts, trains=trains))
+    return found
+
+
+def work(recipe: Recipe, counts: Counts, *, trains: bool = True) -> float:
+    """Arithmetic of an experiment in passes of one pixel through a cloner; without training, of its evaluations."""
+    train, test, masks = counts
+    epochs = evaluated(recipe)
+    maps = sum(has_maps(epoch, recipe) for epoch in epochs) if masks else 0
+    gradient = GRADIENT * (recipe.samples if recipe.attribution in MANY_PASSES else 1)
+    training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train if trains else 0
+    return recipe.input_size**2 * (training + (EVALUATE * len(epochs) + gradient * maps + SOURCE) * test)
+
+
+def disk(experiments: Iterable[Experiment]) -> int:
+    """Bytes that the experiments will keep in the work folder beside what is there; what they share counts once.
+
+    Activations of the source, a cloner an evaluation with its attribution maps where there are masks, a checkpoint.
+    """
+    device = default_device()
+    sizes = {}
+    for experiment in experiments:
+        recipe, data = experiment.recipe, experiment.data
+        dtype = torch.bfloat16 if half_precision(recipe.precision, device) else torch.float32
+        for images, kept in ((data.train, not recipe.augment), (data.test, True)):
+            if kept:
+                folder = kept_folder(recipe, images.fingerprint, dtype)
+                sizes[folder] = len(images) * activation_values(recipe) * dtype.itemsize
+        folder = training_folder(experiment, device)
+        state, learned = _cloner(recipe.cloner, recipe.critical_points, recipe.norm_shift, recipe.conv_bias)
+        sizes[folder / CHECKPOINT] = state + 2 * learned  # and Adam's two moments
+        for epoch in evaluated(recipe):
+            sizes[folder / f"{epoch}.safetensors"] = state
+            if data.has_masks and has_maps(epoch, recipe):
+                sizes[folder / attribution_file(experiment, epoch)] = 4 * len(data.test) * recipe.input_size**2
+    return sum(size for path, size in sizes.items() if not path.exists())
+
+
+@cache
+def _cloner(channels: str, critical_points: tuple[str, ...], norm_shift: bool, conv_bias: bool) -> tuple[int, int]:
+    """Bytes of a cloner's state, and of what it learns."""
+    with torch.device("meta"):
+        cloner = Cloner(channels, critical_points=critical_points, norm_shift=norm_shift, conv_bias=conv_bias)
+    return sum(values.nbytes for values in cloner.state_dict().values()), 4 * parameter_count(cloner)
+
+
+def activation_values(recipe: Recipe) -> int:
+    """Numbers in the source's activations of one image."""
+    blocks = dict(zip(("pool1", *CRITICAL_POINTS), enumerate(VGG16, start=1), strict=True))
+    chosen = (blocks[point] for point in recipe.critical_points)
+    return sum(channels[-1] * (recipe.input_size // 2**halvings) ** 2 for halvings, channels in chosen)
+
+
+def duration(seconds: float) -> str:
+    """ "about 12 min"; "time unknown" where no record tells."""
+    if math.isnan(seconds):
+        return "time unknown"
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {seconds:.0f} s"

@@ -1,0 +1,99 @@
+"""Records: what experiments measured, one JSON file each, and the scores of the last evaluation beside it."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdlab.experiments.experiment import Experiment
+from kdlib.files import results_folder
+
+SCHEMA = 2
+Record = dict[str, Any]
+
+
+def late(evaluations: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """The last ten evaluations, as the paper counts: what the figure of an experiment is the mean of.
+
+    Of a short training only those in its last quarter: the mean of a curve that still rises is no result.
+    """
+    end = evaluations[-1]["epoch"]
+    return [each for each in evaluations[-10:] if 4 * (end - each["epoch"]) < end]
+
+
+def record_path(experiment: Experiment, results: Path | None = None) -> Path:
+    """Where the record of an experiment is, or will be."""
+    return (results or results_folder(experiment.dataset)) / experiment.dataset / f"{experiment.id}.json"
+
+
+def read_record(path: Path) -> Record:
+    """One record.
+
+    Raises:
+        ValueError: not a record of this schema, or not as it was written.
+    """
+    try:
+        record: Record = json.loads(path.read_text())
+        if record["schema"] != SCHEMA or record["id"] != path.stem:
+            raise ValueError(f"schema {record['schema']}, id {record['id']}")
+        if missing := {"experiment", "metrics"} - record.keys():
+            raise ValueError(f"no {', '.join(sorted(missing))}")
+        if record.get("sha256") != digest(record):
+            raise ValueError("its checksum differs: it was edited or damaged after it was written")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: not a record of schema {SCHEMA} ({error}); restore or remove it, and run the experiment again"
+        ) from error
+    return record
+
+
+def digest(record: Record) -> str:
+    """SHA-256 over all of a record but this very entry: tells whether it is as it was written."""
+    rest = {key: value for key, value in record.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def records(results: Path | None = None, **wanted: Any) -> list[Record]:
+    """All records whose experiment has the wanted settings, such as ``dataset="fashion_mnist", profile="paper"``.
+
+    Warns of a file that is no record, and of a record that a later one of the same experiment replaces, as data or
+    weights have changed; both are left out.
+    """
+    found: dict[str, Record] = {}
+    dataset = wanted.get("dataset", "*")
+    for path in sorted((results or results_folder(dataset)).glob(f"{dataset}/*.json")):
+        try:
+            record = read_record(path)
+        except ValueError as error:
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        experiment = record["experiment"]
+        normal = experiment.get("normal_class", experiment.get("category"))
+        known = experiment["recipe"] | experiment | {"normal": normal}
+        if not all(known.get(key) == value for key, value in wanted.items()):
+            continue
+        settings = json.dumps(Experiment.from_dict(experiment).to_dict(), sort_keys=True)
+        other = found.get(settings)
+        if other:
+            record, other = sorted((record, other), key=lambda r: r["provenance"]["date"], reverse=True)
+            warnings.warn(
+                f"{experiment['dataset']}: record {other['id']} is of the same experiment as {record['id']}, but "
+                "older, of other data or weights; remove it",
+                stacklevel=2,
+            )
+        found[settings] = record
+    return list(found.values())
+
+
+def last_scores(record: Record, results: Path | None = None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scores and labels of a record's last evaluation, (N,) each, from the ``.npz`` beside it; None without one."""
+    dataset = record["experiment"]["dataset"]
+    path = (results or results_folder(dataset)) / dataset / f"{record['id']}.npz"
+    if not path.is_file():
+        return None
+    with np.load(path) as arrays:
+        return arrays["scores"], arrays["labels"]

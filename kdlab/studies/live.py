@@ -1,0 +1,186 @@
+"""Ablation studies in small, for a page that runs them while one waits: scores, terms, costs, and constant answers."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from kdlab.cost import multiplications
+from kdlab.experiments.experiment import Experiment
+from kdlab.studies.studies import study
+from kdlab.studies.verdicts import COLUMNS
+from kdlib.activations import batch_length, prepare
+from kdlib.data import Images, Split
+from kdlib.detector import Detector
+from kdlib.losses import Activations, discrepancy, loss_terms
+from kdlib.metrics import auroc
+from kdlib.networks import CLONERS, Cloner, Source, parameter_count
+
+SIZES = {"textures": 64, "mvtec_ad": 64}  # pixels; 32 for the others
+
+
+def small(name: str, label: str, dataset: str, normal: str, *, seed: int, epochs: int) -> Experiment:
+    """A setting of a study on at most 100 training images of `SIZES` pixels."""
+    experiment = study(name).experiment(label, dataset, normal, seed=seed, profile="smoke")
+    size = SIZES.get(dataset, 32)
+    recipe = experiment.recipe.replace(size=size, epochs=epochs, batch_size=16, train_limit=100, test_limit=None)
+    return replace(experiment, recipe=recipe)
+
+
+def fitted(name: str, label: str, dataset: str, normal: str, *, seed: int, epochs: int) -> tuple[Detector, Split]:
+    """A detector trained on `small`'s images in a setting of a study, and these images."""
+    experiment = small(name, label, dataset, normal, seed=seed, epochs=epochs)
+    data = experiment.data
+    return Detector(experiment.recipe, seed=seed).fit(data.train, held_out=0, cache=True), data
+
+
+def studied(
+    name: str, cells: Sequence[tuple[str, str]], labels: Sequence[str], *, seeds: Sequence[int] = (0,), epochs: int
+) -> pd.DataFrame:
+    """Settings of a study run now, each an experiment of `small`, in profile ``"live"``.
+
+    Columns as of `verdicts.frame`, then lam (of the training), good and bad: mean score of normal and anomalous images.
+    """
+    rows = []
+    for (dataset, normal), seed, label in product(cells, seeds, labels):
+        detector, data = fitted(name, label, dataset, normal, seed=seed, epochs=epochs)
+        test = data.test
+        assert test.labels is not None
+        scores = detector.score(test)
+        means = [float(scores[test.labels == kind].mean()) for kind in (0, 1)]
+        area = 100 * (auroc(test.labels, scores) or np.nan)
+        place = (dataset, normal, seed, "live", label, "image_auroc")
+        rows.append((*place, area, detector.training.lam, *means))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "lam", "good", "bad"])
+
+
+def costs(size: int = 128) -> pd.DataFrame:
+    """Learned values and multiply-adds (GMAC) of one image of ``size`` pixels, a row a cloner of `CLONERS`."""
+    rows = {}
+    for name in CLONERS:
+        cloner = Cloner(name).eval()
+        weightless = copy.deepcopy(cloner).to("meta")  # shapes without numbers: counts, and computes nothing
+        with torch.inference_mode():
+            forward = multiplications(partial(weightless, torch.zeros(1, 3, size, size, device="meta")))
+        rows[name] = {"parameters": parameter_count(cloner), "gmac": forward / 1e9}
+    return pd.DataFrame(rows).T
+
+
+def terms(detector: Detector, images: Images, points: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """L_val and L_dir of each image (Eq. 1 and 3), (N,) each, over all critical points or some."""
+    pixels, found = images.pixels(detector.recipe.size, crop=detector.recipe.crop), []
+    with torch.inference_mode():
+        for part in pixels.split(batch_length(detector.recipe, detector.device)):
+            x = prepare(part, detector.recipe, detector.device)
+            found.append(torch.stack(loss_terms(detector.source(x), detector.cloner(x), points)))
+    value, direction = torch.cat(found, dim=1).float().cpu().numpy()
+    return value, direction
+
+
+def activations(network: Source | Cloner, detector: Detector, images: Images) -> dict[str, Tensor]:
+    """What a network answers to images as the detector prepares them: (N, C, H, W) by critical point."""
+    pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
+    with torch.inference_mode():
+        batches = (
+            prepare(p, detector.recipe, detector.device)
+            for p in pixels.split(batch_length(detector.recipe, detector.device))
+        )
+        found = [network(x) for x in batches]
+    return {point: torch.cat([f[point].float() for f in found]) for point in found[0]}
+
+
+def constant_share(found: Activations) -> dict[str, float]:
+    """Share of the power of activations (N, C, H, W) that their mean over images has: 1 where all images get the same.
+
+    The rest is the variance across images.
+    """
+    return {point: float(a.mean(0).square().sum() * len(a) / a.square().sum()) for point, a in found.items()}
+
+
+def constant(known: Activations, count: int, *, by_channel: bool = False) -> dict[str, Tensor]:
+    """The answer of a cloner that does not look: the mean of known activations (N, C, H, W), for ``count`` images.
+
+    Args:
+        by_channel: one value a channel, as a bias gives; else one a channel and position, the best of all constants.
+    """
+    over = (0, 2, 3) if by_channel else (0,)
+    return {p: a.mean(over, keepdim=True).expand(count, *a.shape[1:]) for p, a in known.items()}
+
+
+def likeness(source: Activations, cloner: Activations, chosen: Tensor, normal: Tensor) -> dict[str, float]:
+    """Cosine between what changes from image to image in the source and in the cloner, in [-1, 1], by critical point.
+
+    What changes is what an image's activations have beyond the network's own mean over normal images. 1: the cloner
+    changes as the source does. 0: it has no part in that, as a constant cloner has none.
+
+    Args:
+        source, cloner: activations (N, C, H, W).
+        chosen, normal: indices of the images that count, and of those that the mean is over.
+    """
+    found = {}
+    for point, c in cloner.items():
+        s, c = (a[chosen] - a[normal].mean(0) for a in (source[point], c))
+        s, c = s.double(), c.double()  # sums over millions of values
+        length = s.norm() * c.norm()
+        found[point] = float((s * c).sum() / length) if length else 0.0
+    return found
+
+
+def constants(
+    cells: Sequence[tuple[str, str]], labels: Sequence[str], *, seed: int, epochs: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cloners of the bias study beside cloners that do not look.
+
+    Returns:
+        A row a network and critical point: data, network (``"source"``, a setting, the same with ``", untrained"``),
+        point, share (`constant_share` on normal test images), normal and anomalous (`likeness` of test images).
+        And a row a scorer: data, network (also ``"constant"``, ``"constant by channel"``), auroc in %, black: power of
+        the answer to a black image over that to test images, mean over critical points; NaN for constants.
+    """
+    rows, areas = [], []
+    for dataset, normal in cells:
+        data, known = f"{dataset} {normal}", dict[str, Tensor]()
+        for label in labels:
+            detector, split = fitted("bias", label, dataset, normal, seed=seed, epochs=epochs)
+            kinds, lam = np.asarray(split.test.labels), detector.training.lam
+            if not known:
+                train, known = (activations(detector.source, detector, part) for part in (split.train, split.test))
+                rows += _rows(data, "source", known, known, kinds)
+                for called, by_channel in (("constant", False), ("constant by channel", True)):
+                    scores = discrepancy(known, constant(train, len(kinds), by_channel=by_channel), lam=lam)
+                    areas.append((data, called, _percent(kinds, scores), np.nan))
+            before = Detector(detector.recipe, seed=seed)
+            rows += _rows(data, f"{label}, untrained", activations(before.cloner, before, split.test), known, kinds)
+            found = activations(detector.cloner, detector, split.test)
+            rows += _rows(data, label, found, known, kinds)
+            scores = discrepancy(known, found, lam=lam)
+            areas.append((data, label, _percent(kinds, scores), _black(detector, found)))
+    columns = ["data", "network", "point", "share", "normal", "anomalous"]
+    return pd.DataFrame(rows, columns=columns), pd.DataFrame(areas, columns=["data", "network", "auroc", "black"])
+
+
+def _rows(data: str, network: str, found: Activations, known: Activations, labels: np.ndarray) -> list[tuple[Any, ...]]:
+    normal, anomalous = (torch.from_numpy(np.flatnonzero(labels == kind)) for kind in (0, 1))
+    share = constant_share({point: a[normal] for point, a in found.items()})
+    alike = [likeness(known, found, chosen, normal) for chosen in (normal, anomalous)]
+    return [(data, network, point, share[point], *(each[point] for each in alike)) for point in found]
+
+
+def _percent(labels: np.ndarray, scores: Tensor) -> float:
+    return 100 * (auroc(labels, scores.cpu().numpy()) or np.nan)
+
+
+def _black(detector: Detector, found: Activations) -> float:
+    """Power of the cloner's answer to a black image over that to others, mean over critical points."""
+    side = detector.recipe.input_size
+    x = prepare(torch.zeros(1, 3, side, side, dtype=torch.uint8), detector.recipe, detector.device)
+    with torch.inference_mode():
+        answer = detector.cloner(x)
+    return float(np.mean([answer[p].square().mean().cpu() / a.square().mean().cpu() for p, a in found.items()]))

@@ -1,0 +1,173 @@
+"""How sure our records are: each entry with its spreads, settings compared on the same images, a verdict."""
+
+import math
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kdlab import paper
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record, last_scores, late
+from kdlab.studies.ablations import BASE, changes, label
+from kdlab.studies.statistics import (
+    SEEDS,
+    PairedDifference,
+    bootstrap_interval,
+    compare_aurocs,
+    paired_difference,
+    spread,
+    standard_error,
+)
+
+STABLE = 1.0  # points of AUROC: how far apart what this book calls stable may be
+PLACE = ["dataset", "normal", "profile", "settings"]
+ENTRY = [
+    *(*PLACE, "seed", "seeds", "same_images", "good", "bad", "last", "mean", "best", "optimism"),
+    *("evaluations", "between_seeds", "images", "low", "high", "published", "plus_minus", "experiments"),
+]
+PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p", "experiments"]
+
+
+def settings(record: Record) -> str:
+    """How a record differs from the paper's preset: `ablations.BASE`, or such as ``"preset=reference, lam=1.0"``."""
+    preset = record["experiment"]["preset"]
+    return label(({"preset": preset} if preset != "paper" else {}) | changes(record))
+
+
+def by_entry(
+    records: Iterable[Record], *, pool: bool = True, results: Path | None = None, samples: int = 2000
+) -> pd.DataFrame:
+    """What seeds, evaluations and test images do to each entry, AUROC in %: a row a class and settings.
+
+    Columns `ENTRY`; the seeds of an entry are one row, or with ``pool=False`` a row each. seed: the first one.
+    same_images: all seeds were tested on one set; good, bad: test images of the first. last, mean (of those of
+    `records.late`), best: means over seeds; optimism: best - mean. evaluations, between_seeds: standard deviations of
+    `statistics.spread`; images: DeLong's standard error, root mean square over seeds. low, high: BCa interval of the
+    first seed's last evaluation, from ``samples`` test sets. published, plus_minus: as printed, of the paper's own
+    settings. experiments: behind the row. NaN where there is nothing to tell from.
+    """
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in sorted(records, key=lambda r: r["experiment"]["seed"]):
+        experiment = record["experiment"]
+        if record["metrics"]["image_auroc"]:
+            place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], settings(record)
+            groups.setdefault((*place, 0 if pool else experiment["seed"]), []).append(record)
+    rows = [dict(zip(PLACE, place, strict=False)) | _entry(groups[place], results, samples) for place in sorted(groups)]
+    frame = pd.DataFrame(rows, columns=ENTRY).astype({"same_images": bool})
+    printed = paper.published(task="detection", method=paper.OURS).dropna(subset="plus_minus")
+    printed = printed.rename(columns={"column": "normal", "auroc": "published"}).assign(settings=BASE)
+    keys = ["dataset", "normal", "settings"]
+    known = printed[[*keys, "published", "plus_minus"]]
+    return frame.drop(columns=["published", "plus_minus"]).merge(known, on=keys, how="left")
+
+
+def sampling_errors(records: Iterable[Record], *, results: Path | None = None) -> dict[str, float]:
+    """DeLong's standard error of the AUROC of each class or category over the draw of its test images, in points.
+
+    Of several seeds one counts; without scores beside the record there is none.
+    """
+    found = {paper.normal_of(record["experiment"]): last_scores(record, results) for record in records}
+    return {normal: 100 * standard_error(pair[1], pair[0]) for normal, pair in found.items() if pair}
+
+
+def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str, Any]:
+    values = {name: 100 * _mean(group, name) for name in ("last", "mean_last_10", "best")}
+    found = [[100 * e["image_auroc"] for e in late(r["metrics"]["evaluations"])] for r in group]
+    between, within = spread([each[-min(map(len, found)) :] for each in found])
+    row = {
+        "seed": group[0]["experiment"]["seed"],
+        "seeds": len(group),
+        "same_images": len({_tested(record) for record in group}) == 1,
+        "last": values["last"],
+        "mean": values["mean_last_10"],
+        "best": values["best"],
+        "optimism": values["best"] - values["mean_last_10"],
+        "evaluations": within,
+        "between_seeds": between,
+        "experiments": _experiments(group),
+    }
+    scored = [pair for record in group if (pair := last_scores(record, results))]
+    if scored:
+        scores, labels = scored[0]
+        low, high = bootstrap_interval(labels, scores, samples=samples)
+        errors = [100 * standard_error(y, s) for s, y in scored]
+        row |= {"images": math.sqrt(np.mean(np.square(errors))), "low": 100 * low, "high": 100 * high}
+        row |= {"good": int((labels == 0).sum()), "bad": int((labels != 0).sum())}
+    return row
+
+
+def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.DataFrame:
+    """Other settings against the paper's, last evaluations on the same test images, AUROC in %: columns `PAIR`.
+
+    Only records of one class, profile, seed and fingerprint of test images are compared, by the paired test of DeLong.
+    """
+    groups: dict[tuple[Any, ...], dict[str, Record]] = {}
+    for record in records:
+        experiment = record["experiment"]
+        place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], experiment["seed"]
+        groups.setdefault((*place, _tested(record)), {})[settings(record)] = record
+    rows: list[dict[str, Any]] = []
+    for (dataset, normal, profile, seed, _), members in sorted(groups.items()):
+        base = last_scores(members[BASE], results) if BASE in members else None
+        for name in sorted(members.keys() - {BASE}):
+            other = last_scores(members[name], results)
+            if base and other and 0 < base[1].sum() < len(base[1]):
+                found = compare_aurocs(base[1], base[0], other[0])
+                row = dict(zip(PLACE, (dataset, normal, profile, name), strict=True)) | {"seed": seed, "p": found.p}
+                row |= {key: 100 * value for key, value in found._asdict().items() if key != "p"}
+                last = {key: 100 * members[key]["metrics"]["image_auroc"]["last"] for key in (BASE, name)}
+                row |= {"base": last[BASE], "other": last[name]}
+                rows.append(row | {"experiments": _experiments([members[BASE], members[name]])})
+    return pd.DataFrame(rows, columns=PAIR)
+
+
+def verdict(entries: pd.DataFrame) -> str:
+    """The claim "our training is highly stable" (Sec. 1), judged by `by_entry`: the paper's settings, profile paper.
+
+    An entry is stable where the standard deviation of its last evaluations, the distance of their mean to the best
+    of all, and, with `SEEDS` seeds or more on the same images, the deviation between seeds are at most `STABLE` points.
+    """
+    own = entries[(entries["settings"] == BASE) & (entries["profile"] == "paper")]
+    if own.empty:
+        return "not decided by our runs: no record of the paper's settings"
+    stays = own[["evaluations", "optimism"]].max(axis=1) <= STABLE
+    seeded = own[(own["seeds"] >= SEEDS) & own["same_images"]]
+    alike = seeded["between_seeds"] <= STABLE
+    failed = {*own.index[~stays], *seeded.index[~alike]}
+    why = f"{stays.sum()} of {len(own)} classes or categories stay within {STABLE:g} point; between seeds, "
+    why += f"{alike.sum()} of {len(seeded)} that have" if len(seeded) else "none has"
+    why += f" {SEEDS} or more on the same test images"
+    word = "does not hold" if 2 * len(failed) > len(own) else "holds" if not failed and len(seeded) else "holds in part"
+    return f"{word}: {why}"
+
+
+def summary(pairs: pd.DataFrame) -> pd.DataFrame:
+    """A frame of `by_pair` with classes and seeds together, AUROC in %: a row a data set, profile and settings.
+
+    Columns: those of `statistics.PairedDifference`; rows: classes and seeds; below: how many of these rows the paired
+    test calls different, p < 0.05. One in twenty would be without any difference; experiments.
+    """
+    rows = []
+    for place, group in pairs.groupby(["dataset", "profile", "settings"], sort=True):
+        base, other = ({(r["normal"], r["seed"]): r[name] for _, r in group.iterrows()} for name in ("base", "other"))
+        found = paired_difference(base, other)
+        behind = tuple(chain(*group["experiments"]))
+        rows.append([*place, *found, len(group), int((group["p"] < 0.05).sum()), behind])
+    columns = ["dataset", "profile", "settings", *PairedDifference._fields, "rows", "below", "experiments"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _experiments(records: Iterable[Record]) -> tuple[Experiment, ...]:
+    return tuple(Experiment.from_dict(record["experiment"]) for record in records)
+
+
+def _mean(group: list[Record], value: str) -> float:
+    return float(np.mean([record["metrics"]["image_auroc"][value] for record in group]))
+
+
+def _tested(record: Record) -> str:
+    return str(record["provenance"]["data"]["test"]["fingerprint"])

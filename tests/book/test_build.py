@@ -1,0 +1,269 @@
+"""The book's build: what it refuses, what it reports, what it runs again, what it shows. Tiny notebooks of its own."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import build
+import execute
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from inputs import Inputs
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+PARAMETERS = 'profile: str = "laptop"  # how much work\nseed: int = 0  # of the cloner'
+
+
+def write(path: Path, *sources: str, tag: str = "parameters") -> None:
+    """A notebook with a title, whose first code cell has the tag."""
+    cells = [new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = [tag]
+    cells.insert(0, new_markdown_cell("# Title\n\nText."))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+def test_the_lock_holds_every_direct_dependency_and_no_address() -> None:
+    direct = [line.split("#")[0].strip() for line in (build.ROOT / "requirements.txt").read_text().splitlines()]
+    locked = [line.split(";")[0].strip() for line in (build.ROOT / "requirements.lock").read_text().splitlines()]
+    assert {pin for pin in direct if pin} <= set(locked), "run make lock"
+    assert not [line for line in locked if "://" in line or "@" in line]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with two notebooks, `first` and `second`, that leave a trace of every run."""
+    for name in ("KDLIB_WORK", "KDLIB_PROGRESS", "JUPYTER_PATH", "IPYTHONDIR"):
+        monkeypatch.setenv(name, "")  # the build sets them; pytest restores them
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "intro.md").write_text("# Intro\n")
+    (tmp_path / "_config.yml").write_text("title: Test\n")
+    chapters = "".join(f"  - file: notebooks/{name}\n" for name in ("first", "second"))
+    (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/intro\nchapters:\n{chapters}")
+    for name in ("first", "second"):
+        trace = f"with open({str(tmp_path / 'ran')!r}, 'a') as trace:\n    print({name!r}, profile, seed, file=trace)\n"
+        trace += "'figure of the' + ' run'"
+        write(tmp_path / "notebooks" / f"{name}.ipynb", PARAMETERS, trace)
+    return tmp_path
+
+
+def ran(project: Path) -> list[str]:
+    """What ran since the last call, sorted: in smoke several run at once."""
+    trace = project / "ran"
+    lines = sorted(trace.read_text().splitlines()) if trace.exists() else []
+    trace.unlink(missing_ok=True)
+    return lines
+
+
+def refresh(project: Path, **given: Any) -> list[str]:
+    chosen = build.check(project, build.listed(project), given, "smoke")
+    execute.install_kernel(project / "work")
+    sources = Inputs(project, project / "results")
+    return build.refresh(project, project / "work" / "executed" / "smoke", chosen, sources, "smoke")
+
+
+def book(project: Path, *options: str) -> int:
+    return build.main(["--profile", "smoke", *options], root=project)
+
+
+def test_an_unknown_parameter_is_refused_before_anything_runs(project: Path) -> None:
+    write(project / "notebooks" / "second.ipynb", "size: int = 3  # of an image")
+    with pytest.raises(SystemExit, match=r"second\.ipynb: unknown parameter seed; it knows size") as refused:
+        build.main(["--profile", "smoke", "-p", "seed", "1"], root=project)
+    assert refused.value.code != 0
+    assert ran(project) == []
+
+
+def test_a_notebook_without_parameters_cell_is_refused(project: Path) -> None:
+    write(project / "notebooks" / "second.ipynb", PARAMETERS, tag="settings")
+    with pytest.raises(SystemExit, match=r"second\.ipynb: no cell tagged `parameters`"):
+        build.main(["--profile", "smoke"], root=project)
+    assert ran(project) == []
+
+
+def test_a_glob_that_names_no_notebook_is_refused(project: Path) -> None:
+    with pytest.raises(SystemExit, match=r"--only third: no such notebook .*first\.ipynb"):
+        build.main(["--only", "third"], root=project)
+
+
+def test_the_profile_goes_only_to_notebooks_that_declare_it(project: Path) -> None:
+    write(project / "notebooks" / "second.ipynb", "seed: int = 0  # of the cloner")
+    chosen = build.check(project, build.listed(project), {"seed": 1}, "smoke")
+    assert list(chosen.values()) == [{"profile": "smoke", "seed": 1}, {"seed": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("3", 3), ("1e-3", 1e-3), ("None", None), ("smoke", "smoke"), ("('a', 'b')", ("a", "b"))]
+)
+def test_values_from_the_command_line(text: str, value: object) -> None:
+    assert build.parsed(text) == value
+
+
+def test_shown_parameters_have_the_values_of_the_run_and_keep_their_comments() -> None:
+    cell = '# How much.\na: str = "x"  # é\nb: tuple[str, ...] = (\n    "p",\n    "q",\n)  # points\nc = 1'
+    shown = execute.with_values(cell, {"a": "ü", "b": ("r",)})
+    assert shown == "# How much.\na: str = \"ü\"  # é\nb: tuple[str, ...] = ('r',)  # points\nc = 1"
+
+
+@pytest.mark.slow
+def test_a_failing_notebook_fails_the_build_names_its_cell_and_lets_the_others_run(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(project / "notebooks" / "first.ipynb", PARAMETERS, "fine = 1", "fine / 0")
+    assert build.main(["--profile", "smoke"], root=project) == 1
+    said = capsys.readouterr().err
+    assert "notebooks/first.ipynb, cell 4 of 4 (`fine / 0`): ZeroDivisionError: division by zero" in said
+    assert ran(project) == ["second smoke 0"]
+    assert not (project / "work" / "site").exists()
+    assert not (project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb").exists()
+
+
+@pytest.mark.slow
+def test_a_cell_that_takes_too_long_or_kills_its_kernel_is_named(project: Path) -> None:
+    write(project / "notebooks" / "slow.ipynb", PARAMETERS, "import time; time.sleep(60)")
+    write(project / "notebooks" / "dead.ipynb", PARAMETERS, "import os; os._exit(1)")
+    execute.install_kernel(project / "work")
+    problem, *_ = execute.run(project / "notebooks" / "slow.ipynb", project / "work" / "slow.ipynb", {}, timeout=2)
+    assert problem.startswith("cell 3 of 3 (`import time; time.sleep(60)`)")
+    problem, *_ = execute.run(project / "notebooks" / "dead.ipynb", project / "work" / "dead.ipynb", {}, timeout=60)
+    assert problem.startswith("cell 3 of 3 (`import os; os._exit(1)`)")
+
+
+@pytest.mark.slow
+def test_kernels_that_start_together_cannot_take_the_same_port(project: Path) -> None:
+    """Jupyter picks a free port, lets it go and binds it later; what else starts meanwhile may take it."""
+    asked = "import ipykernel, json; json.loads(ipykernel.get_connection_info())['transport']"
+    write(project / "notebooks" / "first.ipynb", PARAMETERS, asked)
+    execute.install_kernel(project / "work")
+    copy = project / "work" / "first.ipynb"
+    assert not execute.run(project / "notebooks" / "first.ipynb", copy, {}, timeout=60).problem
+    assert "'ipc'" in str(nbformat.read(copy, as_version=4).cells[-1].outputs)
+
+
+@pytest.mark.slow
+def test_only_stale_notebooks_run_again(project: Path) -> None:
+    assert refresh(project) == []
+    assert ran(project) == ["first smoke 0", "second smoke 0"]
+    assert refresh(project) == []
+    assert ran(project) == []
+
+    source = project / "notebooks" / "second.ipynb"
+    source.write_text(source.read_text().replace("of the cloner", "of the small network"))
+    refresh(project)
+    assert ran(project) == ["second smoke 0"]
+
+    refresh(project, seed=1)
+    assert ran(project) == ["first smoke 1", "second smoke 1"]
+
+    for file in ("kdlib/records.py", "kdlab/published.csv", "requirements.lock"):
+        (project / file).parent.mkdir(exist_ok=True)
+        (project / file).write_text("")
+        refresh(project, seed=1)
+        assert ran(project) == ["first smoke 1", "second smoke 1"], file
+
+
+@pytest.mark.slow
+def test_a_new_record_runs_only_what_read_records_of_its_data_set(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in whatever process, there or not. So with data: it makes old what looked for it."""
+    monkeypatch.setenv("KDLIB_DATA", str(project / "data"))
+    trace = f"open({str(project / 'ran')!r}, 'a').write('%s\\n')"
+    command = "[sys.executable, '-c', 'from kdlab.experiments.records import records; records(dataset=\"mnist\")']"
+    child = f"import subprocess, sys\nsubprocess.run({command}, check=True)\n{trace % 'first'}"
+    looks = (
+        f"from kdlib import data, records\nrecords.records(dataset='digits')\ndata.find('head_ct')\n{trace % 'second'}"
+    )
+    write(project / "notebooks" / "first.ipynb", PARAMETERS, child)
+    write(project / "notebooks" / "second.ipynb", PARAMETERS, looks)
+    assert refresh(project) == []
+    assert ran(project) == ["first", "second"]
+    stamp = project / "work" / "executed" / "smoke" / "notebooks" / "first.json"
+    assert json.loads(stamp.read_text())["reads"] == ["records mnist"]
+    assert not list(stamp.parent.glob("*.reads"))
+    for new, made in {
+        "results/digits/a.json": ["second"],
+        "results/mnist/a.json": ["first"],
+        "results/mnist/a.npz": ["first"],
+        "results/cifar10/a.json": [],
+        "data/head_ct/labels.csv": ["second"],
+        "data/brain_mri/no/a.png": [],
+    }.items():
+        (project / new).parent.mkdir(parents=True, exist_ok=True)
+        (project / new).write_text("{}")
+        assert refresh(project) == []
+        assert ran(project) == made, new
+
+
+@pytest.mark.slow
+def test_a_page_older_than_its_sources_is_refused_or_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One book through its life: whole, old, with one page made again, reproduced."""
+    shown = project / "work" / "site" / "smoke" / "notebooks"
+    assert book(project, "--no-execute") == 1
+    assert "notebooks/first.ipynb: never run" in capsys.readouterr().err
+    assert ran(project) == []
+    assert book(project) == 0
+    assert ran(project) == ["first smoke 0", "second smoke 0"]
+    assert "Title" in (first := (shown / "first.html").read_text())
+    assert "This page ran in profile" in first
+    assert "figure of the run" in first
+    assert "python book/build/build.py --profile smoke --only first" in BeautifulSoup(first, "html.parser").get_text()
+    assert book(project, "--no-execute") == 0
+    assert (shown / "first.html").read_text() == first, "the same executed copy gives the same page"
+    assert ran(project) == []
+
+    source = project / "notebooks" / "first.ipynb"
+    source.write_text(source.read_text().replace("Title", "New title"))
+    capsys.readouterr()
+    assert book(project, "--no-execute") == 1
+    said = capsys.readouterr().err
+    assert "notebooks/first.ipynb: changed since it ran: notebook" in said
+    assert "python book/build/build.py --profile smoke --only first" in said
+    assert "second" not in said
+    assert (shown / "first.html").read_text() == first, "a build that is refused leaves the site as it was"
+
+    assert book(project, "--no-execute", "--allow-stale") == 0
+    assert "older than its sources" in (shown / "first.html").read_text()
+    assert "older than its sources" not in (shown / "second.html").read_text()
+    assert "older than its sources" in (shown.parent / "book" / "status.html").read_text()
+
+    assert book(project, "--only", "second", "-p", "seed", "1") == 0
+    assert ran(project) == ["second smoke 1"]
+    bare = (shown / "first.html").read_text()
+    assert "This page was not run" in bare
+    assert "New title" in bare
+    assert "figure of the run" not in bare, "outputs of an old run are not shown"
+    assert "seed = 1" in BeautifulSoup((shown / "second.html").read_text(), "html.parser").get_text()
+
+
+@pytest.mark.slow
+def test_the_status_page_lists_every_notebook(project: Path) -> None:
+    assert book(project, "--only", "first", "-p", "seed", "3") == 0
+    site = project / "work" / "site" / "smoke"
+    first, second = BeautifulSoup((site / "book" / "status.html").read_text(), "html.parser").find_all("tr")[1:]
+    cells = [cell.get_text() for cell in first.find_all("td")]
+    assert cells[:3] == ["first", "done", 'profile = "smoke", seed = 3']
+    assert re.fullmatch(r"\d+ s", cells[3])
+    assert re.fullmatch(r"\d+ MiB", cells[4])
+    assert [cell.get_text() for cell in second.find_all("td")][:2] == ["second", "not run"]
+    assert first.select("a")[0]["href"] == "../notebooks/first.html"
+    assert not list(site.glob("**/*.map"))
+
+
+@pytest.mark.slow
+def test_the_copy_hides_the_default_parameters_and_its_stamp_has_the_cost(project: Path) -> None:
+    refresh(project, seed=7)
+    copy = project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb"
+    _, default, injected, *_ = nbformat.read(copy, as_version=4).cells
+    assert "remove-cell" in default.metadata["tags"]
+    assert injected.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'
+    assert str(project) not in json.dumps([dict(default), dict(injected)])
+    stamp = json.loads(copy.with_suffix(".json").read_text())
+    assert 0 < stamp["seconds"] < 60
+    assert 20 * 2**20 < stamp["peak_bytes"] < 2 * 2**30
+    assert stamp["given"] == {"profile": "smoke", "seed": 7}
+    assert stamp["parameters"] == {"profile": '"smoke"', "seed": "7"}

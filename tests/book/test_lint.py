@@ -1,0 +1,127 @@
+"""No figure of the book is typed by hand, and the linter that says so finds those that are."""
+
+from pathlib import Path
+
+import lint
+import nbformat
+import pytest
+from lint import Allowed
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from prose import Prose, code_texts, paragraphs
+
+from kdlab.paper import published
+
+
+def found(markdown: str, *allowed: Allowed, known: dict[str, str] | None = None) -> list[str]:
+    texts = [Prose("book/page.md", f"line {line}", text) for line, text in paragraphs(markdown)]
+    return [each.number for each in lint.offenders(texts, allowed, known)[0]]
+
+
+def test_no_figure_of_the_book_is_typed_by_hand() -> None:
+    offenders = lint.check()
+    assert not offenders, "read these from records or published.csv, or allow them with a reason:\n" + "\n".join(
+        offenders
+    )
+
+
+def test_every_allowed_number_has_a_reason_and_a_file_that_exists() -> None:
+    allowed = lint.read_allowed(lint.ROOT / "book" / "lint_allowed.toml")
+    assert allowed
+    for each in allowed:
+        assert len(each.reason) > 5
+        assert each.file == "*" or (lint.ROOT / each.file).is_file(), f"{each.file} is gone"
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("We reach 93.4 on average.", ["93.4"]),
+        ("It ends at 93.4.", ["93.4"]),
+        ("From 91.2–93.41, (92.5)", ["91.2", "93.41", "92.5"]),
+        ("87 % of them, 85–90\u00a0%, 3 per cent", ["87 %", "90 %", "3 per cent"]),
+        ("four points; 4 points; 4.5 percentage points", ["4 points", "4.5 percentage points"]),
+        ("12 times faster, 7× slower", ["12 times", "7×"]),
+        ("trained in 35 s, 12 minutes, at 300 images/s, 812 MiB", ["35 s", "12 minutes", "300 images/s", "812 MiB"]),
+        ("| bottle | 99.4 |\n|---|---|\n| capsule | 80.5 |", ["99.4", "80.5"]),
+        ("![A map with 96.3](map.png)", ["96.3"]),
+        ("See Table 3: 87.74 is its mean, as in Sec. 4.2.", ["87.74"]),
+        ("```{note}\nOur mean is 88.3.\n```", ["88.3"]),
+        ("```{note}\ninside\n```\nbetween 88.3\n```bash\n5 %\n```\nafter 1.5", ["88.3", "1.5"]),
+        (":::{note} A title of 1.5\n```\n2.5\n```\n3.5\n:::", ["1.5", "3.5"]),
+        ("> quoted: a margin of 3 %", ["3 %"]),
+    ],
+)
+def test_planted_figures_are_found(text: str, numbers: list[str]) -> None:
+    assert found(text) == numbers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Four of the 15 categories at 128 px, batches of 64, 1,024 draws, in 2021.",
+        "a map of 128 × 128 pixels, 3×3 ellipse",
+        "`lam=0.5` and ``x = 0.25``, {cite:p}`salehi2021mkd`, {eq}`eq-1.5`",
+        "$\\lambda = 0.01$ and\n\n$$\nx = 0.5\n$$\n\nthe end",
+        "```bash\npython -m kdlab run --lr 0.001\n```",
+        "```{math}\n:label: eq-1\nx = 0.5 \\text{ and } 20\\%\n```",
+        "```{figure} images/a.svg\n:width: 80%\nA figure.\n```",
+        "[a link](../a/0.5.md), <https://example.org/v1.2/>, [x]: https://example.org/93.4",
+        "Python 3.11, CC BY-NC-SA 4.0, torch 2.14.1, version 1.2",
+        "Sec. 3.3.4 and Section 4.2; Tables 3.1, 3.2 and 3.4; Eq. 1.2; Figs. 1.1–1.3",
+        "**Reading time**: 10 minutes.",
+        '<img width="93.4%">\n<style>\nh1 { margin: 0.5rem }\n</style>',
+    ],
+)
+def test_harmless_numbers_are_left_alone(text: str) -> None:
+    assert found(text) == []
+
+
+def test_what_is_allowed_may_stand_in_its_file_and_around_its_words_only() -> None:
+    rule = Allowed("book/page.md", r"level of 0\.05", "a level")
+    assert found("At a level of 0.05 it is 93.4.", rule) == ["93.4"]
+    assert found("A share of 0.05.", rule) == ["0.05"]
+    assert found("At a level of 0.05.", rule._replace(file="book/other.md")) == ["0.05"]
+    assert found("At a level of 0.05.", rule._replace(file="*")) == []
+
+
+def test_what_is_allowed_and_covers_nothing_is_an_error() -> None:
+    rules = [Allowed("*", "twice 4%", ""), Allowed("*", "gone 5%", ""), Allowed("*", "nothing", "")]
+    assert lint.offenders([Prose("a", "", "twice 4%, and nothing")], rules) == ([], rules[1:])
+
+
+def test_a_known_figure_is_an_offender_even_where_it_is_allowed() -> None:
+    rule = Allowed("*", r"from 99\.0 to 99\.3", "an example")
+    assert found("from 99.0 to 99.3", rule) == []
+    assert found("from 99.0 to 99.3", rule, known={"99.3": "published"}) == ["99.3"]
+
+
+def test_published_figures_are_known_in_every_way_they_may_be_typed(tmp_path: Path) -> None:
+    known = lint.known_figures(tmp_path)
+    auroc = published(table=2, dataset="mnist", method="MKDAD", column="mean")["auroc"].item()
+    for typed in (f"{auroc:.2f}", f"{auroc:.1f}", f"{auroc / 100:.4f}", f"{auroc / 100:.3f}"):
+        assert "published (Table" in known[typed]
+    assert {"0.05", "0.5", "0.95", "3.11"}.isdisjoint(known), "settings are no figures"
+
+
+def test_texts_in_code_are_prose_and_their_values_are_not() -> None:
+    source = (
+        'show(f"A mean of {ours:.2f}, above 91.5 as published.", alt="A line at 12.5 in grey.")  # was 88.2 before\n'
+        'steps = [0.1, "0.25"]\nticks = ["1.5", "2.5"]'
+    )
+    texts = [Prose("a", "", text) for text in code_texts(source)]
+    assert {each.number for each in lint.offenders(texts)[0]} == {"91.5", "12.5", "88.2"}
+
+
+def test_a_planted_figure_is_named_with_its_file_and_place(tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "page.md").write_text("# Title\n\n```text\n1.5\n```\n\n- one\n- two, 93.4\n")
+    (tmp_path / "notebooks").mkdir()
+    cells = [new_markdown_cell("# Title"), new_code_cell("x = 0.5"), new_code_cell('"a mean of 88.25 points"')]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "page.ipynb")
+    rules = '[[allowed]]\nreason = "a test"\nin."book/page.md" = ["never 5 %"]\n'
+    (tmp_path / "book" / "lint_allowed.toml").write_text(rules)
+    (tmp_path / "results").mkdir()
+    first, second, unused = lint.check(tmp_path)
+    assert first.startswith("book/page.md, line 8: 93.4")
+    assert second.startswith("notebooks/page.ipynb, cell 3: 88.25 points")
+    assert "covers no number in book/page.md" in unused

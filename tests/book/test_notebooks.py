@@ -1,0 +1,62 @@
+"""What every notebook in the repository keeps to: bare, documented, listed in the book."""
+
+import ast
+from pathlib import Path
+
+import build
+import launch
+import nbformat
+import papermill
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted(p for p in ROOT.glob("notebooks/**/*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def test_the_book_lists_every_notebook_and_no_other() -> None:
+    assert NOTEBOOKS, "no notebook below notebooks/"
+    assert sorted(ROOT / path for path in build.listed(ROOT)) == NOTEBOOKS
+
+
+@each
+def test_valid_and_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    for number, cell in enumerate(notebook.cells, 1):
+        assert not cell.get("outputs"), f"cell {number} has outputs: clear them before committing"
+        assert cell.get("execution_count") is None, f"cell {number} has an execution count: clear it before committing"
+
+
+@each
+def test_first_code_cell_installs_kdlib_from_where_the_book_says(path: Path) -> None:
+    """Without an address there, too: a copy made from this one would install nothing, or from elsewhere."""
+    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert code[0].metadata.get("tags") == [launch.TAG, "remove-cell"], "no install cell: run make launch"
+    assert code[0].source == launch.install_cell(*launch.repository(config)), "not the one of _config.yml: make launch"
+    assert sum(launch.installs(cell) for cell in code) == 1
+
+
+@each
+def test_next_code_cell_holds_typed_commented_literal_parameters(path: Path) -> None:
+    code = [cell for cell in launch.own_cells(path) if cell.cell_type == "code"]
+    assert "parameters" in code[0].metadata.get("tags", []), "the first code cell is not tagged `parameters`"
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+
+    documented = papermill.inspect_notebook(path)
+    declared = []
+    for node in ast.parse(code[0].source).body:
+        line = ast.unparse(node)
+        assert isinstance(node, ast.AnnAssign), f"`{line}` is not of the form `name: type = value  # what it is`"
+        assert node.value is not None, f"`{line}` has no value"
+        assert isinstance(node.target, ast.Name)
+        ast.literal_eval(node.value)  # ValueError: a derived value; compute it in a later cell
+        declared.append(node.target.id)
+    assert list(documented) == declared, "papermill does not see every parameter: one a line, a plain type"
+    for name, parameter in documented.items():
+        assert parameter["inferred_type_name"] not in ("", "None"), f"{name} has no type"
+        assert parameter["help"], f"{name} has no comment behind it"

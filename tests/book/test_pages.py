@@ -1,0 +1,107 @@
+"""The book's pages as they are written: complete, in the map, with the words and settings that they name."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+from kdlib.detector import DEFAULT
+from kdlib.networks import CRITICAL_POINTS, VGG16
+
+ROOT = Path(__file__).parents[2]
+PAGES = [str(name) for name in parse_toc_yaml(ROOT / "_toc.yml")]
+LINK = re.compile(r"\]\(([\w./]+)\.(?:md|ipynb)\)")
+
+
+def text(page: str) -> str:
+    """All prose of a page."""
+    if (prose := ROOT / f"{page}.md").is_file():
+        return prose.read_text()
+    cells = nbformat.read(ROOT / f"{page}.ipynb", as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def minutes(page: str) -> int:
+    found = re.search(r"\*\*Reading time\*\*: (\d+) minutes", text(page))
+    assert found, f"{page}: no reading time"
+    return int(found[1])
+
+
+def linked(prose: str) -> list[str]:
+    """The pages that a text of `book/` links to, in order."""
+    places = [(ROOT / "book" / path).resolve().relative_to(ROOT.resolve()) for path in LINK.findall(prose)]
+    return [str(place) for place in places]
+
+
+def section(page: str, title: str) -> str:
+    return text(page).split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_what_it_needs_and_gives(page: str) -> None:
+    prose = text(page)
+    assert re.match(r"(\(\w+\)=\n)?# \S", prose), "starts with its title"
+    for part in ("**What you will see**", "**Prerequisites**", "\n## What to read next\n"):
+        assert prose.count(part) == 1, part
+    assert 0 < minutes(page) <= 30
+
+
+def test_the_map_holds_every_page_in_order_with_its_time() -> None:
+    rows = re.findall(
+        r"^\| (\[.*) \| .+ \| (\d+) min \|$", section("book/chapters/intro", "Map of the book"), re.MULTILINE
+    )
+    assert [linked(link) for link, _ in rows] == [[page] for page in PAGES[1:]]
+    assert [int(time) for _, time in rows] == [minutes(page) for page in PAGES[1:]]
+
+
+def test_a_reader_s_path_takes_as_long_as_its_pages() -> None:
+    paths = re.findall(
+        r"^(\S[^\n]*): (\d+) minutes\n: (.+?)\n$", section("book/chapters/intro", "For whom"), re.MULTILINE | re.DOTALL
+    )
+    assert len(paths) == 3
+    for reader, total, prose in paths:
+        assert int(total) == sum(minutes(page) for page in linked(prose)), reader
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if (ROOT / f"{page}.md").is_file()])
+def test_words_are_in_the_glossary(page: str) -> None:
+    entries = text("book/chapters/glossary").split(":sorted:\n")[1].split("```")[0]
+    known = {line.lower() for line in entries.splitlines() if line and not line.startswith(" ")}
+    used = [
+        " ".join((term or name).split()).lower()
+        for name, term in re.findall(r"{term}`([^`<]+?)(?: <(.+?)>)?`", text(page))
+    ]
+    assert set(used) <= known
+
+
+def test_the_glossary_says_each_word_once() -> None:
+    entries = text("book/chapters/glossary").split(":sorted:\n")[1].split("```")[0]
+    words = [line.lower() for line in entries.splitlines() if line and not line.startswith(" ")]
+    assert words == sorted(set(words), key=lambda word: word.replace(" ", "").replace("-", ""))
+
+
+def test_the_cheat_sheet_has_the_defaults_of_a_detector() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(.+?)` \|", section("book/chapters/cheatsheet", "Your own images"), re.MULTILINE
+    )
+    assert len(rows) >= 5
+    assert dict(rows) == {name: repr(getattr(DEFAULT, name)).replace("'", '"') for name, _ in rows}
+
+
+def test_receptive_fields_are_those_of_the_network() -> None:
+    """Counted backwards here, from one position to the pixels that it sees; the page counts forwards."""
+    rows = re.findall(
+        r"^\| `(pool\d)` \| (\d+) \| (\d+)\spx \| (\d+)\spx \| (\d+)×\5 \|",
+        text("book/chapters/features"),
+        re.MULTILINE,
+    )
+    assert [row[0] for row in rows] == list(CRITICAL_POINTS)
+    for point, *figures in rows:
+        blocks = VGG16[: int(point[-1])]
+        field = 1
+        for block in reversed(blocks):
+            field = 2 * field + 2 * len(block)
+        step = 2 ** len(blocks)
+        assert [int(figure) for figure in figures] == [sum(map(len, blocks)), step, field, 128 // step]

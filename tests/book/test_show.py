@@ -1,0 +1,191 @@
+"""Plots, tables and sliders: described, complete, closed."""
+
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ipywidgets import embed
+
+from book import figures as show
+from book.figures import classes as show_classes
+from book.figures import tables as show_tables
+from kdlab.experiments.experiment import Experiment
+from kdlab.presets import recipe_for
+from kdlib.data import load
+
+pytestmark = pytest.mark.usefixtures("plots")
+
+
+def test_figure_is_described_and_closed() -> None:
+    fig, axis = plt.subplots(figsize=(1, 1))
+    axis.plot([0, 1])
+    html = show.figure(fig, alt='a <b>"line"</b>', caption="x < y & z").data
+    assert 'alt="a &lt;b&gt;&quot;line&quot;&lt;/b&gt;"' in html
+    assert "<figcaption>x &lt; y &amp; z</figcaption>" in html
+    assert len(re.findall('src="data:image/png;base64,iVBORw0KGgo', html)) == 1
+    assert not plt.fignum_exists(fig.number)
+
+
+@pytest.mark.parametrize(("inches", "ticks", "scrolls"), [(7, [0], True), (5, [0], False), (7, [], False)])
+def test_wide_charts_scroll_on_a_phone_and_pictures_shrink(inches: int, ticks: list[float], scrolls: bool) -> None:
+    fig, axis = plt.subplots(figsize=(inches, 1))
+    axis.set_xticks(ticks)
+    assert ("kd-chart" in str(show.figure(fig, alt="a line").data)) == scrolls
+
+
+@pytest.mark.parametrize("alt", ["", "  "])
+def test_figure_needs_a_description(alt: str) -> None:
+    fig, _ = plt.subplots(figsize=(1, 1))
+    with pytest.raises(ValueError, match="alt text is empty; say what the picture shows"):
+        show.figure(fig, alt=alt)
+
+
+def test_slider_works_in_a_static_page() -> None:
+    figures = [plt.subplots(figsize=(1, 1))[0] for _ in range(3)]
+    box = show.slider(figures, ["0 & 1", "2", "3"], name="sigma", alts=["first", "second", "third"])
+    control, stack = box.children
+    assert (control.min, control.value, control.max) == (0, 0, 2)
+    assert [re.findall('alt="(.*?)"', frame.value) for frame in stack.children] == [["first"], ["second"], ["third"]]
+    assert "sigma: 0 &amp; 1" in stack.children[0].value
+    state = embed.dependency_state([box])
+    (link,) = [v["state"] for v in state.values() if v["model_name"] == "LinkModel"]
+    assert link["source"] == [f"IPY_MODEL_{control.model_id}", "value"]
+    assert link["target"] == [f"IPY_MODEL_{stack.model_id}", "selected_index"]
+
+
+@pytest.mark.parametrize(("figures", "labels", "alts"), [(1, 1, 1), (3, 2, 3), (2, 2, 3)])
+def test_slider_needs_a_label_and_a_description_each(figures: int, labels: int, alts: int) -> None:
+    made = [plt.subplots(figsize=(1, 1))[0] for _ in range(figures)]
+    with pytest.raises(ValueError, match=rf"slider: expected 2 or more figures.*found {figures}, {labels}, {alts}"):
+        show.slider(made, ["l"] * labels, name="n", alts=["a"] * alts)
+
+
+def test_pictures_takes_all_layouts() -> None:
+    images: list[np.ndarray | torch.Tensor] = [
+        np.zeros((3, 8, 8), np.uint8),
+        torch.zeros(8, 8, 3, dtype=torch.uint8),
+        np.eye(8),
+    ]
+    fig = show.pictures(images, titles=["a", "b"], columns=2)
+    assert [axis.get_title() for axis in fig.axes] == ["a", "b", "", ""]
+    assert [len(axis.images) for axis in fig.axes] == [1, 1, 1, 0]
+    assert not any(axis.axison for axis in fig.axes)
+
+
+def test_localization_has_one_colour_scale() -> None:
+    maps = np.random.default_rng(0).random((2, 8, 8)) * [[[1]], [[10]]]
+    masks = np.zeros((2, 8, 8), bool)
+    masks[0, 2:4, 2:4] = True
+    fig = show.localization([*np.zeros((2, 3, 8, 8), np.uint8)], maps, masks=masks, titles=["good", "bad"])
+    assert len(fig.axes) == 6
+    scales = {axis.images[-1].get_clim() for axis in fig.axes[2:]}
+    assert scales == {(maps.min(), np.quantile(maps, 0.999))}
+    assert [axis.get_title() for axis in fig.axes[:2]] == ["good", "bad"]
+    assert [len(axis.collections) for axis in fig.axes] == [1, 0, 1, 0, 0, 0]
+
+
+def test_detection_shows_auroc_and_threshold() -> None:
+    fig = show.detection(np.array([0, 0, 1, 1]), np.array([1.0, 3, 2, 4]), threshold=2.5)
+    histogram, roc = fig.axes
+    assert roc.get_title() == "AUROC 0.7500"
+    assert 2.5 in [line.get_xdata()[0] for line in histogram.lines]  # type: ignore[index]
+
+
+def test_stability_has_a_line_a_record() -> None:
+    evaluations = [{"epoch": 5, "image_auroc": 0.5}, {"epoch": 10, "image_auroc": 0.75}]
+    records = [{"experiment": {"normal_class": n}, "metrics": {"evaluations": evaluations}} for n in ("3", "4")]
+    fig = show.stability(records)
+    assert [line.get_label() for line in fig.axes[0].lines] == ["3", "4"]
+    assert fig.axes[0].lines[0].get_ydata().tolist() == [50, 75]  # type: ignore[union-attr]
+    assert fig.axes[0].get_legend() is not None
+    assert show.stability(records[:1]).axes[0].get_legend() is None, "of one class the page speaks already"
+
+
+def test_comparison_marks_what_is_more_than_2_off() -> None:
+    difference = [-2.01, -2.0, 0.5, 2.5, np.nan]
+    rows = pd.DataFrame({"published": 90.0, "difference": difference}, index=list("abcde"))
+    rows["experiments"] = pd.Series([(Experiment.of("mnist", "3"),)] * 5, rows.index, dtype=object)
+    html = show.comparison(rows).data
+    style, body = html.split("</style>")
+    marked = re.findall(r"#(T_\w+_row\d+_col1)", style)
+    assert [name[name.index("row") : name.index("_col")] for name in marked] == ["row0", "row3"]
+    assert "bold" in style
+    cells = re.findall(r'class="data row\d col1" ?>([^<]*)<', body)
+    assert cells == ["-2.01", "-2.00", "+0.50", "+2.50", "–"]
+
+
+def test_against_published_has_a_dot_each_but_the_mean() -> None:
+    rows = pd.DataFrame({"published": [90.0, 80, 85], "plus_minus": [1.0, np.nan, np.nan]}, index=["3", "4", "mean"])
+    rows = rows.assign(ours=[91.0, np.nan, np.nan], spread=np.nan)
+    (axis,) = show.against_published(rows, names={"3": "three"}).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["three", "4"]
+    dots = {c.get_label(): c[0].get_xdata() for c in axis.containers}
+    assert [*dots["published"]] == [90, 80]
+    assert dots["ours"][0] == 91
+    assert np.isnan(dots["ours"][1])
+    axis.figure.canvas.draw()
+    assert axis.get_legend().get_window_extent().y0 >= axis.bbox.y1, "the legend lies over dots"  # type: ignore[union-attr]
+
+
+def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:
+    records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
+    (tmp_path / "digits").mkdir()
+    np.savez(tmp_path / "digits" / "a.npz", scores=np.array([0.5, 2]), labels=np.array([0, 1]))
+    ((scores, labels),) = show_classes.last_scores(records, tmp_path)["3"]
+    assert (scores.tolist(), labels.tolist()) == ([0.5, 2], [0, 1])
+
+
+def test_pairs_of_classes_from_the_labels_alone() -> None:
+    splits = {c: load("digits", c) for c in "013"}
+    labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}
+    classes = show_classes.known_classes(labels)
+    assert (classes == 3).sum() == (labels["3"] == 0).sum()
+    assert (classes == -1).sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
+    scores = np.where(classes == 1, 2.0, 1.0)  # 0 and 3 tie, 1 is far
+    assert show_classes.against_each("0", scores, classes).to_dict() == {"1": 100, "3": 50}
+    names = {"0": "zero", "1": "one", "3": "three"}
+    kept = {"0": [(scores, labels["0"])]}
+    matrix = show_classes.pairwise(kept, classes, names=names)
+    assert matrix.loc["0"].dropna().to_dict() == {"1": 100, "3": 50}
+    assert matrix.drop("0").isna().all(axis=None)
+    fig = show_classes.pairwise_map(matrix, names=names)
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["zero", "one", "three"]
+    assert len(show_classes.class_bars(pd.Series({"1": 99.0, "3": 50.0}), names=names).axes[0].patches) == 2
+    curves = show_classes.roc_curves(kept, names=names)
+    assert [axis.get_title() for axis in curves.axes] == ["zero", "one", "three", "", ""]
+    assert [axis.texts[0].get_text() for axis in curves.axes[1:3]] == ["not run"] * 2
+    assert [axis.get_ylabel() for axis in show_classes.samples(splits, names=names, count=2).axes[::2]] == [
+        *names.values()
+    ]
+
+
+def test_nothing_run_is_no_error() -> None:
+    names = dict(zip("01", "01", strict=True))
+    matrix = show_classes.pairwise({}, show_classes.known_classes({}), names=names)
+    assert matrix.shape == (2, 2)
+    assert matrix.isna().all(axis=None)
+    show_classes.pairwise_map(matrix, names=names)
+    assert set(show_tables.provenance_facts([]).values()) == {"not run"}
+
+
+def test_known_classes_needs_one_test_split() -> None:
+    with pytest.raises(ValueError, match=r"labels of one test split; found \[2, 3\] images"):
+        show_classes.known_classes({"0": np.zeros(2), "1": np.zeros(3)})
+
+
+def test_facts_say_what_the_recipe_is() -> None:
+    html = show_tables.facts(show_tables.recipe_facts(recipe_for("mnist"))).data
+    assert re.search(r"<th>epochs</th>\s*<td>51</td>", html)
+
+
+def test_provenance_facts_name_each_value_once() -> None:
+    of = {"weights": {"name": "w", "checksum": "0123456789abcdef"}, "precision": "bf16", "commit": "c"}
+    of |= {"machine": {"processor": "p"}, "versions": {"torch": "2"}}
+    records = [{"experiment": {"seed": s}, "provenance": of, "cost": {"seconds": 1800}} for s in (1, 0, 1)]
+    facts = show_tables.provenance_facts(records)
+    assert (facts["seeds"], facts["commit"], facts["hours, in sum"]) == ("0, 1", "c", "1.5")
+    assert facts["their SHA-256 begins with"] == "0123456789ab"

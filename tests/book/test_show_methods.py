@@ -1,0 +1,196 @@
+"""Ways to draw a map, side by side: columns with no, one and all records; claims; signed gradients; small sets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from book import figures as show
+from book.figures import methods as show_methods
+from book.figures.methods import METHODS, SIX, agreement, beside, claims, dots, few, signed_gradients, six
+from kdlab import coverage, paper
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import SCHEMA, digest
+from kdlib import Detector, Split
+from kdlib.activations import prepare
+from kdlib.attributions import attribution
+from kdlib.recipe import ATTRIBUTIONS
+
+Write = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("plots")
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write the record of an experiment that was never run."""
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+
+    def write(category: str, column: str, auroc: float, **settings: Any) -> None:
+        experiment = Experiment.of("mvtec_ad", category, **settings, **paper.VARIANTS[column])
+        path = tmp_path / "results" / "mvtec_ad" / f"{category}-{column}-{len(settings)}.json"
+        metrics: dict[str, Any] = {
+            "pixel_auroc": {"all": auroc, "defective": 0.5},
+            "image_auroc": None,
+            "evaluations": [],
+        }
+        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
+        record["provenance"] = {"date": "2026-01-01"}
+        record["sha256"] = digest(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record))
+
+    return write
+
+
+def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
+    board = coverage.scoreboard()
+    return six(board, "published"), six(board, "ours", "paper")
+
+
+def test_published_columns_are_table_11(write: Write) -> None:
+    published, ours = frames()
+    assert tuple(published.columns) == SIX
+    assert len(published) == 15
+    assert published.loc["bottle", "gradients+gaussian"] == 96.32
+    assert published.loc["cable", "gbp"] == 72.34
+    assert ours.isna().all(axis=None)
+    assert set(claims(ours).values()) == {"not run"}
+
+
+def test_one_record_stands_in_its_place(write: Write) -> None:
+    write("bottle", "smoothgrad", 0.9)
+    write("cable", "gbp+gaussian", 0.8, profile="laptop")
+    _, ours = frames()
+    assert ours.loc["bottle", "smoothgrad"] == pytest.approx(90)
+    assert ours.notna().to_numpy().sum() == 1  # the laptop's is not the paper's protocol
+    assert six(coverage.scoreboard(), "ours").loc["cable", "gbp+gaussian"] == pytest.approx(80)
+    assert set(claims(ours).values()) == {"not run"}
+
+
+def test_all_records_make_means_and_verdicts(write: Write) -> None:
+    published, _ = frames()
+    for category, row in published.iterrows():
+        for column, value in row.items():
+            write(str(category), str(column), value / 100)
+    again, ours = frames()
+    np.testing.assert_allclose(ours, again)
+    assert claims(ours) == claims(again)
+    assert "90.7" in beside(again, ours).data.split("mean")[-1]
+
+
+def test_mean_in_the_table_needs_all_categories(write: Write) -> None:
+    write("bottle", "gradients", 0.9)
+    published, ours = frames()
+    table = beside(published, ours).data.replace("\N{NO-BREAK SPACE}", " ")
+    assert table.split("<th>mean</th>")[-1].count(" / –</td>") == len(SIX)
+    assert "93.2 / 90.0" in table
+
+
+def test_paper_on_itself() -> None:
+    said = claims(six(coverage.scoreboard(), "published"))
+    assert said["same"].startswith("holds")
+    assert "0.63 points apart" in said["same"]
+    assert "cable" in said["same"]
+    assert said["smoothgrad"].startswith("holds: +0.8")
+    assert said["gbp"].startswith("holds")
+
+
+def test_claims_can_fail() -> None:
+    row = dict(zip(SIX, (90.0, 80.0, 95.0, 90.0, 92.0, 99.0), strict=True))
+    said = claims(pd.DataFrame([row], index=["brick"]))
+    assert all(verdict.startswith("does not hold") for verdict in said.values())
+    assert "9.00 points apart" in said["same"]
+    assert "higher in 0 of 1" in said["smoothgrad"]
+    assert "lowest in 0 of 1" in said["gbp"]
+
+
+@pytest.mark.parametrize("records", [0, 1])
+def test_dots_with_and_without_records(write: Write, records: int) -> None:
+    for _ in range(records):
+        write("bottle", "gradients", 0.9)
+    fig = dots(*frames())
+    assert [axis.get_title() for axis in fig.axes] == list(METHODS.values())
+    legend = {text.get_text() for text in fig.legends[0].get_texts()}
+    assert len(legend) == 2 + 2 * records
+    assert "<img" in show.figure(fig, alt="Dots.").data
+
+
+@pytest.mark.parametrize(
+    ("method", "guided"), [("gradients", []), ("gbp", ["cloner"]), ("gbp_both", ["source", "cloner"])]
+)
+def test_absolute_value_of_signed_gradients_is_the_librarys_map(
+    fitted: Detector, digits: Split, method: str, guided: list[str]
+) -> None:
+    pixels = digits.test[:3].pixels(32)
+    signed = signed_gradients(fitted, pixels, guided=guided)
+    assert signed.shape == (3, 3, 32, 32)
+    assert (signed < 0).any()
+    x = prepare(pixels, fitted.recipe, fitted.device)
+    recipe = fitted.recipe.replace(attribution=method)
+    wanted = attribution(fitted.source, fitted.cloner, x, lam=fitted.training.lam, recipe=recipe)
+    np.testing.assert_allclose(np.abs(signed).sum(1), wanted, rtol=1e-3, atol=1e-6 * wanted.max())
+
+
+def test_signed_gradients_leave_nothing_behind(fitted: Detector, digits: Split) -> None:
+    pixels = digits.test[:2].pixels(32)
+    before, untouched = signed_gradients(fitted, pixels), pixels.clone()
+    signed_gradients(fitted, pixels, guided=["source", "cloner"], noise=0.1)
+    assert torch.equal(pixels, untouched)
+    np.testing.assert_array_equal(signed_gradients(fitted, pixels), before)
+    hooks = [m._forward_hooks or m._backward_hooks for n in (fitted.source, fitted.cloner) for m in n.modules()]
+    assert not any(hooks)
+
+
+def test_noise_is_seeded(fitted: Detector, digits: Split) -> None:
+    pixels = digits.test[:2].pixels(32)
+    first, again, other = (signed_gradients(fitted, pixels, noise=0.1, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_another_cloner_gives_another_map(fitted: Detector, digits: Split) -> None:
+    pixels = digits.test[:2].pixels(32)
+    untrained = Detector(fitted.recipe, seed=5).cloner
+    assert not np.allclose(signed_gradients(fitted, pixels, cloner=untrained), signed_gradients(fitted, pixels))
+
+
+def test_agreement_is_of_ranks() -> None:
+    maps = np.random.default_rng(0).random((2, 6, 6))
+    assert agreement(maps, maps**3) == pytest.approx(1)
+    assert agreement(maps, -maps) == pytest.approx(-1)
+
+
+def test_few_digits() -> None:
+    split = few("digits", "3", train=7, each=2)
+    assert len(split.train) == 7
+    assert sorted(split.test.labels.tolist()) == [0, 0] + [1] * 18  # type: ignore[union-attr]
+
+
+def test_few_photographs_are_the_only_ones_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    for part in ("train", "test"):
+        for name in ("cat", "ship"):
+            folder = tmp_path / "cifar10" / part / name
+            folder.mkdir(parents=True)
+            for n in range(3):
+                Image.new("RGB", (8, 8), (n, 0, 0)).save(folder / f"{n}.png")
+            (folder / "9.png").write_text("not an image")
+    split = few("cifar10", "ship", train=2, each=3)
+    assert split.train.pixels(8).shape == (2, 3, 8, 8)
+    assert split.test.names == ("cat",) * 3 + ("ship",) * 3
+    assert split.test.labels is not None
+    assert split.test.labels.tolist() == [1] * 3 + [0] * 3
+    assert split.test.pixels(8).shape == (6, 3, 8, 8)
+
+
+def test_methods_are_the_papers() -> None:
+    assert show_methods.SAME == 1.0
+    assert set(SIX) <= set(paper.VARIANTS)
+    assert set(METHODS) <= set(ATTRIBUTIONS)

@@ -1,0 +1,81 @@
+"""Experiments on a Dask cluster: a real scheduler, two worker processes."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from kdlab.__main__ import main
+from kdlab.experiments import grid
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import records
+
+TINY: dict[str, Any] = {"profile": "smoke", "epochs": 1, "train_limit": 8, "test_limit": 20}
+FAST = ["--no-dashboard", "--protocol", "tcp", "--host", "127.0.0.1"]
+
+
+def tiny(*normals: str) -> list[Experiment]:
+    return [Experiment.of("digits", normal, **TINY) for normal in normals]
+
+
+def start(processes: ExitStack, *arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
+    process = processes.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    processes.callback(process.kill)
+    return process
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Address and process of a scheduler with two workers."""
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    with ExitStack() as processes:
+        file = tmp_path / "scheduler.json"
+        scheduler = start(processes, "scheduler", *FAST, "--port", "0", "--scheduler-file", str(file))
+        for _ in range(2):
+            start(processes, "worker", *FAST, "--nthreads", "1", "--no-nanny", "--scheduler-file", str(file))
+        with Client(scheduler_file=str(file), timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, scheduler
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_two_workers_make_the_records(cluster: tuple[str, object]) -> None:
+    bad = Experiment.of("mvtec_ad", "bottle", profile="smoke")
+    outcomes = list(grid.run_all([*tiny("0", "1", "2"), bad], scheduler=cluster[0]))
+    assert sorted(o.experiment.normal for o in outcomes if o.record) == ["0", "1", "2"]
+    assert ["no folder" in o.error for o in outcomes if not o.record] == [True]
+    assert {r["experiment"]["normal_class"] for r in records()} == {"0", "1", "2"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_that_dies_is_named_and_nothing_is_lost(
+    cluster: tuple[str, "subprocess.Popen[bytes]"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, scheduler = cluster
+    outcomes = grid.run_all([*tiny("0"), Experiment.of("digits", "1", **TINY | {"epochs": 2000})], scheduler=address)
+    assert next(outcomes).record
+    scheduler.send_signal(signal.SIGKILL)
+    with pytest.raises(ConnectionError, match=f"scheduler {address}: was lost; start it again"):
+        next(outcomes)
+    assert [r["experiment"]["normal_class"] for r in records()] == ["0"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdlab.experiments.cluster.PATIENCE", 1)
+    begin = time.monotonic()
+    arguments = ["run", "--dataset", "digits", "--normal-class", "0", "--profile", "smoke"]
+    assert main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "scheduler tcp://127.0.0.1:9: cannot be reached" in capsys.readouterr().err
+    assert time.monotonic() - begin < 60

@@ -1,0 +1,326 @@
+"""Every entry of the paper with ours beside it: figures from made records, commands, status; the scoreboard page."""
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import execute
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from book.figures import coverage as show_coverage
+from kdlab import coverage, paper
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import SCHEMA, digest
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def write(results: Path) -> Write:
+    """Write the record of an experiment that was never run."""
+
+    def write(dataset: str, normal: str, auroc: float | None, *, note: str = "", **settings: Any) -> None:
+        experiment = Experiment.of(dataset, normal, **settings)
+        image = None if auroc is None else {"last": auroc - 0.1, "mean_last_10": auroc, "best": auroc + 0.1}
+        metrics: dict[str, Any] = {"image_auroc": image, "evaluations": []}
+        if dataset == "mvtec_ad":
+            metrics["pixel_auroc"] = {"all": auroc and auroc + 0.05, "defective": 0.5}
+        path = results / dataset / f"{len(list(results.glob('*/*.json'))):016}.json"
+        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
+        record["provenance"] = {"date": "2026-01-01", "data": {"copy_note": note}}
+        record["sha256"] = digest(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record))
+
+    return write
+
+
+def chosen(frame: pd.DataFrame, **wanted: object) -> Any:
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def one(frame: pd.DataFrame, **wanted: object) -> Any:
+    (row,) = (row for _, row in chosen(frame, **wanted).iterrows())
+    return row
+
+
+def test_a_row_for_each_entry_in_the_order_of_the_paper(results: Path) -> None:
+    frame = coverage.scoreboard()
+    printed = paper.own_entries()
+    assert list(frame.columns) == list(coverage.COLUMNS)
+    assert len(frame) == 387
+    for column in ("table", "task", "dataset", "method", "column", "plus_minus"):
+        pd.testing.assert_series_equal(frame[column], printed[column])
+    assert frame["published"].tolist() == printed["auroc"].tolist()
+    assert frame["ours"].isna().all()
+    assert set(frame["profile"]) == {coverage.NOT_RUN}
+
+
+def test_figures_are_means_over_seeds(write: Write) -> None:
+    write("fashion_mnist", "3", 0.93)
+    write("fashion_mnist", "3", 0.95, seed=4)
+    row = one(coverage.scoreboard(), table=2, dataset="fashion_mnist", column="3")
+    assert row["published"] == 93.8
+    assert row["plus_minus"] == pytest.approx(0.095)
+    assert row["ours"] == pytest.approx(94)
+    assert row["difference"] == pytest.approx(0.2)
+    assert row["spread"] == pytest.approx(math.sqrt(2))
+    assert (row["profile"], row["seeds"], row["preset"]) == ("paper", 2, "paper")
+    assert row["command"] == "python -m kdlab run --dataset fashion_mnist --normal-class 3 --seed 0 4"
+
+
+def test_one_record_settles_every_entry_of_its_experiment(write: Write) -> None:
+    write("mvtec_ad", "bottle", 0.9)
+    have = coverage.scoreboard().dropna(subset="ours")
+    assert [(r.table, r.method, r.column) for r in have.itertuples()] == [
+        (3, "MKDAD", "bottle"),
+        (4, "MKDAD", "bottle"),
+        (7, "last-4", "bottle"),
+        (9, "cloner=small", "bottle"),
+        (9, "loss=total", "bottle"),
+        (11, "gradients+gaussian", "bottle"),
+    ]
+    assert have[have["task"] == "detection"]["ours"].tolist() == pytest.approx([90] * 4)
+    assert have[have["task"] == "localization"]["ours"].tolist() == pytest.approx([95] * 2)  # all pixels
+
+
+@pytest.mark.parametrize(
+    ("dataset", "normal", "changes", "places"),
+    [
+        ("mnist", "1", {"critical_points": ["pool5"], "score_points": ["pool5"]}, [(8, "last-1")]),
+        ("cifar10", "dog", {"lam": 0.0}, [(10, "loss=val")]),
+        ("cifar10", "dog", {"lam": math.inf}, [(10, "loss=dir")]),
+        ("cifar10", "dog", {"cloner": "equal"}, [(10, "cloner=equal")]),
+        ("head_ct", "head_ct", {"augment": True}, [(6, "MKDAD+aug")]),
+        ("head_ct", "head_ct", {}, [(6, "MKDAD")]),
+        ("retinal_oct", "RESC", {}, [(5, "MKDAD")]),
+        ("mnist", "1", {"lam": 7.0}, []),
+        ("textures", "brick", {}, []),
+    ],
+)
+def test_a_variant_is_its_recipe(
+    write: Write, dataset: str, normal: str, changes: dict[str, Any], places: list[tuple[int, str]]
+) -> None:
+    write(dataset, normal, 0.9, **changes)
+    have = coverage.scoreboard().dropna(subset="ours")
+    assert [(r.table, r.method) for r in have.itertuples()] == places
+
+
+def test_profiles(write: Write) -> None:
+    """Paper before laptop; smoke never; a mean is of one profile or not run."""
+    for number in range(10):
+        write("fashion_mnist", str(number), 0.9, profile="laptop")
+        write("mnist", str(number), 0.9, profile="laptop" if number else "paper")
+    for number in range(9):
+        write("fashion_mnist", str(number), 0.8)
+    write("cifar10", "dog", 0.7, profile="smoke")
+    frame = chosen(coverage.scoreboard(), table=2)
+    fashion = chosen(frame, dataset="fashion_mnist").set_index("column")
+    assert fashion["profile"].tolist() == ["paper"] * 9 + ["laptop"] * 2
+    assert fashion.loc["0", "ours"] == pytest.approx(80)
+    assert fashion.loc["mean", "ours"] == pytest.approx(90)
+    assert fashion.loc["9", "command"].endswith("--normal-class 9 --profile laptop")
+    digits = chosen(frame, dataset="mnist").set_index("column")
+    assert digits["profile"].tolist() == ["paper"] + ["laptop"] * 9 + [coverage.NOT_RUN]
+    assert math.isnan(digits.loc["mean", "ours"])
+    assert set(chosen(frame, dataset="cifar10")["profile"]) == {coverage.NOT_RUN}
+    rows = [row for row in coverage.status() if row["table"] == 2]
+    assert [(r["dataset"], r["profile"], r["records"], r["mean_absolute_difference"] is None) for r in rows] == [
+        ("cifar10", "smoke", 1, True),
+        ("fashion_mnist", "laptop", 11, False),
+        ("fashion_mnist", "paper", 9, False),
+        ("mnist", "laptop", 9, False),
+        ("mnist", "paper", 1, False),
+    ]
+
+
+def test_a_mean_needs_all_that_is_behind_it(write: Write) -> None:
+    """Also where the table prints nothing but the mean."""
+    categories = paper.normals("mvtec_ad")
+    assert len(categories) == 15
+    for number, category in enumerate(categories):
+        assert coverage.scoreboard()["ours"][3] != pytest.approx(95)
+        write("mvtec_ad", category, 0.8 + number / 100)
+        if number == 0:
+            write("mvtec_ad", category, 0.82, seed=1)
+    frame = coverage.scoreboard()
+    mean = 80 + (1 + sum(range(15))) / 15  # of 81 and 81 to 94
+    for number, ours in ((1, mean + 5), (3, mean), (4, mean + 5), (7, mean), (11, mean + 5)):
+        method = {1: "gradients+gaussian", 7: "last-4", 11: "gradients+gaussian"}.get(number, paper.OURS)
+        row = one(frame, table=number, method=method, column="mean")
+        assert row["ours"] == pytest.approx(ours)
+        assert row["seeds"] == 1  # of the category that has fewest
+        assert row["command"].endswith(" --seed 0 1")  # of all: what has a record is skipped
+
+
+def test_status_of_everything(write: Write) -> None:
+    rows = coverage.status()
+    assert sum(row["entries"] for row in rows) == 387
+    assert {row["table"] for row in rows} == set(range(1, 12))
+    assert {(row["records"], row["profile"], row["mean_absolute_difference"]) for row in rows} == {(0, "", None)}
+    write("fashion_mnist", "3", 0.93)
+    write("fashion_mnist", "4", 0.94, normalize=True)  # another recipe
+    (row,) = (row for row in coverage.status() if row["records"])
+    assert row == {
+        "table": 2,
+        "dataset": "fashion_mnist",
+        "entries": 11,
+        "profile": "paper",
+        "records": 1,
+        "mean_absolute_difference": 0.8,
+    }
+    lines = coverage.as_text(coverage.status()).splitlines()
+    assert lines[0].split() == ["table", "data", "set", "records", "profile", "mean", "|difference|"]
+    assert lines[3].split() == ["2", "fashion_mnist", "1", "of", "11", "paper", "0.80"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_presets_stay_apart(write: Write) -> None:
+    write("mnist", "3", 0.9, preset="reference")
+    assert coverage.scoreboard()["ours"].isna().all()
+    row = one(coverage.scoreboard(preset="reference").dropna(subset="ours"))
+    assert (row["table"], row["column"], row["preset"]) == (2, "3", "reference")
+    assert row["command"] == "python -m kdlab run --dataset mnist --normal-class 3 --preset reference"
+    assert sum(row["records"] for row in coverage.status(preset="reference")) == 1
+
+
+def test_an_undefined_metric_is_no_figure(write: Write) -> None:
+    write("mvtec_ad", "bottle", None)
+    assert coverage.scoreboard()["ours"].isna().all()
+    assert not any(row["records"] for row in coverage.status())
+
+
+def test_a_map_without_gaussian_is_an_entry_of_its_own(write: Write) -> None:
+    write("mvtec_ad", "bottle", 0.85, sigma=0.0)
+    frame = chosen(coverage.scoreboard(), table=11, column="bottle").set_index("method")
+    assert frame.loc["gradients", "ours"] == pytest.approx(90)
+    assert frame.loc["gradients", "command"].endswith("run --dataset mvtec_ad --category bottle --set sigma=0.0")
+    assert frame.loc["gradients+gaussian", "profile"] == coverage.NOT_RUN
+
+
+def test_notes(write: Write) -> None:
+    """Where a copy of the data differs from the original, and where the paper prints one experiment twice."""
+    for category in paper.normals("mvtec_ad"):
+        write("mvtec_ad", category, 0.9, note="13 are missing" if category == "capsule" else "")
+    frame = coverage.scoreboard()
+    assert one(frame, table=3, method=paper.OURS, column="capsule")["note"] == "13 are missing"
+    assert one(frame, table=3, method=paper.OURS, column="mean")["note"] == "capsule: 13 are missing"
+    assert one(frame, table=3, method=paper.OURS, column="bottle")["note"] == ""
+    twice = one(frame, table=7, method="last-4", column="cable")["note"]
+    assert re.fullmatch(r"Table 3 prints \d\d\.\d\d; Table 9 prints \d\d\.\d\d", twice)
+    first = one(frame, table=1, method="gradients+gaussian", column="mean")["note"]
+    assert first.startswith("Table 4 prints 90.71; Table 11 prints 90.71; capsule: ")
+
+
+@pytest.mark.parametrize(("preset", "profile", "seeds"), [("paper", "paper", [0]), ("reference", "laptop", [2, 0])])
+def test_a_command_lists_the_experiments_of_its_entry_and_no_others(
+    preset: str,
+    profile: str,
+    seeds: list[int],
+    results: Path,
+    dry_run: Callable[[str], list[Experiment]],
+) -> None:
+    seen: dict[str, set[Experiment]] = {}
+    entries: list[Any] = paper.own_entries().to_dict("records")
+    for entry in entries:
+        dataset, behind = entry["dataset"], paper.normals(entry["dataset"], entry["column"])
+        command = coverage.command(entry, preset=preset, profile=profile, seeds=seeds)
+        if command not in seen:
+            listed = dry_run(command)
+            seen[command] = set(listed)
+            assert len(listed) == len(behind) * len(seeds)
+        settings = paper.VARIANTS[entry["method"]]
+        wanted = {(normal, seed) for normal in behind for seed in seeds}
+        assert seen[command] == {
+            Experiment.of(dataset, n, seed=s, preset=preset, profile=profile, **settings) for n, s in wanted
+        }, command
+    assert len(seen) > 200
+
+
+def test_hundreds_of_records_take_less_than_a_second(write: Write) -> None:
+    for seed in range(10):
+        for category in paper.normals("mvtec_ad"):
+            write("mvtec_ad", category, 0.9, seed=seed)
+            write("mvtec_ad", category, 0.9, seed=seed, cloner="equal")
+    start = time.process_time()
+    frame = coverage.scoreboard()
+    assert time.process_time() - start < 1
+    assert (frame["seeds"] == 10).sum() == 7 * 16 + 1  # with the mean of Table 1
+
+
+def test_pictures_with_and_without_records(write: Write) -> None:
+    for figure in (show_coverage.bars, show_coverage.differences):
+        plt.close(figure(coverage.scoreboard()))
+    write("fashion_mnist", "3", 0.93)
+    write("fashion_mnist", "4", 0.94, profile="laptop")
+    board = coverage.scoreboard()
+    bars = show_coverage.bars(board)
+    said = [text.get_text() for text in bars.axes[0].texts]
+    assert said == [f"{2 if number == 2 else 0} of {len(rows)}" for number, rows in board.groupby("table")]
+    plt.close(bars)
+    dots = show_coverage.differences(board)
+    assert [line.get_label() for line in dots.axes[0].lines[:-1]] == ["fashion_mnist"]
+    assert np.asarray(dots.axes[0].lines[0].get_xydata()).tolist() == [[93.8, 93.0], [92.95, 94.0]]
+    plt.close(dots)
+
+
+def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write("fashion_mnist", "3", 0.93)
+    html = str(show_coverage.interactive(coverage.scoreboard()).data)
+    rows = json.loads(json.loads(re.findall(r'"data_json": (".*"),?$', html, re.MULTILINE)[0]))
+    assert len(rows) == 387
+    (row,) = (row for row in rows if row[7] == pytest.approx(93) and row[6] == 93.8)
+    assert row[0] == "python -m kdlab run --dataset fashion_mnist --normal-class 3"
+    assert row[1:6] == [2, "fashion_mnist", "MKDAD", "3", "paper"]
+    assert not re.findall(r"<script[^>]* src=|<link|import .* from", html)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("some", [True, False])
+def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, tmp_path: Path, some: bool) -> None:
+    results.mkdir()
+    if some:
+        for number in range(10):
+            write("mnist", str(number), 0.99)
+        write("fashion_mnist", "3", 0.93, profile="laptop")
+        write("cifar10", "dog", 0.123, profile="smoke")
+        (results / "mnist" / "torn.json").write_text("{")
+    source = Path(__file__).parents[2] / "notebooks" / "scoreboard.ipynb"
+    target = tmp_path / "out.ipynb"
+    with mock.patch.dict(os.environ):  # the kernel's settings are for this test alone
+        execute.install_kernel(tmp_path)
+        assert not execute.run(source, target, {"profile": "smoke"}, timeout=60).problem
+    outputs = [o for cell in nbformat.read(target, as_version=4).cells for o in cell.get("outputs", [])]
+    assert not [o for o in outputs if o.output_type != "display_data" and o.output_type != "execute_result"]
+    said = "\n".join(o.data.get("text/markdown", "") for o in outputs)
+    shown = "\n".join(o.data.get("text/html", "") for o in outputs)
+    assert "387 entries in 11 tables, 33 of them means, on 7 data sets." in said
+    if not some:
+        assert "0 of 387 entries have a figure of ours" in said
+        return
+    assert "12 of 387 entries have a figure of ours, 3%. Tables that are complete: none." in said
+    assert "All together: 11 paper, 1 laptop, 375 not run." in shown
+    off = sum(99 - published for published in paper.own_entries(table=2, dataset="mnist")["auroc"]) / 11
+    assert f"- Profile `paper`, 11 entries: mean difference {off:+.2f} points" in said
+    assert "- Profile `laptop`, 1 entries: mean difference -0.80 points" in said
+    assert "results/mnist/torn.json" in said
+    assert "12.30" not in shown
+    assert str(tmp_path) not in said + shown

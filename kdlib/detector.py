@@ -1,19 +1,22 @@
 """`Detector`: the one object a user needs. Fit it on good images; score, localize and threshold any others."""
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
-from kdlib import saved
+from kdlib import weights
 from kdlib.activations import batch_length, make_source, prepare, progress, source_activations, take
 from kdlib.data import Images, as_images
 from kdlib.distill import Training, distill, make_cloner
-from kdlib.files import ensure_folder
-from kdlib.localize import localization_map
+from kdlib.files import ensure_folder, read_safetensors, write_atomically
 from kdlib.losses import Activations, discrepancy
 from kdlib.networks import Cloner, Source, default_device, half_precision
 from kdlib.recipe import Recipe
@@ -21,6 +24,7 @@ from kdlib.recipe import Recipe
 # For images of one's own: normalised as the source was trained, which the paper does for photographs only.
 DEFAULT = Recipe(size=128, normalize=True, epochs=50, attribution="best")
 
+FORMAT = "kdlib.detector/1"  # of a file: one safetensors file, with recipe and training in its header
 ImagesLike = Images | str | Path | np.ndarray | Tensor  # an 8-bit (N, 3, S, S) holds pixels at working size
 
 
@@ -165,11 +169,13 @@ class Detector:
 
     def localize(self, images: ImagesLike) -> np.ndarray:
         """Localization map of each image (Eq. 5 and 6), higher is more anomalous: (N, S, S) at working size S."""
+        from kdlib.localize import localization_map  # Captum brings matplotlib: a second that only maps need
+
         return localization_map(self.attribute(images), self.recipe)
 
     def attribute(self, images: ImagesLike) -> np.ndarray:
         """Attribution map of each image, before smoothing and opening (Eq. 5): (N, S, S)."""
-        from kdlib.attributions import attribution  # a second, as Captum brings pictures with it
+        from kdlib.localize import attribution
 
         pixels, lam = self._pixels(images), self.lam
         maps, step = [], max(1, batch_length(self.recipe, self.device) // 2)
@@ -196,22 +202,64 @@ class Detector:
         return float(np.quantile(self.held_out_scores, quantile, method="higher"))
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted detector as one safetensors file; the source is named by checksum, not stored."""
+        """Write the fitted detector as one safetensors file; the source is named by checksum, not stored.
+
+        Raises:
+            ValueError, OSError: not fitted, or the file cannot be written; an older one is left as it was.
+        """
         _ = self.lam
-        saved.write(self, Path(path))
+        tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
+        if self.held_out_scores is not None:
+            tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
+        about = {
+            "format": FORMAT,
+            "checksum": weights.checksum(self.recipe.weights),
+            "recipe": json.dumps(self.recipe.to_dict()),
+            "seed": str(self.seed),
+            "training": json.dumps(asdict(self.training)),
+            "image_size": json.dumps(self.image_size),
+        }
+        write_atomically(Path(path), safetensors.torch.save(tensors, about))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
-        """Read a detector that `save` wrote.
+        """Read a detector that `save` wrote, in this version of kdlib or an earlier one.
 
         Raises:
             ValueError: another kind of file, a damaged one, or one made with other source weights.
             OSError: no such file.
         """
-        return saved.read(Path(path), lambda recipe, seed: cls(recipe, seed=seed, device=device))
+        tensors, about = read_safetensors(Path(path), format=FORMAT, advice="expected a file that Detector.save wrote")
+        try:
+            checksum, settings = about["checksum"], json.loads(about["recipe"])
+            if made_with := [name for name, known in weights.CHECKSUMS.items() if known == checksum]:
+                settings.setdefault("weights", made_with[0])  # older files leave it to their checksum
+            detector = cls(Recipe.from_dict(settings), seed=int(about["seed"]), device=device)
+            detector.training = Training(**json.loads(about["training"]))
+            detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
+            detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
+            if size := json.loads(about.get("image_size", "null")):  # older files have none
+                width, height = size
+                detector.image_size = int(width), int(height)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(":")
+            advice = f"not a detector of this version of kdlib ({reason}); fit and save it again"
+            raise ValueError(f"{path}: {advice}") from error
+        if checksum != (expected := weights.checksum(detector.recipe.weights)):
+            raise ValueError(f"{path}: made with other source weights ({checksum}, here {expected}); fit it again")
+        return detector
 
     def _pixels(self, images: ImagesLike) -> Tensor:
         side = self.recipe.input_size
         if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1:] == (3, side, side):
             return images
         return as_images(images).pixels(self.recipe.size, crop=self.recipe.crop)
+
+
+def is_detector(path: Path) -> bool:
+    """Whether a file is a detector that some version of kdlib wrote."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("format", "")).startswith(FORMAT.partition("/")[0] + "/")
+    except (safetensors.SafetensorError, OSError):
+        return False

@@ -1,4 +1,4 @@
-"""Where files go, and how they get there whole."""
+"""Where files go, how they get there whole, and how tensors are read back."""
 
 import os
 import tempfile
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import safetensors
+from torch import Tensor
 
 
 def cache_folder() -> Path:
@@ -31,10 +33,7 @@ def results_folder(dataset: str = "*") -> Path:
 
 
 def note_read(*what: str) -> None:
-    """Tell the book's build what a page depends on: a line in the file that ``KDLIB_READS`` names, where it names one.
-
-    Named in the environment, so that processes that a page starts tell as well.
-    """
+    """Add a line to the file that ``KDLIB_READS`` names, if it does: what the process, or one it starts, depends on."""
     if path := os.environ.get("KDLIB_READS"):
         with open(path, "a") as file:
             print(*what, file=file)
@@ -89,3 +88,41 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def read_safetensors(
+    path: Path, *, format: str, advice: str = "delete it and try again", **expected: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file that must carry ``format`` and the ``expected`` metadata.
+
+    Args:
+        format: ``kind/version``.
+        advice: what to do about a file that is damaged, or has other metadata than expected.
+
+    Raises:
+        ValueError: another kind of file, one of another version of kdlib, a damaged one.
+        OSError: no such file, or it is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder, expected a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error}); {advice}") from error
+    for key, value in {"format": format, **expected}.items():
+        if found.get(key) != value:
+            why = _other_format(found.get(key, ""), format) if key == "format" else f"of another {key}; {advice}"
+            raise ValueError(f"{path}: {key} is {found.get(key)!r}, expected {value!r}; {why}")
+    return tensors, found
+
+
+def _other_format(found: str, expected: str) -> str:
+    """Why ``found`` is not ``expected``; both are ``kind/version``."""
+    (kind, _, version), (expected_kind, _, expected_version) = found.partition("/"), expected.partition("/")
+    if kind != expected_kind or not version.isdecimal():
+        return "this is another kind of file"
+    return f"written by {'a newer' if int(version) > int(expected_version) else 'an older'} kdlib"

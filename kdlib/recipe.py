@@ -56,7 +56,7 @@ class Recipe:
     augment: bool = False  # "+AUG" of Table 6: turned by up to 20 degrees, scaled by 0.9 to 1.05; costs source passes
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the machine gains from it
     # localization (Sec. 3.3.4 and 4.2.2)
-    attribution: str = "gradients"  # one of `ATTRIBUTIONS`; attributions.attribution says what each is
+    attribution: str = "gradients"  # one of `ATTRIBUTIONS`; localize.attribution says what each is
     map_points: tuple[str, ...] | None = None  # critical points that localize; None: score_points, as the paper
     map_lam: float | None = None  # lambda of the map; None: that of the score, as the paper
     samples: int = 50  # noisy copies of smoothgrad, steps of integrated gradients

@@ -1,9 +1,12 @@
-"""Data sets that are folders of files: MVTec AD's layout, for MVTec AD itself and for data of one's own.
+"""Data sets that are folders of image files: MVTec AD's layout, of one's own data too, and the medical sets.
 
-``<category>/train/good/*``, ``<category>/test/good/*``, ``<category>/test/<defect>/*`` and, where masks exist,
-``<category>/ground_truth/<defect>/<name>_mask.png``.
+MVTec AD's is ``<category>/train/good/*``, ``<category>/test/good/*``, ``<category>/test/<defect>/*`` and, where masks
+exist, ``<category>/ground_truth/<defect>/<name>_mask.png``. Of the medical sets (Tables 5 and 6) normal images train;
+the others, and some held-out normal ones, test.
 """
 
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from kdlib.data.reading import image_size, list_images
 from kdlib.errors import unknown
 
 LAYOUT = ABOUT["mvtec_ad"].layout
+HELD_OUT = 10  # normal images for testing, chosen at random (Sec. 4.1)
+OCT_CLASSES = ("CNV", "DME", "DRUSEN", "NORMAL")
 
 
 def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
@@ -36,39 +41,19 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     folder = root / category
     if not (folder / "train").is_dir():
         found = sorted(p.name for p in root.iterdir() if (p / "train").is_dir())
-        raise FileNotFoundError(
-            f"{unknown(f'{dataset}: no category', category, found)}, below {root}. Layout: {LAYOUT}"
-        )
+        what = unknown(f"{dataset}: no category", category, found)
+        raise FileNotFoundError(f"{what}, below {root}. Layout: {LAYOUT}")
     train = list_images(folder / "train" / "good")
-    test: list[Path] = []
     if not (folder / "test").is_dir():
         raise FileNotFoundError(f"{dataset}: no folder {folder / 'test'}. Layout: {LAYOUT}")
-    for kind in sorted(p for p in (folder / "test").iterdir() if p.is_dir()):
-        test.extend(list_images(kind))
+    test = [p for kind in sorted((folder / "test").iterdir()) if kind.is_dir() for p in list_images(kind)]
     if not test:
         raise FileNotFoundError(f"{dataset}: no test images below {folder / 'test'}. Layout: {LAYOUT}")
-    labels = np.array([int(path.parent.name != "good") for path in test])
     truth = folder / "ground_truth"
-    masks = tuple(_mask(truth, path) for path in test) if truth.is_dir() else None
-    _check_sizes(dataset, (*train, *test), tuple(zip(test, masks, strict=True)) if masks else ())
-    official = ABOUT["mvtec_ad"].counts.get(category) if dataset == "mvtec_ad" else None
-    few = official[1] - int((labels == 0).sum()) if official else 0
-    width, height = image_size(train[0])
-    notes = [f"{few} good test images of the original are missing"] if few > 0 else []
-    if dataset == "mvtec_ad" and width < 700:
-        notes.append(f"resized copy, {width}x{height}")
-    return Split(
-        dataset=dataset,
-        normal=category,
-        train=Images(train, _names(train), np.zeros(len(train), dtype=int)),
-        test=Images(tuple(test), _names(test), labels, masks),
-        has_masks=masks is not None,
-        copy_note="; ".join(notes),
-    )
-
-
-def _names(paths: tuple[Path, ...] | list[Path]) -> tuple[str, ...]:
-    return tuple(f"{path.parent.name}/{path.name}" for path in paths)
+    masks = [_mask(truth, path) for path in test] if truth.is_dir() else None
+    width, height = _check_sizes(dataset, (*train, *test), test, masks or [None] * len(test))
+    note = f"resized copy, {width}x{height}" if dataset == "mvtec_ad" and width < 700 else ""
+    return _split(dataset, category, train, test, [path.parent.name != "good" for path in test], masks, note)
 
 
 def _mask(truth: Path, image: Path) -> Path | None:
@@ -80,19 +65,104 @@ def _mask(truth: Path, image: Path) -> Path | None:
     return mask
 
 
-def _check_sizes(dataset: str, images: tuple[Path, ...], masks: tuple[tuple[Path, Path | None], ...]) -> None:
+def _check_sizes(
+    dataset: str, images: Sequence[Path], test: Sequence[Path], masks: Sequence[Path | None]
+) -> tuple[int, int]:
+    """The size of all images."""
     sizes = {path: image_size(path) for path in images}
     expected = sizes[images[0]]
-    other = next((path for path in images if sizes[path] != expected), None)
-    if other is not None:
+    if other := next((path for path in images if sizes[path] != expected), None):
         raise ValueError(
             f"{dataset}: images of mixed sizes: {images[0]} is {expected[0]}x{expected[1]}, "
             f"{other} is {sizes[other][0]}x{sizes[other][1]}; crop or resize them to one size first"
         )
-    for image, mask in masks:
-        if mask is not None and image_size(mask) != sizes[image]:
-            width, height = image_size(mask)
+    for image, mask in zip(test, masks, strict=True):
+        if mask is not None and (found := image_size(mask)) != expected:
             raise ValueError(
-                f"{dataset}: {mask} is {width}x{height}, its image {image.name} is {expected[0]}x{expected[1]}; "
+                f"{dataset}: {mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}; "
                 "masks must have the size of their images"
             )
+    return expected
+
+
+def retinal_oct(normal: str = "RESC", *, root: Path | None = None) -> Split:
+    """OCT2017 (CC BY 4.0) or RESC, whichever layout is found; the paper's table calls its entry RESC, its text OCT2017.
+
+    ``train/NORMAL`` trains, ``test/<class>`` tests: the reference code trains on every folder it finds; the text says
+    normal images only, and so do we. RESC has ``train/good``, ``test/good``, ``test/Ungood``, whose images lie in
+    ``img`` where masks lie beside them in ``label``.
+    """
+    folder = _folder("retinal_oct", normal, "RESC", root)
+    if (folder / "train" / "good").is_dir():
+        return _resc(folder)
+    train = list_images(folder / "train" / "NORMAL")
+    test = [path for name in OCT_CLASSES for path in list_images(folder / "test" / name)]
+    return _split("retinal_oct", normal, train, test, [path.parent.name != "NORMAL" for path in test])
+
+
+def _resc(folder: Path) -> Split:
+    parts = [folder / name for name in ("train/good", "test/good", "test/Ungood")]
+    train, good, bad = (list_images(part / "img" if (part / "img").is_dir() else part) for part in parts)
+    truth = parts[2] / "label"
+    masks = [*[None] * len(good), *(truth / path.name for path in bad)] if truth.is_dir() else None
+    if without := [str(mask) for mask in masks or () if mask and not mask.is_file()]:
+        what = f"{len(without)} masks are missing, first {without[0]}"
+        raise FileNotFoundError(f"retinal_oct: {what}; add them, or remove label")
+    labels = [False] * len(good) + [True] * len(bad)
+    return _split("retinal_oct", "RESC", train, [*good, *bad], labels, masks, "RESC, not OCT2017")
+
+
+def head_ct(normal: str = "head_ct", *, root: Path | None = None, seed: int = 0) -> Split:
+    """HeadCT (Kaggle, licence unclear): images ``head_ct/<id>.png``, and ``labels.csv`` with id and hemorrhage."""
+    folder = _folder("head_ct", normal, "head_ct", root)
+    table = folder / "labels.csv"
+    if not table.is_file():
+        raise FileNotFoundError(f"head_ct: no file {table}; expected a line id,hemorrhage and a line for each image")
+    with table.open(newline="") as file:
+        labels = {int(row[0]): int(row[1]) for row in list(csv.reader(file, skipinitialspace=True))[1:] if row}
+    files = {int(path.stem): path for path in list_images(folder / "head_ct")}
+    if different := sorted(files.keys() ^ labels.keys()):
+        raise ValueError(f"head_ct: {table} and the images differ in {len(different)} ids, first in {different[0]}")
+    good, bad = ([files[i] for i in sorted(files) if labels[i] == label] for label in (0, 1))
+    return _hold_out("head_ct", normal, good, bad, seed)
+
+
+def brain_mri(normal: str = "brain_mri", *, root: Path | None = None, seed: int = 0) -> Split:
+    """BrainMRI (Kaggle, licence unclear): ``no/*`` is normal, ``yes/*`` has a tumour."""
+    folder = _folder("brain_mri", normal, "brain_mri", root)
+    return _hold_out("brain_mri", normal, list_images(folder / "no"), list_images(folder / "yes"), seed)
+
+
+def _folder(dataset: str, normal: str, expected: str, root: Path | None) -> Path:
+    if normal != expected:
+        raise ValueError(unknown(f"{dataset}: no category", normal, [expected]))
+    folder = root or find(dataset)
+    if folder is None or not folder.is_dir():
+        raise missing(dataset, folder)
+    return folder
+
+
+def _hold_out(dataset: str, normal: str, good: Sequence[Path], bad: Sequence[Path], seed: int) -> Split:
+    """`HELD_OUT` random normal images and all anomalous ones test, the other normal ones train."""
+    if len(good) <= HELD_OUT + 1:
+        raise ValueError(f"{dataset}: {len(good)} normal images; more than {HELD_OUT + 1} are needed")
+    order = np.random.default_rng(seed).permutation(len(good))
+    held, kept = ([good[i] for i in sorted(part)] for part in (order[:HELD_OUT], order[HELD_OUT:]))
+    return _split(dataset, normal, kept, [*held, *bad], [False] * len(held) + [True] * len(bad))
+
+
+def _split(
+    dataset: str,
+    normal: str,
+    train: Sequence[Path],
+    test: Sequence[Path],
+    anomalous: Sequence[bool],
+    masks: Sequence[Path | None] | None = None,
+    note: str = "",
+) -> Split:
+    def images(paths: Sequence[Path], labels: Sequence[bool], masks: Sequence[Path | None] | None) -> Images:
+        names = tuple(f"{path.parent.name}/{path.name}" for path in paths)
+        return Images(tuple(paths), names, np.array(labels, dtype=int), None if masks is None else tuple(masks))
+
+    train_images = images(train, [False] * len(train), None)
+    return Split(dataset, normal, train_images, images(test, anomalous, masks), masks is not None, note)

@@ -72,16 +72,12 @@ def _check_sizes(
     sizes = {path: image_size(path) for path in images}
     expected = sizes[images[0]]
     if other := next((path for path in images if sizes[path] != expected), None):
-        raise ValueError(
-            f"{dataset}: images of mixed sizes: {images[0]} is {expected[0]}x{expected[1]}, "
-            f"{other} is {sizes[other][0]}x{sizes[other][1]}; crop or resize them to one size first"
-        )
+        a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (images[0], other))
+        raise ValueError(f"{dataset}: images of mixed sizes: {a}, {b}; crop or resize them to one size first")
     for image, mask in zip(test, masks, strict=True):
         if mask is not None and (found := image_size(mask)) != expected:
-            raise ValueError(
-                f"{dataset}: {mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}; "
-                "masks must have the size of their images"
-            )
+            what = f"{mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}"
+            raise ValueError(f"{dataset}: {what}; masks must have the size of their images")
     return expected
 
 

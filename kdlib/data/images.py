@@ -45,23 +45,17 @@ class Images:
 
     def __getitem__(self, chosen: int | slice | Sequence[int] | np.ndarray) -> Self:
         """The chosen images, as `Images` again."""
-        which = np.atleast_1d(np.arange(len(self))[chosen])
+        which, content = np.atleast_1d(np.arange(len(self))[chosen]), self.content
         return replace(
             self,
-            content=self.content[which]
-            if isinstance(self.content, np.ndarray)
-            else tuple(self.content[i] for i in which),
+            content=content[which] if isinstance(content, np.ndarray) else tuple(content[i] for i in which),
             names=tuple(self.names[i] for i in which),
             labels=None if self.labels is None else self.labels[which],
             masks=None if self.masks is None else tuple(self.masks[i] for i in which),
         )
 
     def image(self, index: int) -> Image.Image:
-        """One image as 8-bit RGB.
-
-        Raises:
-            ValueError: the file is not a readable image.
-        """
+        """One image as 8-bit RGB; ValueError where the file is not a readable image."""
         if isinstance(self.content, np.ndarray):
             return Image.fromarray(self.content[index]).convert("RGB")
         return read_image(self.content[index])
@@ -114,13 +108,10 @@ class Images:
         else:
             files = (*self.content, *(m for m in self.masks or () if m))
             with ThreadPoolExecutor() as pool:
-                for path, found in zip(files, pool.map(_sha256, files), strict=True):
+                hashes = pool.map(lambda path: hashlib.sha256(path.read_bytes()).digest(), files)
+                for path, found in zip(files, hashes, strict=True):
                     digest.update(path.name.encode() + found)
         return digest.hexdigest()[:16]
-
-
-def _sha256(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +143,8 @@ def as_images(images: "Images | str | Path | np.ndarray | Tensor") -> Images:
         sizes = {image_size(path): path for path in files}
         if len(sizes) > 1:
             (a, first), (b, second), *_ = sizes.items()
-            raise ValueError(
-                f"{images}: images of mixed sizes: {first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}; "
-                "crop or resize them to one size first"
-            )
+            what = f"{first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}"
+            raise ValueError(f"{images}: images of mixed sizes: {what}; crop or resize them to one size first")
         return Images(files, tuple(path.name for path in files), size=next(iter(sizes)))
     array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
     expected = "8-bit (N, H, W) or (N, H, W, 3), or float (N, 3, H, W) in [0, 1]"

@@ -37,10 +37,8 @@ def read_image(path: Path) -> Image.Image:
             image = (file.convert("RGBA") if transparent else file).convert("RGB")
             high = 256 * max(top for _, top in image.getextrema()) if deep else 65535  # type: ignore[misc]
         if high < 4096:
-            raise ValueError(
-                f"{path}: 16-bit, but all values lie below 4096 and would become nearly black; multiply 12-bit values "
-                "by 16, or save it with 8 bits"
-            )
+            what = "16-bit, but all values lie below 4096 and would become nearly black"
+            raise ValueError(f"{path}: {what}; multiply 12-bit values by 16, or save it with 8 bits")
         return image
 
 
@@ -54,11 +52,7 @@ def read_mask(path: Path) -> Image.Image:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of the upright image, from the header alone.
-
-    Raises:
-        ValueError: the file is not an image.
-    """
+    """Width and height of the upright image, from the header alone; ValueError where the file is not an image."""
     with _opened(path) as file:
         turned = 1
         if file.format != "TIFF" and "exif" in file.info:  # PIL has turned TIFF's already

@@ -137,9 +137,7 @@ class Detector:
                 bar.update(len(scores[-1]))
         return torch.cat(scores).numpy()
 
-    def activations(
-        self, pixels: Tensor, source: Activations | None = None
-    ) -> Iterator[tuple[Activations, Activations]]:
+    def activations(self, pixels: Tensor, source: Activations | None = None) -> Iterator[tuple[Activations, ...]]:
         """Those of the source, unless they are known, and of the cloner, a batch of `score_pixels` at a time."""
         half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe, self.device)
         self.cloner.eval()  # an epoch of training begins with train
@@ -173,11 +171,7 @@ class Detector:
         return np.concatenate(maps)
 
     def threshold(self, quantile: float = 0.99) -> float:
-        """The score that a part ``quantile`` of the normal images held out, or given to `calibrate`, stays at or below.
-
-        Raises:
-            ValueError: no such quantile, or no such images.
-        """
+        """The score that a fraction ``quantile`` of normal images, held out or of `calibrate`, stays at or below."""
         if not 0 <= quantile <= 1:
             raise ValueError(f"threshold: quantile is {quantile}, expected 0 to 1")
         if self.held_out_scores is None:
@@ -185,23 +179,14 @@ class Detector:
         return float(np.quantile(self.held_out_scores, quantile, method="higher"))
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted detector as one safetensors file; the source is named by checksum, not stored.
-
-        Raises:
-            ValueError, OSError: not fitted, or the file cannot be written; an older one is left as it was.
-        """
+        """Write the fitted detector as one safetensors file, whole or not at all; the source is named, not stored."""
         _ = self.lam
         tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
         if self.held_out_scores is not None:
             tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
-        about = {
-            "format": FORMAT,
-            "checksum": weights.checksum(self.recipe.weights),
-            "recipe": json.dumps(self.recipe.to_dict()),
-            "seed": str(self.seed),
-            "training": json.dumps(asdict(self.training)),
-            "image_size": json.dumps(self.image_size),
-        }
+        plain = {"recipe": self.recipe.to_dict(), "training": asdict(self.training), "image_size": self.image_size}
+        about = {name: json.dumps(value) for name, value in plain.items()} | {"seed": str(self.seed)}
+        about |= {"format": FORMAT, "checksum": weights.checksum(self.recipe.weights)}
         write_atomically(Path(path), safetensors.torch.save(tensors, about))
 
     @classmethod

@@ -45,11 +45,7 @@ FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA":
 
 
 def ensure_folder(folder: Path) -> Path:
-    """The folder, made and writable.
-
-    Raises:
-        OSError: it cannot be made or written; names the variable that decides where it lies, if one does.
-    """
+    """The folder, made and writable; else an OSError that names the variable which decides where it lies, if any."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -77,10 +73,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content)
+            content(file) if callable(content) else file.write(content)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)  # mkstemp makes files that only their owner can read

@@ -64,8 +64,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def list_images(folder: Path) -> tuple[Path, ...]:
     """Image files of a folder, sorted by name, so that every machine sees one order.
 
-    Raises:
-        FileNotFoundError, NotADirectoryError: no such folder, or no image in it; tells what is there instead.
+    Raises FileNotFoundError, NotADirectoryError: no such folder, or no image in it; tells what is there instead.
     """
     if folder.is_file():
         raise NotADirectoryError(f"{folder}: is a file, expected a folder of images")

@@ -33,17 +33,14 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
     held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"
     add("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
-    apart = "good images of another day: the threshold comes from them instead"
-    add("--apart", type=Path, metavar="FOLDER", help=apart)
-    settings = "settings, such as size=256"
-    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=settings)
+    add("--apart", type=Path, metavar="FOLDER", help="good images of another day: the threshold is from them instead")
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as size=256")
 
     score = commands.add_parser("score", help="score a folder of images: CSV with name, score, anomalous; worst first")
     localize = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
     for command in (score, localize):
         command.add_argument("detector", type=Path, help="file that fit wrote")
-        images = "folder of images, of one size, the shape of the good ones"
-        command.add_argument("images", type=Path, help=images)
+        command.add_argument("images", type=Path, help="folder of images, of one size, the shape of the good ones")
     add = score.add_mutually_exclusive_group().add_argument
     add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
     add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")

@@ -61,10 +61,7 @@ class Detector:
 
     @property
     def lam(self) -> float:
-        """Weight of the direction loss in the score (Eq. 4): the recipe's ``score_lam``, or that of the training.
-
-        ValueError where it is not fitted, as from all that needs a fitted detector.
-        """
+        """lambda of the score (Eq. 4): the recipe's ``score_lam``, or that of the training; ValueError if not fitted."""
         if not self.training.epoch:
             raise ValueError("detector: not fitted; call fit with normal images, or load one")
         return self.training.lam if self.recipe.score_lam is None else self.recipe.score_lam
@@ -86,8 +83,7 @@ class Detector:
             evaluate, checkpoint: see `distill`.
             cache: keep decoded images and the source's activations in the work folder, for the next detector on them.
 
-        Raises:
-            ValueError, OSError: the images are not usable, or a folder is not writable; nothing was begun then.
+        Raises ValueError, OSError: the images are not usable, or a folder is not writable; nothing was begun then.
         """
         images = as_images(images)
         if not 0 <= held_out < 1:
@@ -193,9 +189,7 @@ class Detector:
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
         """Read a detector that `save` wrote, in this version of kdlib or an earlier one.
 
-        Raises:
-            ValueError: another kind of file, a damaged one, or one made with other source weights.
-            OSError: no such file.
+        Raises ValueError: another kind of file, a damaged one, one made with other source weights; OSError: no file.
         """
         tensors, about = read_safetensors(Path(path), format=FORMAT, advice="expected a file that Detector.save wrote")
         try:

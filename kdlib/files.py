@@ -108,15 +108,10 @@ def whole_folder(folder: Path, *, keep: bool = True) -> Iterator[Path]:
 def read_safetensors(
     path: Path, *, format: str, advice: str = "delete it and try again", **expected: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file that must carry ``format`` and the ``expected`` metadata.
+    """Tensors and metadata of a safetensors file with its ``format``, kind/version, and ``expected`` metadata.
 
-    Args:
-        format: ``kind/version``.
-        advice: what to do about a file that is damaged, or has other metadata than expected.
-
-    Raises:
-        ValueError: another kind of file, one of another version of kdlib, a damaged one.
-        OSError: no such file, or it is a folder.
+    Raises a ValueError where it is of another kind or version, or damaged, with the ``advice`` what to do about that;
+    an OSError where there is no such file.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder, expected a file")

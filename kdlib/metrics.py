@@ -5,7 +5,7 @@ no good is a ValueError. What lies above a threshold is marked, not what lies at
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -20,12 +20,10 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
         labels: anomalous where not zero, of any shape.
         scores: higher is more anomalous, of the same shape.
     """
-    curve = _curve(*checked(labels, scores))
-    if not curve.normal or not curve.true.size:
+    if (curve := _curve(*checked(labels, scores))) is None:
         return None
-    false, true = _corners(curve, curve.true)
-    twice = int(np.diff(false) @ (true[1:] + true[:-1]))  # in whole numbers: exact
-    return twice / (2 * curve.normal * int(true[-1]))
+    false, true = curve  # in whole numbers: exact
+    return float(np.diff(false) @ (true[1:] + true[:-1]) / (2 * false[-1] * true[-1]))
 
 
 def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float | None:
@@ -42,11 +40,9 @@ def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float |
         raise ValueError(f"aupro: limit is {limit}, expected above 0, up to 1")
     masks, maps = checked(masks, maps, dimensions=3)
     regions = ndimage.label(masks, NEIGHBOURS)[0][masks]
-    curve = _curve(masks, maps, 1 / np.bincount(regions)[regions])  # each region weighs 1 in all
-    if not curve.normal or not curve.true.size:
+    if (curve := _curve(masks, maps, 1 / np.bincount(regions)[regions])) is None:  # each region weighs 1 in all
         return None
-    false, overlap = _corners(curve, curve.weight / curve.weight[-1])  # the last is the number of regions
-    rate = false / curve.normal
+    rate, overlap = (each / each[-1] for each in curve)
     inside, at_limit = rate <= limit, np.interp(limit, rate, overlap)
     return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(rate[inside], limit)) / limit)
 
@@ -96,36 +92,23 @@ def pixel_threshold(
     return float(np.partition(values, index)[index])
 
 
-class _Curve(NamedTuple):
-    """What is found at each score of an anomalous entry; between two of them only normal ones follow."""
+def _curve(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...] | None:
+    """False positives, and the weight of what is found, from none to all, at the corners of the curve between the two.
 
-    true: np.ndarray  # (K,), anomalous entries at or above each
-    weight: np.ndarray  # (K,), the sum of their weights
-    above: np.ndarray  # (K,), normal entries above each
-    false: np.ndarray  # (K,), normal entries at or above each
-    normal: int  # normal entries altogether
-
-
-def _curve(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> _Curve:
-    """``weights`` are those of the anomalous entries, in their order: (labels.sum(),).
-
-    Only anomalous entries, the few, are sorted with their positions: many times faster than scikit-learn's curves,
-    which sort the positions of all, and an explorer asks at each move of a slider.
+    It is flat between scores of anomalous entries and straight across a tie. None where only one class is there. Only
+    the anomalous, the few, are sorted with their positions: many times faster than scikit-learn's curves, which sort
+    all, and an explorer asks at each move of a slider. ``weights`` are those of the anomalous entries, in their order.
     """
     anomalous, normal = scores[labels], scores[~labels]
+    if not anomalous.size or not normal.size:
+        return None
     normal.sort()
     order = np.argsort(anomalous)[::-1]
     anomalous, weights = anomalous[order], np.ones(order.size) if weights is None else weights[order]
-    last = np.flatnonzero(np.append(anomalous[1:] != anomalous[:-1], True)[: order.size])  # of each tie
-    distinct = anomalous[last]
-    above, false = (normal.size - np.searchsorted(normal, distinct, side=side) for side in ("right", "left"))
-    return _Curve(last + 1, np.cumsum(weights)[last], above, false, normal.size)
-
-
-def _corners(curve: _Curve, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False positives and what is found: flat between the scores of anomalous entries, straight across a tie."""
-    false = np.append(0, np.column_stack([curve.above, curve.false]))
-    return np.append(false, curve.normal), np.repeat(np.append(0, found), 2)
+    last = np.flatnonzero(np.append(anomalous[1:] != anomalous[:-1], True))  # of each tie
+    above, false = (normal.size - np.searchsorted(normal, anomalous[last], side=side) for side in ("right", "left"))
+    corners = np.column_stack([above, false]).ravel()
+    return np.concatenate([[0], corners, [normal.size]]), np.repeat(np.append(0, np.cumsum(weights)[last]), 2)
 
 
 def checked(labels: np.ndarray, scores: np.ndarray, *, dimensions: int = 0) -> tuple[np.ndarray, np.ndarray]:

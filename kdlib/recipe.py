@@ -117,10 +117,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Recipe":
-        """The recipe that `to_dict` wrote, now or before `weights` decided the scale of the source's activations.
-
-        ValueError where it has a setting that is not known.
-        """
+        """The recipe that `to_dict` wrote, now or when ``scaling`` was a setting; ValueError where one is not known."""
         plain = dict(plain)
         if scaling := plain.pop("scaling", None):
             weights = plain.setdefault("weights", "vgg-release")

@@ -45,9 +45,8 @@ def load(name: str = "torchvision") -> dict[str, Tensor]:
     Args:
         name: ``"torchvision"``, the paper's own; ``"vgg-release"``, by its authors; or ``"random"``, a control.
 
-    Raises:
-        ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely).
-        OSError: the cache cannot be written, the download failed, or there is no package that carries them.
+    Raises ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely); OSError:
+    the cache cannot be written, the download failed, or there is no package that carries them.
     """
     return _kept(name)[0]
 

@@ -30,8 +30,7 @@ def load(dataset: str, normal: str, *, root: Path | None = None, seed: int = 0) 
         root: where the data lies; by default ``$KDLIB_DATA/<dataset>``.
         seed: of the split, where it is drawn at random (`SPLIT_BY_SEED`).
 
-    Raises:
-        ValueError, FileNotFoundError: no such data set, class or category, or its files are missing or damaged.
+    Raises ValueError, FileNotFoundError: no such data set, class or category, or its files are missing or damaged.
     """
     if dataset not in DATASETS:
         raise ValueError(unknown("data set: no", dataset, DATASETS))

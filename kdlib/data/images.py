@@ -19,21 +19,13 @@ from kdlib.files import keep_array, work_folder
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images in memory or on disk.
+    """Images in memory or on disk."""
 
-    Attributes:
-        content: 8-bit pixels, (N, H, W) or (N, H, W, 3), or the files to read.
-        names: what to call each image.
-        labels: 0 normal, 1 anomalous, (N,); None where unknown.
-        masks: one file or None (no defect) per image; None where there are none.
-        size: width and height in pixels of every image; None where they differ or nobody looked.
-    """
-
-    content: np.ndarray | tuple[Path, ...]
-    names: tuple[str, ...]
-    labels: np.ndarray | None = None
-    masks: tuple[Path | None, ...] | None = None
-    size: tuple[int, int] | None = None
+    content: np.ndarray | tuple[Path, ...]  # 8-bit pixels, (N, H, W) or (N, H, W, 3), or the files to read
+    names: tuple[str, ...]  # what to call each image
+    labels: np.ndarray | None = None  # 0 normal, 1 anomalous, (N,); None where unknown
+    masks: tuple[Path | None, ...] | None = None  # one file or None (no defect) per image; None where there are none
+    size: tuple[int, int] | None = None  # width and height, pixels, of every image; None where they differ or unknown
 
     def __post_init__(self) -> None:
         for what in (self.names, self.labels, self.masks):
@@ -63,12 +55,8 @@ class Images:
     def pixels(self, size: int, *, crop: int | None = None, keep: bool = False) -> Tensor:
         """All images resized to ``size`` x ``size``, then centre-cropped: 8-bit, (N, 3, S, S).
 
-        Args:
-            keep: in the work folder, mapped into memory: the next who asks does not decode again.
-
-        Raises:
-            ValueError: names every file that cannot be read.
-            OSError: they cannot be kept, as the disk is full.
+        Where they are to be kept, they are mapped from the work folder: the next who asks does not decode again.
+        Raises a ValueError that names every file that cannot be read, and an OSError where the disk is full.
         """
         if keep:
             path = work_folder() / "pixels" / f"{self.fingerprint}-{size}-{crop or size}.npy"
@@ -132,9 +120,8 @@ def as_images(images: "Images | str | Path | np.ndarray | Tensor") -> Images:
     Args:
         images: a folder; an array (N, H, W) or (N, H, W, 3) of 8-bit values; a float tensor (N, 3, H, W) in [0, 1].
 
-    Raises:
-        ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable.
-        OSError: no such folder, or no image in it.
+    Raises ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable;
+    OSError: no such folder, or no image in it.
     """
     if isinstance(images, Images):
         return images

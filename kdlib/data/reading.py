@@ -17,9 +17,8 @@ def read_image(path: Path) -> Image.Image:
     16-bit values are divided by 257, whatever part of their range is used. Where all of them lie below 4096 the image
     is refused: they are 12-bit values, or so dark that 16 of the 256 levels would be left.
 
-    Raises:
-        ValueError: the file is not an image, or not a whole one, or its values have no certain range: floating point,
-            16-bit below 4096, 32-bit above 65535.
+    Raises ValueError: the file is not an image, or not a whole one, or its values have no certain range: floating
+    point, 16-bit below 4096, 32-bit above 65535.
     """
     with _opened(path) as file:
         deep = ";16" in str(file.tile) and file.format != "BMP"  # PIL halves 16-bit colours itself; BMP's have 5 bits

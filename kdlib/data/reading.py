@@ -251,7 +251,8 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             Image.MAX_IMAGE_PIXELS = max_pixels() // 2  # PIL refuses what has twice as many
-            with Image.open(path, formats=_formats()) as file:
+            # Not by name: PIL would map an uncompressed TIFF into memory, and scramble it where EXIF turns it.
+            with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
                 yield file
     except Image.DecompressionBombError as error:
         raise ValueError(

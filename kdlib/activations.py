@@ -14,7 +14,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kdlib import weights
-from kdlib.allocator import keep_freed_memory
 from kdlib.files import ensure_folder, work_folder
 from kdlib.networks import Source, half_precision
 from kdlib.recipe import Recipe
@@ -66,7 +65,6 @@ def source_activations(
     Raises:
         OSError: the work folder cannot be written, or its disk is too small.
     """
-    keep_freed_memory()
     with torch.inference_mode():
         first = source(prepare(pixels[:1], recipe, source.device))
     shapes = {p: (len(pixels), a.shape[2], a.shape[3], a.shape[1]) for p, a in first.items()}
@@ -134,6 +132,6 @@ def take(activations: Mapping[str, Tensor], chosen: Tensor | slice, device: torc
 
 
 def progress(total: int, what: str, *, done: int = 0) -> tqdm:
-    """A progress bar over images; none where ``KDLIB_PROGRESS`` is 0, as in executed notebooks."""
-    hidden = os.environ.get("KDLIB_PROGRESS") == "0"
+    """A progress bar over images; none in a file, nor where ``KDLIB_PROGRESS`` is 0, as in executed notebooks."""
+    hidden = os.environ.get("KDLIB_PROGRESS") == "0" or None  # None: where nobody looks at a screen
     return tqdm(total=total, initial=done, desc=what, unit="image", disable=hidden, leave=False)

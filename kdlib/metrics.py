@@ -70,7 +70,7 @@ def best_f1_on_test(masks: np.ndarray, maps: np.ndarray) -> tuple[float, float] 
 def pixel_threshold(
     normal_maps: np.ndarray, quantile: float = 0.99, *, of: Literal["pixels", "images"] = "pixels"
 ) -> float:
-    """The value that a part ``quantile`` of the pixels of normal images, or of the images' maxima, stays at or below.
+    """The value that a fraction ``quantile`` of normal images' pixels, or of the images' maxima, stays at or below.
 
     Of pixels, it controls the area marked: about 1 - quantile of all good pixels to come. That says where a defect is
     once `Detector.threshold` says that there is one. Of images, it controls how many good images get any mark: about
@@ -108,7 +108,7 @@ def localization_metrics(
     masks, maps = _checked(masks, maps, dimensions=3)
     defective = np.asarray(labels) != 0
     if defective.shape != masks.shape[:1]:
-        raise ValueError(f"metrics: expected {len(masks)} labels, one an image; found {defective.shape}")
+        raise ValueError(f"metrics: expected {len(masks)} labels, one per image; found {defective.shape}")
     if (wrong := np.flatnonzero(masks.any((1, 2)) & ~defective)).size:
         raise ValueError(f"metrics: {wrong.size} normal images have defective pixels, the first is image {wrong[0]}")
     found = {}
@@ -134,8 +134,12 @@ class _Curve(NamedTuple):
 
 
 def _curve(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> _Curve:
-    """``weights`` are those of the anomalous entries, in their order: (labels.sum(),)."""
-    anomalous, normal = scores[labels], scores[~labels]  # sorting them apart is faster than sorting all positions
+    """``weights`` are those of the anomalous entries, in their order: (labels.sum(),).
+
+    Only anomalous entries, the few, are sorted with their positions: many times faster than scikit-learn's curves,
+    which sort the positions of all, and an explorer asks at each move of a slider.
+    """
+    anomalous, normal = scores[labels], scores[~labels]
     normal.sort()
     order = np.argsort(anomalous)[::-1]
     anomalous, weights = anomalous[order], np.ones(order.size) if weights is None else weights[order]

@@ -39,6 +39,7 @@ class Recipe:
     # input
     size: int = 128  # pixels
     crop: int | None = None  # centre crop after resizing
+    levels: tuple[float, float] | None = None  # black and white of images with more than 8 bits; None: from good ones
     normalize: bool = False  # with ImageNet's mean and standard deviation (Sec. 4.2.1: CIFAR-10 only)
     # cloner
     cloner: str = "small"
@@ -56,7 +57,7 @@ class Recipe:
     augment: bool = False  # "+AUG" of Table 6: turned by up to 20 degrees, scaled by 0.9 to 1.05; costs source passes
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the machine gains from it
     # localization (Sec. 3.3.4 and 4.2.2)
-    attribution: str = "gradients"  # one of `ATTRIBUTIONS`; attributions.attribution says what each is
+    attribution: str = "gradients"  # one of `ATTRIBUTIONS`; localize.attribution says what each is
     map_points: tuple[str, ...] | None = None  # critical points that localize; None: score_points, as the paper
     map_lam: float | None = None  # lambda of the map; None: that of the score, as the paper
     samples: int = 50  # noisy copies of smoothgrad, steps of integrated gradients
@@ -73,7 +74,7 @@ class Recipe:
             kind: Any = setting.type
             if kind in (float, float | None) and isinstance(value := getattr(self, setting.name), int):
                 object.__setattr__(self, setting.name, float(value))  # 1 and 1.0 are one setting, and one id
-            if kind not in (tuple[str, ...], tuple[str, ...] | None):
+            if "tuple" not in str(kind):
                 fits = isinstance(getattr(self, setting.name), kind)
                 self._expect(setting.name, fits, getattr(kind, "__name__", str(kind)))
         for field in ("critical_points", "score_points", "map_points"):
@@ -86,6 +87,8 @@ class Recipe:
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
         self._expect("score_points", set(self.score_points) <= set(self.critical_points), "a part of critical_points")
         self._expect("map_points", set(self.map_points or ()) <= set(self.critical_points), "a part of critical_points")
+        pair = self.levels is None or (len(self.levels) == 2 and self.levels[0] < self.levels[1])
+        self._expect("levels", pair, "two values, black below white, or None")
         for name in LAMBDAS:
             self._expect(name, getattr(self, name) is None or getattr(self, name) >= 0, "0 or more, inf, or None")
         self._expect("attribution", self.attribution in ATTRIBUTIONS, f"one of {', '.join(ATTRIBUTIONS)}")

@@ -1,4 +1,4 @@
-"""What each data set of the paper is: who offers it, under which licence, in which layout, with how many images."""
+"""What each data set of the paper is: who offers it, under which licence, in which layout, and where it lies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from pathlib import Path
 from kdlib.errors import unknown
 from kdlib.files import cache_folder, data_folder, note_read
 
-Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images
-
 IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+DIGITS = tuple("0123456789")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MVTEC_AD = ("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw")
+MVTEC_AD += ("tile", "toothbrush", "transistor", "wood", "zipper")
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -22,7 +23,7 @@ class About:
         publisher: page of who offers it.
         commercial: whether its licence allows commercial use; None where that is unclear.
         layout: of the files, below the folder that `find` gives.
-        counts: of the original; empty where the split is ours.
+        normals: its normal classes or categories.
         places: other folders to look in, below ``$KDLIB_DATA``, torchvision's among them, and elsewhere.
         proof: one of these lies in the right folder.
     """
@@ -32,7 +33,7 @@ class About:
     licence: str
     commercial: bool | None
     layout: str
-    counts: Counts
+    normals: tuple[str, ...]
     places: tuple[str | Path, ...] = ()
     proof: tuple[str, ...] = ("",)
 
@@ -43,12 +44,6 @@ class About:
         return self.licence + note
 
 
-def _each(train: tuple[int, ...], test: tuple[int, ...]) -> Counts:
-    return {str(c): (train[c], test[c], sum(test) - test[c]) for c in range(len(train))}
-
-
-_IDX_PROOF = (IDX[0], f"{IDX[0]}.gz")
-
 ABOUT: Mapping[str, About] = {
     "mnist": About(
         "MNIST",
@@ -56,12 +51,9 @@ ABOUT: Mapping[str, About] = {
         "CC BY-SA 3.0",
         True,
         f"{', '.join(IDX)} (.gz or not)",
-        _each(
-            (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-            (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
-        ),
+        DIGITS,
         ("mnist/MNIST/raw", "MNIST/raw"),
-        _IDX_PROOF,
+        (IDX[0], f"{IDX[0]}.gz"),
     ),
     "fashion_mnist": About(
         "Fashion-MNIST",
@@ -69,9 +61,9 @@ ABOUT: Mapping[str, About] = {
         "MIT",
         True,
         f"{', '.join(IDX)} (.gz or not)",
-        _each((6000,) * 10, (1000,) * 10),
+        DIGITS,
         ("fashion_mnist/FashionMNIST/raw", "FashionMNIST/raw", DEBIAN_FASHION_MNIST),
-        _IDX_PROOF,
+        (IDX[0], f"{IDX[0]}.gz"),
     ),
     "cifar10": About(
         "CIFAR-10",
@@ -79,7 +71,7 @@ ABOUT: Mapping[str, About] = {
         "none stated by its authors",
         None,
         "{train,test}/<class>/* as images, or torchvision's cifar-10-batches-py/",
-        dict.fromkeys(CIFAR10, (5000, 1000, 9000)),
+        CIFAR10,
         ("cifar10/cifar-10-batches-py", "cifar-10-batches-py"),
         ("train", "data_batch_1"),
     ),
@@ -89,23 +81,7 @@ ABOUT: Mapping[str, About] = {
         "CC BY-NC-SA 4.0",
         False,
         "<category>/train/good/*, <category>/test/<good or defect>/*, <category>/ground_truth/<defect>/<name>_mask.png",
-        {
-            "bottle": (209, 20, 63),
-            "cable": (224, 58, 92),
-            "capsule": (219, 23, 109),
-            "carpet": (280, 28, 89),
-            "grid": (264, 21, 57),
-            "hazelnut": (391, 40, 70),
-            "leather": (245, 32, 92),
-            "metal_nut": (220, 22, 93),
-            "pill": (267, 26, 141),
-            "screw": (320, 41, 119),
-            "tile": (230, 33, 84),
-            "toothbrush": (60, 12, 30),
-            "transistor": (213, 60, 40),
-            "wood": (247, 19, 60),
-            "zipper": (240, 32, 119),
-        },
+        MVTEC_AD,
     ),
     "retinal_oct": About(
         "Retinal OCT (OCT2017)",
@@ -114,7 +90,7 @@ ABOUT: Mapping[str, About] = {
         True,
         "train/NORMAL/*, test/{CNV,DME,DRUSEN,NORMAL}/*; or RESC's train/good/*, test/{good,Ungood}/img/*, "
         "test/Ungood/label/*",
-        {"RESC": (26315, 250, 750)},
+        ("RESC",),
     ),
     "head_ct": About(
         "HeadCT",
@@ -122,7 +98,7 @@ ABOUT: Mapping[str, About] = {
         "Kaggle, licence unclear",
         None,
         "labels.csv (id,hemorrhage), head_ct/<id>.png",
-        {"head_ct": (90, 10, 100)},
+        ("head_ct",),
     ),
     "brain_mri": About(
         "BrainMRI",
@@ -130,7 +106,7 @@ ABOUT: Mapping[str, About] = {
         "Kaggle, licence unclear",
         None,
         "no/*, yes/*",
-        {"brain_mri": (88, 10, 155)},
+        ("brain_mri",),
     ),
 }
 

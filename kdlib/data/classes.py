@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.data.about import ABOUT, CIFAR10, IDX, find, missing
+from kdlib.data.about import ABOUT, CIFAR10, DIGITS, IDX, find, missing
 from kdlib.data.images import Images, Split
 from kdlib.data.reading import image_size, list_images
 from kdlib.errors import unknown
@@ -80,7 +80,7 @@ def one_vs_rest(
     test: np.ndarray,
     test_classes: np.ndarray,
     *,
-    names: Sequence[str] = tuple("0123456789"),
+    names: Sequence[str] = DIGITS,
 ) -> Split:
     """Train on one class, test with the whole test split.
 
@@ -121,7 +121,7 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
         if path is None:
             raise FileNotFoundError(f"{dataset}: no file {name} or {name}.gz in {folder}")
         try:
-            content = _unpacked(path)
+            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             dimensions = int(content[3])
             shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
             arrays.append(np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape))
@@ -131,17 +131,6 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise ValueError(f"{dataset}: {folder}: {len(images)} images, but {len(labels)} labels; fetch them again")
     return tuple(arrays)
-
-
-def _unpacked(path: Path) -> np.ndarray:
-    """The bytes of a file, gzipped or not; unpacked once, as that takes longer than all else of a short experiment."""
-    content = path.read_bytes()
-    if path.suffix != ".gz":
-        return np.frombuffer(content, np.uint8)
-    key = hashlib.sha256(content).hexdigest()[:16]
-    return keep_array(
-        work_folder() / "pixels" / f"{key}.npy", lambda: np.frombuffer(gzip.decompress(content), np.uint8)
-    )
 
 
 def _torchvision(dataset: str, folder: Path | None = None) -> tuple[np.ndarray, ...]:

@@ -190,9 +190,10 @@ class Split:
 
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
+ImagesLike = Images | Picture | Sequence[Picture]  # an 8-bit tensor (N, 3, S, S) may hold pixels at working size
 
 
-def as_images(images: "Images | Picture | Sequence[Picture]") -> Images:
+def as_images(images: ImagesLike) -> Images:
     """What a user has, as `Images`: one picture is one, and what could be one or many is refused.
 
     Args:

@@ -16,9 +16,9 @@ from conftest import TINY
 from torch import Tensor
 
 from kdlib import Detector, Recipe, Split, load
+from kdlib.detector import is_detector
 from kdlib.losses import discrepancy
 from kdlib.metrics import auroc
-from kdlib.saved import is_detector
 
 
 def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:

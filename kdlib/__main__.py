@@ -66,9 +66,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_inputs(command: argparse.ArgumentParser) -> None:
     command.add_argument("detector", type=Path, help="file that fit wrote")
-    command.add_argument(
-        "images", type=Path, nargs="+", help="folder of images, or files, of the shape of the good ones"
-    )
+    command.add_argument("images", type=Path, nargs="+", help="folder of images, or files, shaped as the good ones")
     _add_left_out(command)
 
 
@@ -79,9 +77,7 @@ def _add_left_out(command: argparse.ArgumentParser) -> None:
 
 def _new_file(text: str) -> Path:
     if text.endswith(("/", os.sep)):
-        raise argparse.ArgumentTypeError(
-            f"{text} is a folder; name the file to write in it, such as {text}d.safetensors"
-        )
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it, such as {text}d.safetensors")
     return Path(text)
 
 

@@ -51,9 +51,8 @@ def plain_torch() -> Iterator[None]:
             yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-            raise MemoryError(
-                f"out of memory ({error}); give fewer images at once, or fit with a smaller size"
-            ) from error
+            advice = "give fewer images at once, or fit with a smaller size"
+            raise MemoryError(f"out of memory ({error}); {advice}") from error
         raise
     finally:
         torch.set_default_dtype(dtype)
@@ -319,13 +318,13 @@ def _device(name: str | torch.device | None) -> torch.device:
 def _check_alike(images: Images, size: tuple[int, int] | None, levels: Levels | None) -> None:
     """Refuse images that are not like the good ones: of another shape, which would be squeezed, or another depth."""
     if size and images.size and images.size != size:
-        sizes = "images of {}x{}, the good ones have {}x{}".format(*images.size, *size)
+        sizes = "{}: images of {}x{}, the good ones have {}x{}".format(images.where, *images.size, *size)
         if abs(images.size[0] * size[1] / (images.size[1] * size[0]) - 1) > SHAPE_TOLERANCE:
             raise ValueError(f"{sizes}: another shape, which would be squeezed; crop or pad them alike")
         warnings.warn(f"{sizes}; this is right if they show the same field of view", stacklevel=3)
     if (images.levels is None) != (levels is None):
         depths = "have 8 bits, the good ones have more" if levels else "have more than 8 bits, the good ones have 8"
-        raise ValueError(f"images: these {depths}; save them alike, or fit on images like these")
+        raise ValueError(f"{images.where}: these {depths}; save them alike, or fit on images like these")
 
 
 def is_detector(path: Path) -> bool:

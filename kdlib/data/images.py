@@ -40,6 +40,7 @@ class Images:
         labels: 0 normal, 1 anomalous, (N,); None where unknown.
         masks: one file or None (no defect) per image; None where there are none.
         size: width and height in pixels of every image; None where they differ or nobody looked.
+        where: what errors call them.
     """
 
     content: np.ndarray | tuple[Path, ...]
@@ -47,6 +48,7 @@ class Images:
     labels: np.ndarray | None = None
     masks: tuple[Path | None, ...] | None = None
     size: tuple[int, int] | None = None
+    where: str = "images"
 
     def __post_init__(self) -> None:
         for what in (self.names, self.labels, self.masks):
@@ -99,7 +101,7 @@ class Images:
             return None
         if len(found) < len(each):
             raise ValueError(
-                f"images: {len(found)} of {len(each)} have more than 8 bits, the others have 8; the first of these is "
+                f"{self.where}: {len(found)} of {len(each)} have more than 8 bits, the others have 8; the first of these is "
                 f"{self.names[each.index(None)]}; save all of them alike"
             )
         low, high = min(low for low, _ in found), max(high for _, high in found)
@@ -241,7 +243,7 @@ def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
             f"{where}: images of mixed sizes: {first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}; "
             "crop or resize them to one size first"
         )
-    return Images(tuple(files), tuple(path.name for path in files), size=next(iter(sizes)))
+    return Images(tuple(files), tuple(path.name for path in files), size=next(iter(sizes)), where=where)
 
 
 def _from_array(images: np.ndarray | Tensor) -> Images:

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from kdlib.data import Split
-from kdlib.data.about import CIFAR10
+from kdlib.data import ABOUT, Split
 
 Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images
 
@@ -18,7 +17,7 @@ ORIGINALS: Mapping[str, Counts] = {
         (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
     ),
     "fashion_mnist": _each((6000,) * 10, (1000,) * 10),
-    "cifar10": dict.fromkeys(CIFAR10, (5000, 1000, 9000)),
+    "cifar10": dict.fromkeys(ABOUT["cifar10"].normals, (5000, 1000, 9000)),
     "mvtec_ad": {
         "bottle": (209, 20, 63),
         "cable": (224, 58, 92),

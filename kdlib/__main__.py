@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,52 +27,32 @@ LEFT_OUT = 3  # exit status: done, but something in a folder was not judged
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The three commands and their options."""
-    command = commands.add_parser("fit", help="fit a detector on a folder of good images")
-    command.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
-    command.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
-    command.add_argument("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
-    command.add_argument(
-        "--held-out",
-        type=float,
-        default=0.1,
-        metavar="PART",
-        help="of the good images, not trained on: the threshold comes from them; 0.1 by default",
+    fit = commands.add_parser("fit", help="fit a detector on a folder of good images")
+    score = commands.add_parser("score", help="score a folder of images: CSV with name, score, anomalous; worst first")
+    localize = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
+    fit.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
+    fit.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
+    fit.add_argument("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
+    held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"
+    fit.add_argument("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
+    apart = "good images of another day: the threshold comes from them instead"
+    fit.add_argument("--apart", type=Path, metavar="FOLDER", help=apart)
+    fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="settings, such as size=256")
+    for command in (score, localize):
+        command.add_argument("detector", type=Path, help="file that fit wrote")
+        images = "folder of images, or files, shaped as the good ones"
+        command.add_argument("images", type=Path, nargs="+", help=images)
+    add = score.add_mutually_exclusive_group().add_argument
+    add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
+    add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
+    localize.add_argument(
+        "maps", type=Path, help="folder to write <name>_map.png to; new, empty, or of an earlier call"
     )
-    command.add_argument(
-        "--apart", type=Path, metavar="FOLDER", help="good images of another day: the threshold comes from them instead"
-    )
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="settings, such as size=256")
-    _add_left_out(command)
-    command = commands.add_parser(
-        "score", help="score a folder of images: CSV with name, score, anomalous; worst first"
-    )
-    _add_inputs(command)
-    choice = command.add_mutually_exclusive_group()
-    choice.add_argument(
-        "--quantile", type=float, default=QUANTILE, help=f"part of good images that should pass, {QUANTILE} by default"
-    )
-    choice.add_argument("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
-    command = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
-    _add_inputs(command)
-    command.add_argument("maps", type=Path, help="folder to write <name>_map.png to")
-    command.add_argument(
-        "--scale",
-        type=number,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="what is black and what is white; lowest and highest of these maps by default",
-    )
-
-
-def _add_inputs(command: argparse.ArgumentParser) -> None:
-    command.add_argument("detector", type=Path, help="file that fit wrote")
-    command.add_argument("images", type=Path, nargs="+", help="folder of images, or files, shaped as the good ones")
-    _add_left_out(command)
-
-
-def _add_left_out(command: argparse.ArgumentParser) -> None:
-    words = f"exit 0, not {LEFT_OUT}, though something in a folder was not judged"
-    command.add_argument("--allow-left-out", action="store_true", help=words)
+    scale = "what is black and what is white; lowest and highest of these maps by default"
+    localize.add_argument("--scale", type=number, nargs=2, metavar=("LOW", "HIGH"), help=scale)
+    allowed = f"exit 0, not {LEFT_OUT}, though something in a folder was not judged"
+    for command in (fit, score, localize):
+        command.add_argument("--allow-left-out", action="store_true", help=allowed)
 
 
 def _new_file(text: str) -> Path:
@@ -91,9 +71,8 @@ def number(text: str) -> float:
 def fit(options: argparse.Namespace) -> int:
     """Whatever would stop it is found before the training; an existing file is replaced if it is a detector."""
     path, settings = options.detector, options.settings
-    for name in ("train_limit", "test_limit"):
-        if name in settings:
-            raise ValueError(f"--set: {name} is for experiments; fit takes all images of the folder")
+    if limits := {"train_limit", "test_limit"} & settings.keys():
+        raise ValueError(f"--set: {limits.pop()} is for experiments; fit takes all images of the folder")
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; fit takes the images first, then the file to write")
     if path.exists() and path.stat().st_size and not is_detector(path):
@@ -115,17 +94,14 @@ def fit(options: argparse.Namespace) -> int:
 def score(options: argparse.Namespace) -> int:
     """CSV to standard output; the threshold, and what is to be known about it, to standard error."""
     detector, images = _load(options)
-    if options.threshold is None:
+    limit, about = options.threshold, f"threshold {options.threshold or 0:.6g}, as given"
+    if limit is None:
         limit, about = _threshold(detector, options.quantile)
-    else:
-        limit, about = options.threshold, f"threshold {options.threshold:.6g}, as given"
     scores = detector.score(images)
     _note(about)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["name", "score", "anomalous"])
-    for index in np.argsort(-scores):
-        verdict = "" if limit is None else int(scores[index] > limit)
-        writer.writerow([images.names[index], f"{scores[index]:.6g}", verdict])
+    verdicts = [""] * len(scores) if limit is None else (scores > limit).astype(int)
+    rows = [(images.names[i], f"{scores[i]:.6g}", verdicts[i]) for i in np.argsort(-scores)]
+    csv.writer(sys.stdout, lineterminator="\n").writerows([("name", "score", "anomalous"), *rows])
     return 0
 
 
@@ -157,9 +133,6 @@ def localize(options: argparse.Namespace) -> int:
     return 0
 
 
-ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"fit": fit, "score": score, "localize": localize}
-
-
 def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
     path = options.detector
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
@@ -175,29 +148,24 @@ def _images(paths: Sequence[Path]) -> Images:
 def _threshold(detector: Detector, quantile: float) -> tuple[float | None, str]:
     """The threshold, None without images for it, and what to say about it."""
     if detector.held_out_scores is None:
-        return (
-            None,
-            "no threshold, as no good images were held out: fit with --held-out or --apart, or give --threshold",
-        )
+        why = "as no good images were held out: fit with --held-out or --apart, or give --threshold"
+        return None, f"no threshold, {why}"
     limit, count = detector.threshold(quantile), len(detector.held_out_scores)
     if (count + 1) * (1 - quantile) < 1 - 1e-9:
-        _note(
-            f"{count} good images cannot give quantile {quantile:g}: expect 1 good image in {count + 1} to be flagged"
-        )
+        expected = f"expect 1 good image in {count + 1} to be flagged"
+        _note(f"{count} good images cannot give quantile {quantile:g}: {expected}")
     return limit, f"threshold {limit:.6g}, quantile {quantile:g} of {count} good images"
 
 
-def _tell_copies(*sets: Images | None) -> None:
+def _tell_copies(images: Images, apart: Images | None) -> None:
     """Note files with the same bytes: a copy of a trained image makes the threshold too low."""
-    first: dict[bytes, Path] = {}
+    first: dict[bytes, object] = {}
     copies = []
-    for path in (file for images in sets if images for file in images.content):
+    for path in (*images.content, *(apart.content if apart else ())):
         twin = first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
-        copies += [(path, twin)] if twin is not path else []
+        copies += [f"{path}, the same as {twin}"] if twin is not path else []
     if copies:
-        _note(
-            "{} copies, such as {}, the same as {}; a threshold from copies is too low".format(len(copies), *copies[0])
-        )
+        _note(f"{len(copies)} copies, such as {copies[0]}; a threshold from copies is too low")
 
 
 def _note(text: str) -> None:
@@ -209,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kdlib", description="Multiresolution knowledge distillation.")
     add_arguments(parser.add_subparsers(dest="command", required=True))
     options = parser.parse_args(_settings_apart(sys.argv[1:] if arguments is None else arguments))
-    return finish(options, ACTIONS[options.command])
+    return finish(options, {"fit": fit, "score": score, "localize": localize}[options.command])
 
 
 def _settings_apart(words: Sequence[str]) -> list[str]:
@@ -259,11 +227,7 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, object]:
-    """``["lam=1", "cloner=equal"]`` as names and Python values; what is no literal is a string.
-
-    Raises:
-        ValueError: not NAME=VALUE, or a name that comes twice.
-    """
+    """``["lam=1", "cloner=equal"]`` as names and Python values; what is no literal is a string."""
     found: dict[str, object] = {}
     for text in texts:
         name, separator, value = text.partition("=")

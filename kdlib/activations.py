@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kdlib import weights
-from kdlib.files import ensure_folder, work_folder
+from kdlib.files import ensure_folder, whole_folder, work_folder
 from kdlib.networks import Source, half_precision
 from kdlib.recipe import Recipe
 
@@ -32,9 +31,7 @@ def prepare(pixels: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     """What the networks see: 8-bit pixels (B, 3, H, W) as floats in [0, 1], normalised where the recipe says so."""
     x = pixels.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
     if recipe.normalize:
-        mean, std = (
-            torch.tensor(v, device=device).view(3, 1, 1) for v in (weights.IMAGENET_MEAN, weights.IMAGENET_STD)
-        )
+        mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in weights.IMAGENET)
         x = x.sub_(mean).div_(std)
     return x
 
@@ -59,8 +56,7 @@ def source_activations(
     Args:
         pixels: 8-bit, (N, 3, H, W).
         key: names the images; where given, the activations are kept in the work folder and found again.
-        memory: bytes that they may take before they go to files that are mapped into memory; half of what is free by
-            default.
+        memory: bytes that they may take before they go to mapped files; half of what is free by default.
 
     Raises:
         OSError: the work folder cannot be written, or its disk is too small.
@@ -75,26 +71,19 @@ def source_activations(
         empty = {p: torch.empty(shape, dtype=source.dtype, device=where) for p, shape in shapes.items()}
         return _fill({p: a.permute(0, 3, 1, 2) for p, a in empty.items()}, source, pixels, recipe)
 
+    def mapped(folder: Path, *, write: bool = False) -> dict[str, Tensor]:
+        sizes = {p: math.prod(shape) for p, shape in shapes.items()}
+        flat = {p: torch.from_file(str(folder / p), write, n, dtype=source.dtype) for p, n in sizes.items()}
+        return {p: a.view(shapes[p]).permute(0, 3, 1, 2) for p, a in flat.items()}
+
     folder = kept_folder(recipe, key, source.dtype)
     parent = ensure_folder(folder.parent)
     if key and folder.is_dir():
-        return {p: _mapped(folder / p, shape, source.dtype) for p, shape in shapes.items()}
+        return mapped(folder)
     if (free := shutil.disk_usage(parent).free) < size:
         raise OSError(f"{parent}: the source's activations need {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-    scratch = Path(tempfile.mkdtemp(dir=parent, prefix=".part-"))
-    try:
-        mapped = {p: _mapped(scratch / p, shape, source.dtype, write=True) for p, shape in shapes.items()}
-        kept = _fill(mapped, source, pixels, recipe)
-        if key:
-            scratch.chmod(0o755)
-            try:
-                scratch.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # another process may have been faster: its files are the same
-                    raise
-        return kept
-    finally:  # an unlinked file stays mapped until nobody uses it
-        shutil.rmtree(scratch, ignore_errors=True)
+    with whole_folder(folder, keep=bool(key)) as scratch:  # an unlinked file stays mapped until nobody uses it
+        return _fill(mapped(scratch, write=True), source, pixels, recipe)
 
 
 def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
@@ -113,10 +102,6 @@ def kept_folder(recipe: Recipe, key: str, dtype: torch.dtype) -> Path:
     settings = [recipe.size, recipe.crop, recipe.normalize, recipe.critical_points, str(dtype)]
     name = hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
     return work_folder() / "activations" / name
-
-
-def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype, *, write: bool = False) -> Tensor:
-    return torch.from_file(str(path), shared=write, size=math.prod(shape), dtype=dtype).view(shape).permute(0, 3, 1, 2)
 
 
 def _free_memory() -> float:

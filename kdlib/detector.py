@@ -95,8 +95,7 @@ class Detector:
     def lam(self) -> float:
         """Weight of the direction loss in the score (Eq. 4): the recipe's ``score_lam``, or that of the training.
 
-        Raises:
-            ValueError: not fitted.
+        ValueError where it is not fitted, as from all that needs a fitted detector.
         """
         if not self.training.epoch:
             raise ValueError("detector: not fitted; call fit with normal images, or load one")
@@ -142,22 +141,13 @@ class Detector:
         pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=levels, keep=cache)
         chosen = pixels[torch.from_numpy(train)] if count else pixels
         key = (images[train] if count else images).fingerprint if cache else ""
-        activations = (
-            self.source if self.recipe.augment else source_activations(self.source, chosen, self.recipe, key=key)
-        )
-        self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
+        source, recipe, seed = self.source, self.recipe, self.seed
+        known = source if recipe.augment else source_activations(source, chosen, recipe, key=key)
+        self.cloner = make_cloner(recipe, self.device, seed=seed)
         self.training, self.held_out_scores, self.image_size, self.levels = Training(), None, images.size, levels
+        settings = {"training": self.training, "evaluate": evaluate, "checkpoint": checkpoint}
         try:
-            distill(
-                self.cloner,
-                chosen,
-                activations,
-                self.recipe,
-                seed=self.seed,
-                training=self.training,
-                evaluate=evaluate,
-                checkpoint=checkpoint,
-            )
+            distill(self.cloner, chosen, known, recipe, seed=seed, **settings)
         except BaseException:
             self.training = Training()  # half a training is none
             raise
@@ -169,9 +159,6 @@ class Detector:
 
         Images of another day tell what good images to come will score. Held-out ones are often near copies of those
         trained on, and a threshold from them is too low then.
-
-        Raises:
-            ValueError, OSError: not fitted, or the images are not usable.
         """
         self.held_out_scores = self.score(images)
         return self
@@ -195,8 +182,7 @@ class Detector:
     ) -> Iterator[tuple[Activations, Activations]]:
         """Those of the source, unless they are known, and of the cloner, a batch of `score_pixels` at a time."""
         half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe, self.device)
-        was_training = self.cloner.training
-        self.cloner.eval()
+        self.cloner.eval()  # an epoch of training begins with train
         for start in range(0, len(pixels), step):
             part = slice(start, start + step)
             with torch.inference_mode():  # not around the yield: it would hold for the caller too
@@ -205,7 +191,6 @@ class Detector:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                     found = self.cloner(x)
             yield known, found
-        self.cloner.train(was_training)
 
     def localize(self, images: ImagesLike) -> np.ndarray:
         """Localization map of each image (Eq. 5 and 6), higher is more anomalous: (N, S, S) at working size S."""
@@ -220,14 +205,12 @@ class Detector:
 
         pixels, lam = self._pixels(images), self.lam
         maps, step = [], max(1, batch_length(self.recipe, self.device) // 2)
-        was_training = self.cloner.training
         self.cloner.eval()
         with progress(len(pixels), "localize") as bar:
             for batch in pixels.split(step):
                 x = prepare(batch, self.recipe, self.device)
                 maps.append(attribution(self.source, self.cloner, x, lam=lam, recipe=self.recipe))
                 bar.update(len(batch))
-        self.cloner.train(was_training)
         return np.concatenate(maps)
 
     def threshold(self, quantile: float = 0.99) -> float:

@@ -27,12 +27,8 @@ def make_cloner(recipe: Recipe, device: torch.device, *, seed: int) -> Cloner:
     """An untrained cloner; the same seed gives the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        cloner = Cloner(
-            recipe.cloner,
-            critical_points=recipe.critical_points,
-            norm_shift=recipe.norm_shift,
-            conv_bias=recipe.conv_bias,
-        )
+        biases = {"norm_shift": recipe.norm_shift, "conv_bias": recipe.conv_bias}
+        cloner = Cloner(recipe.cloner, critical_points=recipe.critical_points, **biases)
     return cloner.to(device).to(memory_format=torch.channels_last)
 
 
@@ -52,14 +48,11 @@ def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
     """Each 8-bit image (B, 3, H, W) turned by up to 20 degrees and scaled by 0.9 to 1.05 ("+AUG"), black around it."""
     from torchvision.transforms.v2 import functional  # two seconds, as torchvision's models come with it
 
+    bilinear = functional.InterpolationMode.BILINEAR
     angles = torch.empty(len(pixels)).uniform_(-20, 20, generator=random).tolist()
     scales = torch.empty(len(pixels)).uniform_(0.9, 1.05, generator=random).tolist()
-    return torch.stack(
-        [
-            functional.affine(image, angle, [0, 0], scale, [0.0, 0.0], functional.InterpolationMode.BILINEAR)
-            for image, angle, scale in zip(pixels, angles, scales, strict=True)
-        ]
-    )
+    drawn = zip(pixels, angles, scales, strict=True)
+    return torch.stack([functional.affine(x, angle, [0, 0], scale, [0.0, 0.0], bilinear) for x, angle, scale in drawn])
 
 
 @dataclass

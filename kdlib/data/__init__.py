@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kdlib.data.about import ABOUT, DIGITS, About, find
-from kdlib.data.classes import cifar10, digits, fashion_mnist, mnist
+from kdlib.data.about import ABOUT, About, find
+from kdlib.data.classes import DIGITS, cifar10, digits, fashion_mnist, mnist
 from kdlib.data.folder import brain_mri, head_ct, mvtec_ad, mvtec_layout, retinal_oct
 from kdlib.data.images import Images, Split, as_images
 from kdlib.data.textures import CATEGORIES, textures

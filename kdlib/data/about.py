@@ -1,5 +1,6 @@
 """What each data set of the paper is: who offers it, under which licence, in which layout, and where it lies."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,34 +8,18 @@ from pathlib import Path
 from kdlib.errors import unknown
 from kdlib.files import cache_folder, data_folder, note_read
 
-IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-DIGITS = tuple("0123456789")
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-MVTEC_AD = ("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw")
-MVTEC_AD += ("tile", "toothbrush", "transistor", "wood", "zipper")
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-
 
 @dataclass(frozen=True)
 class About:
-    """One data set.
-
-    Attributes:
-        publisher: page of who offers it.
-        commercial: whether its licence allows commercial use; None where that is unclear.
-        layout: of the files, below the folder that `find` gives.
-        normals: its normal classes or categories.
-        places: other folders to look in, below ``$KDLIB_DATA``, torchvision's among them, and elsewhere.
-        proof: one of these lies in the right folder.
-    """
+    """One data set, as ``about.toml`` describes it, where each entry is explained."""
 
     title: str
-    publisher: str
+    publisher: str  # page of who offers it
     licence: str
-    commercial: bool | None
     layout: str
     normals: tuple[str, ...]
-    places: tuple[str | Path, ...] = ()
+    commercial: bool | None = None
+    places: tuple[str, ...] = ()
     proof: tuple[str, ...] = ("",)
 
     @property
@@ -45,69 +30,8 @@ class About:
 
 
 ABOUT: Mapping[str, About] = {
-    "mnist": About(
-        "MNIST",
-        "https://yann.lecun.com/exdb/mnist/",
-        "CC BY-SA 3.0",
-        True,
-        f"{', '.join(IDX)} (.gz or not)",
-        DIGITS,
-        ("mnist/MNIST/raw", "MNIST/raw"),
-        (IDX[0], f"{IDX[0]}.gz"),
-    ),
-    "fashion_mnist": About(
-        "Fashion-MNIST",
-        "https://github.com/zalandoresearch/fashion-mnist",
-        "MIT",
-        True,
-        f"{', '.join(IDX)} (.gz or not)",
-        DIGITS,
-        ("fashion_mnist/FashionMNIST/raw", "FashionMNIST/raw", DEBIAN_FASHION_MNIST),
-        (IDX[0], f"{IDX[0]}.gz"),
-    ),
-    "cifar10": About(
-        "CIFAR-10",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "none stated by its authors",
-        None,
-        "{train,test}/<class>/* as images, or torchvision's cifar-10-batches-py/",
-        CIFAR10,
-        ("cifar10/cifar-10-batches-py", "cifar-10-batches-py"),
-        ("train", "data_batch_1"),
-    ),
-    "mvtec_ad": About(
-        "MVTec AD",
-        "https://www.mvtec.com/company/research/datasets/mvtec-ad",
-        "CC BY-NC-SA 4.0",
-        False,
-        "<category>/train/good/*, <category>/test/<good or defect>/*, <category>/ground_truth/<defect>/<name>_mask.png",
-        MVTEC_AD,
-    ),
-    "retinal_oct": About(
-        "Retinal OCT (OCT2017)",
-        "https://data.mendeley.com/datasets/rscbjbr9sj/2",
-        "CC BY 4.0",
-        True,
-        "train/NORMAL/*, test/{CNV,DME,DRUSEN,NORMAL}/*; or RESC's train/good/*, test/{good,Ungood}/img/*, "
-        "test/Ungood/label/*",
-        ("RESC",),
-    ),
-    "head_ct": About(
-        "HeadCT",
-        "https://www.kaggle.com/datasets/felipekitamura/head-ct-hemorrhage",
-        "Kaggle, licence unclear",
-        None,
-        "labels.csv (id,hemorrhage), head_ct/<id>.png",
-        ("head_ct",),
-    ),
-    "brain_mri": About(
-        "BrainMRI",
-        "https://www.kaggle.com/datasets/navoneel/brain-mri-images-for-brain-tumor-detection",
-        "Kaggle, licence unclear",
-        None,
-        "no/*, yes/*",
-        ("brain_mri",),
-    ),
+    name: About(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+    for name, entry in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
 
 
@@ -121,7 +45,7 @@ def find(dataset: str) -> Path | None:
     note_read("data", dataset)
     about = ABOUT[dataset]
     places = [data_folder() / place for place in (dataset, *about.places)]  # an absolute place stays what it is
-    places += [cache_folder() / "data" / place for place in about.places if isinstance(place, str)]
+    places += [cache_folder() / "data" / place for place in about.places if not Path(place).is_absolute()]
     return next((p for p in places if any((p / proof).exists() for proof in about.proof)), None)
 
 

@@ -96,18 +96,14 @@ def _check_sizes(
     sizes = {path: image_size(path) for path in images}
     expected = sizes[images[0]]
     if other := next((path for path in images if sizes[path] != expected), None):
-        raise ValueError(
-            f"{dataset}: images of mixed sizes: {images[0]} is {expected[0]}x{expected[1]}, "
-            f"{other} is {sizes[other][0]}x{sizes[other][1]}; crop or resize them to one size first"
-        )
+        a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (images[0], other))
+        raise ValueError(f"{dataset}: images of mixed sizes: {a}, {b}; crop or resize them to one size first")
     for image, mask in zip(test, masks, strict=True):
         if mask is None or (found := image_size(mask)) == expected:
             continue
         if found[::-1] != expected or orientation(image) < 5:  # else it was drawn before the image was turned
-            raise ValueError(
-                f"{dataset}: {mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}; "
-                "masks must have the size of their images"
-            )
+            what = f"{mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}"
+            raise ValueError(f"{dataset}: {what}; masks must have the size of their images")
     return expected
 
 
@@ -144,11 +140,13 @@ def head_ct(normal: str = "head_ct", *, root: Path | None = None, seed: int = 0)
     table = folder / "labels.csv"
     if not table.is_file():
         raise FileNotFoundError(f"head_ct: no file {table}; expected a line id,hemorrhage and a line for each image")
-    labels = {}
+    labels: dict[int, int] = {}
     with table.open(newline="") as file:
         for line, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
             try:
-                labels |= dict([map(int, row)]) if row and line > 1 else {}
+                if row and line > 1:
+                    key, label = map(int, row)
+                    labels[key] = label
             except ValueError as error:
                 found = ",".join(row)
                 raise ValueError(f"{table}, line {line}: expected id,hemorrhage, such as 7,0; found {found}") from error

@@ -116,6 +116,6 @@ def take(activations: Mapping[str, Tensor], chosen: Tensor | slice, device: torc
 
 
 def progress(total: int, what: str, *, done: int = 0) -> tqdm:
-    """A progress bar over images; none where ``KDLIB_PROGRESS`` is 0, as in executed notebooks."""
-    hidden = os.environ.get("KDLIB_PROGRESS") == "0"
+    """A progress bar over images; none in a file, nor where ``KDLIB_PROGRESS`` is 0, as in executed notebooks."""
+    hidden = os.environ.get("KDLIB_PROGRESS") == "0" or None  # None: where nobody looks at a screen
     return tqdm(total=total, initial=done, desc=what, unit="image", disable=hidden, leave=False)

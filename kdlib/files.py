@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,23 +15,30 @@ from torch import Tensor
 
 def cache_folder() -> Path:
     """Weights and downloads, shared by all projects of a user: ``$KDLIB_CACHE`` or ``~/.cache/kdlib``."""
-    return Path(os.environ.get("KDLIB_CACHE") or Path.home() / ".cache" / "kdlib")
+    return _named("KDLIB_CACHE", "~/.cache/kdlib")
 
 
 def work_folder() -> Path:
     """Checkpoints, activations, generated data: ``$KDLIB_WORK`` or ``work`` in the current folder."""
-    return Path(os.environ.get("KDLIB_WORK") or "work")
+    return _named("KDLIB_WORK", "work")
 
 
 def data_folder() -> Path:
     """Data sets: ``$KDLIB_DATA`` or ``data`` in the current folder."""
-    return Path(os.environ.get("KDLIB_DATA") or "data")
+    return _named("KDLIB_DATA", "data")
 
 
 def results_folder(dataset: str = "*") -> Path:
     """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder; who reads those of one data set says which."""
     note_read("records", dataset)
-    return Path(os.environ.get("KDLIB_RESULTS") or "results")
+    return _named("KDLIB_RESULTS", "results")
+
+
+def _named(variable: str, default: str) -> Path:
+    try:
+        return Path(os.environ.get(variable) or default).expanduser()
+    except RuntimeError as error:  # no HOME, and nobody knows the user's
+        raise FileNotFoundError(f"{variable}: no home folder is known; name a folder in {variable}") from error
 
 
 def note_read(*what: str) -> None:
@@ -41,6 +48,7 @@ def note_read(*what: str) -> None:
             print(*what, file=file)
 
 
+OURS = ".written-by-kdlib"  # in a folder: the names of the files that are ours
 FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA": data_folder}  # what a worker needs
 
 
@@ -57,6 +65,38 @@ def ensure_folder(folder: Path) -> Path:
         other = f"name another folder in {variable}" if variable else "name another folder"
         raise type(error)(f"{folder}: cannot be written ({reason}); free it, or {other}") from error
     return folder
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse to write to a folder that holds anything but what `fill_own` wrote there.
+
+    Raises:
+        FileExistsError: names what is there.
+    """
+    marker = folder / OURS
+    ours = {OURS, *(marker.read_text().splitlines() if marker.is_file() else [])}
+    if others := sorted(p.name for p in folder.iterdir() if p.name not in ours) if folder.is_dir() else []:
+        raise FileExistsError(
+            f"{folder}: holds {len(others)} files that kdlib did not write there, such as {others[0]}; name a folder "
+            "that is new or empty"
+        )
+
+
+def fill_own(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files to a folder of our own, in place of those that an earlier call left there.
+
+    Raises:
+        FileExistsError: there is something else in it; nothing is written or removed then.
+    """
+    refuse_foreign(folder)
+    marker = ensure_folder(folder) / OURS
+    earlier = marker.read_text().splitlines() if marker.is_file() else []
+    write_atomically(marker, "".join(f"{name}\n" for name in {*earlier, *contents}).encode())
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    for name in {*earlier} - {*contents}:
+        (folder / name).unlink(missing_ok=True)
+    write_atomically(marker, "".join(f"{name}\n" for name in contents).encode())
 
 
 def keep_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:

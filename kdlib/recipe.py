@@ -30,6 +30,7 @@ class Recipe:
     # input
     size: int = 128  # pixels
     crop: int | None = None  # centre crop after resizing
+    levels: tuple[float, float] | None = None  # black and white of images with more than 8 bits; None: from good ones
     normalize: bool = False  # with ImageNet's mean and standard deviation (Sec. 4.2.1: CIFAR-10 only)
     # cloner
     cloner: str = "small"
@@ -67,6 +68,8 @@ class Recipe:
                 if value is not None or kind == tuple[str, ...]:
                     object.__setattr__(self, name, check_critical_points(value))
                 continue
+            if kind == tuple[float, float] | None:
+                continue
             if kind in (float, float | None) and isinstance(value, int):
                 object.__setattr__(self, name, value := float(value))  # 1 and 1.0 are one setting, and one id
             self._expect(name, isinstance(value, kind), getattr(kind, "__name__", str(kind)))
@@ -78,6 +81,8 @@ class Recipe:
         for name in ("score_points", "map_points"):
             inside = set(getattr(self, name) or ()) <= set(self.critical_points)
             self._expect(name, inside, "a part of critical_points")
+        pair = self.levels is None or (len(self.levels) == 2 and self.levels[0] < self.levels[1])
+        self._expect("levels", pair, "two values, black below white, or None")
         for name in LAMBDAS:
             self._expect(name, getattr(self, name) is None or getattr(self, name) >= 0, "0 or more, inf, or None")
         self._expect("samples", self.samples >= 1, "1 or more")

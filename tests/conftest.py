@@ -24,7 +24,7 @@ from torch import Tensor
 
 import kdlab.__main__
 from kdlab.experiments.experiment import Experiment
-from kdlab.studies.verdicts import COLUMNS
+from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector, Recipe, Split, load, weights
 from kdlib.networks import Source
 
@@ -51,7 +51,7 @@ def categories(draw: st.DrawFn, kinds: tuple[type, ...] = (np.float64, np.float3
 
 
 def study_frame(gains: dict[str, float], profile: str = "laptop", dataset: str = "mvtec_ad") -> pd.DataFrame:
-    """As of `verdicts.frame`: three seeds of two categories, 90 and what a size of cloner is ahead by; no scores."""
+    """As of `sentences.frame`: three seeds of two categories, 90 and what a size of cloner is ahead by; no scores."""
     record = {"id": "none", "experiment": {"dataset": dataset}}
     rows = [
         (dataset, normal, seed, profile, size, "image_auroc", 90 + gain + 0.01 * seed * (size == "small"), made, record)

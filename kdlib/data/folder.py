@@ -6,6 +6,7 @@ the others, and some held-out normal ones, test.
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import numpy as np
 
 from kdlib.data.about import ABOUT, find, missing
 from kdlib.data.images import Images, Split
-from kdlib.data.reading import image_size, list_images
+from kdlib.data.reading import SUFFIXES, image_size, is_litter, list_images, orientation, warn_of_left_out
 from kdlib.errors import unknown
 
 LAYOUT = ABOUT["mvtec_ad"].layout
+GOOD = ("good", "ok", "okay", "normal", "pass", "passed", "gut", "io")  # what a folder of good images is called
+HALF_GOOD = re.compile(r"good|ok|normal|pass|fine|clean|intact|undamaged|free|no|none|without", re.IGNORECASE)
 HELD_OUT = 10  # normal images for testing, chosen at random (Sec. 4.1)
 Paths, Masks = Sequence[Path], Sequence[Path | None] | None
 OCT_CLASSES = ("CNV", "DME", "DRUSEN", "NORMAL")
@@ -28,6 +31,22 @@ def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
     if folder is None:
         raise missing("mvtec_ad")
     return mvtec_layout(folder, category, dataset="mvtec_ad")
+
+
+def is_good(kind: str) -> bool:
+    """Whether the folder ``test/<kind>`` holds good images; case does not matter.
+
+    Raises:
+        ValueError: a name that may mean either, such as ``good_day2`` or ``no_crack``.
+    """
+    if kind.lower() in GOOD:
+        return True
+    if any(HALF_GOOD.fullmatch(word) for word in re.split(r"[^a-zA-Z]+", kind)):
+        raise ValueError(
+            f"test/{kind}: good images or a kind of defect? Rename it: good images lie in a folder called one of "
+            f"{', '.join(GOOD)}; any other name is a kind of defect"
+        )
+    return False
 
 
 def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
@@ -43,23 +62,28 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
         found = sorted(p.name for p in root.iterdir() if (p / "train").is_dir())
         what = unknown(f"{dataset}: no category", category, found)
         raise FileNotFoundError(f"{what}, below {root}. Layout: {LAYOUT}")
-    train = list_images(folder / "train" / "good")
+    kinds = sorted(p.name for p in (folder / "train").iterdir() if p.is_dir() and not is_litter(p.name))
+    good = [kind for kind in kinds if kind.lower() in GOOD]
+    train = list_images(folder / "train" / (good[0] if len(good) == 1 else "good"))
+    warn_of_left_out(str(folder / "train"), {kind: "not trained on" for kind in kinds if kind != train[0].parent.name})
     if not (folder / "test").is_dir():
         raise FileNotFoundError(f"{dataset}: no folder {folder / 'test'}. Layout: {LAYOUT}")
-    test = [p for kind in sorted((folder / "test").iterdir()) if kind.is_dir() for p in list_images(kind)]
+    tested = sorted(p for p in (folder / "test").iterdir() if p.is_dir() and not is_litter(p.name))
+    bad = {kind.name: not is_good(kind.name) for kind in tested}
+    test = [path for kind in tested for path in list_images(kind)]
     if not test:
         raise FileNotFoundError(f"{dataset}: no test images below {folder / 'test'}. Layout: {LAYOUT}")
     truth = folder / "ground_truth"
-    masks = [_mask(truth, path) for path in test] if truth.is_dir() else None
+    masks = [_mask(truth, path) if bad[path.parent.name] else None for path in test] if truth.is_dir() else None
     width, height = _check_sizes(dataset, train, test, masks)
     note = f"resized copy, {width}x{height}" if dataset == "mvtec_ad" and width < 700 else ""
-    return _split(dataset, category, train, test, [path.parent.name != "good" for path in test], masks, note)
+    return _split(dataset, category, train, test, [bad[path.parent.name] for path in test], masks, note)
 
 
-def _mask(truth: Path, image: Path) -> Path | None:
-    if image.parent.name == "good":
-        return None
-    mask = truth / image.parent.name / f"{image.stem}_mask.png"
+def _mask(truth: Path, image: Path) -> Path:
+    folder = truth / image.parent.name
+    names = [f"{image.stem}{ending}{suffix}" for ending in ("_mask", "") for suffix in SUFFIXES]
+    mask = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
     if not mask.is_file():
         raise FileNotFoundError(f"{image}: no mask {mask}; add it, or remove ground_truth to go without masks")
     return mask
@@ -73,7 +97,9 @@ def _check_sizes(dataset: str, train: Paths, test: Paths, masks: Masks) -> tuple
         a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (train[0], other))
         raise ValueError(f"{dataset}: images of mixed sizes: {a}, {b}; crop or resize them to one size first")
     for image, mask in zip(test, masks or [None] * len(test), strict=True):
-        if mask is not None and (found := image_size(mask)) != expected:
+        if mask is None or (found := image_size(mask)) == expected:
+            continue
+        if found[::-1] != expected or orientation(image) < 5:  # else it was drawn before the image was turned
             what = f"{mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}"
             raise ValueError(f"{dataset}: {what}; masks must have the size of their images")
     return expected
@@ -112,8 +138,16 @@ def head_ct(normal: str = "head_ct", *, root: Path | None = None, seed: int = 0)
     table = folder / "labels.csv"
     if not table.is_file():
         raise FileNotFoundError(f"head_ct: no file {table}; expected a line id,hemorrhage and a line for each image")
+    labels: dict[int, int] = {}
     with table.open(newline="") as file:
-        labels = {int(row[0]): int(row[1]) for row in list(csv.reader(file, skipinitialspace=True))[1:] if row}
+        for line, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
+            try:
+                if row and line > 1:
+                    key, label = map(int, row)
+                    labels[key] = label
+            except ValueError as error:
+                found = ",".join(row)
+                raise ValueError(f"{table}, line {line}: expected id,hemorrhage, such as 7,0; found {found}") from error
     files = {int(path.stem): path for path in list_images(folder / "head_ct")}
     if different := sorted(files.keys() ^ labels.keys()):
         raise ValueError(f"head_ct: {table} and the images differ in {len(different)} ids, first in {different[0]}")

@@ -141,9 +141,11 @@ class Detector:
         known = source if recipe.augment else source_activations(source, chosen, recipe, key=key)
         self.cloner = make_cloner(recipe, self.device, seed=seed)
         self.training, self.held_out_scores, self.image_size, self.levels = Training(), None, images.size, levels
-        settings = {"training": self.training, "evaluate": evaluate, "checkpoint": checkpoint}
+        begun = self.training
         try:
-            distill(self.cloner, chosen, known, recipe, seed=seed, **settings)
+            distill(
+                self.cloner, chosen, known, recipe, seed=seed, training=begun, evaluate=evaluate, checkpoint=checkpoint
+            )
         except BaseException:
             self.training = Training()  # half a training is none
             raise
@@ -221,7 +223,7 @@ class Detector:
         tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
         if self.held_out_scores is not None:
             tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
-        plain = {"recipe": self.recipe.to_dict(), "training": asdict(self.training)}
+        plain: dict[str, object] = {"recipe": self.recipe.to_dict(), "training": asdict(self.training)}
         plain |= {"image_size": self.image_size, "levels": self.levels}
         about = {name: json.dumps(value) for name, value in plain.items()} | {"seed": str(self.seed)}
         about |= {"format": FORMAT, "checksum": weights.checksum(self.recipe.weights)}

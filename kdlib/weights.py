@@ -136,7 +136,8 @@ class _Arrays(pickle.Unpickler):
 
 def from_arrays(content: bytes) -> dict[str, Tensor]:
     """The convolutions of a pickled tree of arrays, 13 kernels (H, W, in, out) and biases; it may hold no more."""
-    layers, tensors = _Arrays(io.BytesIO(content)).load()["VGG16_0"], {}
+    layers = _Arrays(io.BytesIO(content)).load()["VGG16_0"]
+    tensors: dict[str, Tensor] = {}
     for number, name in enumerate(CONVOLUTIONS):
         kernel, bias = (torch.from_numpy(layers[f"Conv_{number}"][kind]) for kind in ("kernel", "bias"))
         tensors |= {f"conv{name}.weight": kernel.permute(3, 2, 0, 1).contiguous(), f"conv{name}.bias": bias}

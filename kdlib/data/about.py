@@ -30,7 +30,7 @@ class About:
 
 
 ABOUT: Mapping[str, About] = {
-    name: About(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+    name: About(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})  # type: ignore[arg-type]
     for name, entry in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
 

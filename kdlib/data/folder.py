@@ -21,7 +21,8 @@ LAYOUT = ABOUT["mvtec_ad"].layout
 GOOD = ("good", "ok", "okay", "normal", "pass", "passed", "gut", "io")  # what a folder of good images is called
 HALF_GOOD = re.compile(r"good|ok|normal|pass|fine|clean|intact|undamaged|free|no|none|without", re.IGNORECASE)
 HELD_OUT = 10  # normal images for testing, chosen at random (Sec. 4.1)
-Paths, Masks = Sequence[Path], Sequence[Path | None] | None
+Paths = Sequence[Path]
+Masks = Sequence[Path | None] | None
 OCT_CLASSES = ("CNV", "DME", "DRUSEN", "NORMAL")
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 # By suffix, as far as PIL reads them. A file of another suffix is one of them if PIL recognises its content.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".avif")
-SUFFIXES += (".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
+SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
+SUFFIXES += (".gif", ".avif", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
 # HEIF by a plug-in.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "AVIF", "PPM", "JPEG2000", "HEIF")
 WITH_FRAMES = (".tif", ".tiff", ".gif", ".webp", ".avif")
-NOTES = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".yaml", ".yml")
+NOTES: tuple[str, ...] = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".yaml", ".yml")
 NOTES += (".toml", ".ini", ".log", ".html", ".py", ".ipynb")
 MASK = re.compile(r"(.+?)[-_ .]?(?:mask|label|gt|seg|segmentation|annotation|ground_?truth)s?", re.IGNORECASE)
 ORIENTATION, PHOTOMETRIC, BITS = 274, 262, 258  # tags of EXIF and TIFF
@@ -51,7 +51,7 @@ def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
         else:
             image = file.convert("RGB")
         low, high = np.array(image.getextrema()).T
-        if deep and high.max() - low.min() < 64:  # type: ignore[operator]
+        if deep and high.max() - low.min() < 64:
             raise ValueError(f"{path}: 16-bit colours of which a small range is used; stretch and save it with 8 bits")
         return image
 
@@ -71,7 +71,7 @@ def own_levels(values: np.ndarray) -> Levels:
 def to_8_bit(values: np.ndarray, levels: Levels) -> np.ndarray:
     """Values between the levels as 0 to 255, what lies outside black or white."""
     low, high = levels
-    scaled = (values - low) * (255 / max(high - low, np.finfo(np.float32).tiny))
+    scaled = (values - low) * (255 / max(high - low, float(np.finfo(np.float32).tiny)))
     return np.round(scaled).clip(0, 255).astype(np.uint8)
 
 

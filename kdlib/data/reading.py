@@ -50,8 +50,7 @@ def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
             image = image.convert("RGB")
         else:
             image = file.convert("RGB")
-        low, high = np.array(image.getextrema()).T
-        if deep and high.max() - low.min() < 64:
+        if deep and np.ptp(np.array(image)) < 64:
             raise ValueError(f"{path}: 16-bit colours of which a small range is used; stretch and save it with 8 bits")
         return image
 
@@ -94,7 +93,7 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
             marked = np.array(file) != 0
         elif lossy:
             grey = np.array(file.convert("L"))
-            marked = grey > max(int(grey.max()), 64) // 2
+            marked = grey > max(int(np.max(grey)), 64) // 2
         else:
             rgba = np.array(file.convert("RGBA"))
             marked, seen = rgba[..., :3].any(2), rgba[..., 3] > 0
@@ -259,7 +258,7 @@ def _is_deep(file: ImageFile.ImageFile) -> bool:
 def _values(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
     """Those of a grey image with more than 8 bits, upright, higher is brighter: (H, W), double."""
     tags = getattr(file, "tag_v2", {})
-    inverted, bits = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and file.mode != "F", tags.get(BITS, (16,))[0]
+    inverted, bits = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and file.mode != "F", int(tags.get(BITS, (16,))[0])
     _turn(file)
     values = np.array(file).astype(np.float64)
     if not np.isfinite(values).all():

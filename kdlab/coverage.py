@@ -115,8 +115,8 @@ def status(results: Path | None = None, *, preset: str = "paper", weights: str =
     """How much of the paper has records: a row a table, data set and profile that has any.
 
     Each has preset, table, dataset, entries (how many the paper prints of its own, means too), profile ("" where
-    nothing ran), records (entries that have what they need) and mean_absolute_difference (points of AUROC, over those; None in
-    profile smoke, whose figures say nothing).
+    nothing ran), records (entries that have what they need) and mean_absolute_difference (points of AUROC, over
+    those; None in profile smoke, which says nothing).
     """
     measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
     rows: list[dict[str, Any]] = []

@@ -40,11 +40,11 @@ def one_source(seen: Iterable[tuple[Hashable, str, Hashable, str]], base: str = 
     settings: dict[tuple[Hashable, str], dict[Hashable, set[str]]] = {}
     for group, weights, place, setting in seen:
         settings.setdefault((group, weights), {}).setdefault(place, set()).add(setting)
-    most = {key: max(len(s) if base in s else 1 for s in places.values()) for key, places in settings.items()}
+    most = {key: max(len(s) * (base in s) for s in places.values()) for key, places in settings.items()}
     found = {}
     for group, _ in most:
         own, other = (most.get((group, weights), 0) for weights in VGG16S)
-        found[group] = VGG16S[0] if own >= min(2, max(1, other)) else VGG16S[1]
+        found[group] = VGG16S[0] if (group, VGG16S[0]) in most and own >= min(2, other) else VGG16S[1]
     return found
 
 

@@ -242,11 +242,7 @@ def test_notes(write: Write) -> None:
 
 @pytest.mark.parametrize(("preset", "profile", "seeds"), [("paper", "paper", [0]), ("reference", "laptop", [2, 0])])
 def test_a_command_lists_the_experiments_of_its_entry_and_no_others(
-    preset: str,
-    profile: str,
-    seeds: list[int],
-    results: Path,
-    dry_run: Callable[[str], list[Experiment]],
+    preset: str, profile: str, seeds: list[int], results: Path, dry_run: Callable[[str], list[Experiment]]
 ) -> None:
     seen: dict[str, set[Experiment]] = {}
     entries: list[Any] = paper.own_entries().to_dict("records")

@@ -100,9 +100,7 @@ def test_two_workers_make_the_records(cluster: tuple[str, object]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_scheduler_that_dies_is_named_and_nothing_is_lost(
-    cluster: tuple[str, "subprocess.Popen[bytes]"],
-) -> None:
+def test_a_scheduler_that_dies_is_named_and_nothing_is_lost(cluster: tuple[str, "subprocess.Popen[bytes]"]) -> None:
     address, scheduler = cluster
     outcomes = run_many.run_all(
         [*tiny("0"), Experiment.of("digits", "1", profile="smoke", **TINY | {"epochs": 2000})], scheduler=address

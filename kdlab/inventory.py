@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdlab.originals import ORIGINALS, copy_note
 from kdlib.data import ABOUT, DATASETS, find, normals
 from kdlib.data.images import Images, Split
 from kdlib.data.reading import read_image, read_mask
@@ -25,7 +26,7 @@ class Part:
     def of(cls, split: Split, official: tuple[int, int, int]) -> "Part":
         anomalous = 0 if split.test.labels is None else int(split.test.labels.sum())
         counts = len(split.train), len(split.test) - anomalous, anomalous
-        return cls(split.normal, counts, official, (split.train.fingerprint, split.test.fingerprint), split.copy_note)
+        return cls(split.normal, counts, official, (split.train.fingerprint, split.test.fingerprint), copy_note(split))
 
     def __str__(self) -> str:
         differs = "" if self.counts == self.official else "  DIFFERS from the original's {} + {} + {}"
@@ -75,10 +76,10 @@ def inventory(dataset: str) -> Inventory:
         except (OSError, ValueError) as error:
             problems.append(str(error))
             continue
-        parts.append(Part.of(split, about.counts[normal]))
+        parts.append(Part.of(split, ORIGINALS[dataset][normal]))
         problems += unreadable(split.train, split.test)
     unique = tuple(dict.fromkeys(problems))  # all classes of a damaged file fail alike
-    absent = tuple(normal for normal in about.counts if normal not in here)
+    absent = tuple(normal for normal in about.normals if normal not in here)
     return Inventory(dataset, str(folder), about.terms, about.publisher, tuple(parts), absent, unique)
 
 

@@ -152,10 +152,10 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
                 for found in paper.by_seed([record], task).values():
                     place = dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]
                     rows.append((*place, experiment, record, weights))
-    seen = [
-        ((row[0], row[3]), row[-1], row[1:3], row[4]) for row in rows
-    ]  # class and seed: where settings are compared
-    source = one_source(seen, base=next(iter(study.settings)))
+    # Settings are compared on one class and seed.
+    source = one_source(
+        (((row[0], row[3]), row[-1], row[1:3], row[4]) for row in rows), base=next(iter(study.settings))
+    )
     table = [row for row in rows if row[-1] == source[row[0], row[3]]]
     return pd.DataFrame(table, columns=[*COLUMNS, "experiment", "record", "weights"])
 

@@ -1,27 +1,18 @@
 """What an executed page was made from, as hashes; where they are others now, it is older than its sources.
 
-The library, the published figures and the locked versions are behind every page. What else is behind it is noted while
-it runs, by the library itself (`kdlib.files.note_read`): the data sets whose records it asks for and whose images it
-looks for, whether they are there or not.
+The code, the published numbers and the locked versions are behind every page. What else is behind it is noted while it
+runs, by the library itself (`kdlib.files.note_read`): the data sets whose records it asks for and whose images it looks
+for, whether they are there or not.
 """
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from launch import own_cells
 
-Digests = dict[str, str]
-RECORDS, DATA, BENCHMARKS = (
-    "records",
-    "data",
-    "benchmarks",
-)  # what is noted; the first two of a data set, or of all: "*"
-AROUND = re.compile(
-    "results|benchmarks", re.IGNORECASE
-)  # a notebook that names the folders may read them without the library
+CODE = ("kdlib", "kdlab", "book/figures")
 ABSENT = "not here"
 
 
@@ -31,7 +22,7 @@ class Inputs:
     def __init__(self, root: Path, results: Path) -> None:
         self.root = root
         self.shared = {
-            "kdlib": digest(p for part in ("kdlib", "kdlab", "book/figures") for p in root.glob(f"{part}/**/*.py")),
+            "code": digest(path for part in CODE for path in root.glob(f"{part}/**/*.py")),
             "published.csv": digest(root.glob("kdlab/*.csv")),
             "requirements.lock": digest(root.glob("requirements.lock")),
         }
@@ -39,24 +30,22 @@ class Inputs:
         self.records = {folder.name: digest([*folder.glob("*.json"), *folder.glob("*.npz")]) for folder in folders}
         self.benchmarks = digest(root.glob("benchmarks/*.jsonl"))
 
-    def of(self, path: Path, reads: Iterable[str]) -> Digests:
+    def of(self, path: Path, reads: Iterable[str]) -> dict[str, str]:
         """What the notebook depends on, its own source first.
 
         Args:
-            reads: what was noted while it ran, such as ``"records mnist"``, ``"records *"``, ``"data mnist"``.
+            reads: what was noted while it ran: ``"records mnist"``, ``"records *"``, ``"data mnist"``, `"benchmarks"`.
         """
-        cells = own_cells(self.root / path)
-        found = {"notebook": short(json.dumps(cells, sort_keys=True).encode())} | self.shared
-        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        reads = {*reads, *([f"{RECORDS} *", BENCHMARKS] if AROUND.search(code) else [])}
-        for kind, _, dataset in (each.partition(" ") for each in sorted(reads)):
-            if kind == BENCHMARKS:
-                found[BENCHMARKS] = self.benchmarks
-            elif kind == DATA:
+        source = json.dumps(own_cells(self.root / path), sort_keys=True)
+        found = {"notebook": short(source.encode())} | self.shared
+        for kind, _, dataset in (each.partition(" ") for each in sorted(set(reads))):
+            if kind == "benchmarks":
+                found["benchmarks"] = self.benchmarks
+            elif kind == "data":
                 found[f"data of {dataset}"] = data(dataset)
-            elif dataset == "*":
+            elif dataset == "*":  # before all names
                 found["all records"] = short(repr(self.records).encode())
-            elif f"{RECORDS} *" not in reads:
+            elif "all records" not in found:
                 found[f"records of {dataset}"] = self.records.get(dataset, ABSENT)
         return found
 

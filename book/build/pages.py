@@ -8,13 +8,19 @@ from typing import Any
 
 import execute
 import launch
-import slim
 import stamp
 import yaml
 from stamp import Page
 
-HERE = Path(__file__).resolve().parent
-PARTS = ("chapters", "theme")  # of the book that pages are made of
+# What no page loads: maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the
+# theme's translations, executed notebooks: those to download are in the pages.
+UNUSED = (
+    "**/*.map",
+    "_static/vendor/**/*.ttf",
+    "_static/locales",
+    "_static/**/*webpack-macros.html",
+    "_sources/**/*.ipynb",
+)
 STATUS = """# Status
 
 Written by the build: what each notebook ran with, what it took, and when. A notebook that fails leaves no book, so none
@@ -33,13 +39,11 @@ is listed as failed. The command that makes a page again stands at the end of th
 def assemble(root: Path, executed: Path, book: Path, pages: list[Page]) -> None:
     """Lay prose, settings and marked copies of the executed notebooks out as in the repository, and the status page."""
     shutil.rmtree(book, ignore_errors=True)
-    for part in PARTS:
+    for part in ("chapters", "theme"):
         shutil.copytree(root / "book" / part, book / "book" / part)
     (book / "book" / "chapters" / "status.md").write_text(status(pages))
     (book / "_toc.yml").write_text(yaml.safe_dump(with_status(yaml.safe_load((root / "_toc.yml").read_text()))))
-    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()) or {})
-    config |= {"only_build_toc_files": True, "execute": {**config.get("execute", {}), "execute_notebooks": "off"}}
-    config.setdefault("sphinx", {}).setdefault("local_extensions", {})["offline"] = str(HERE.parent / "theme" / "_ext")
+    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()))
     (book / "_config.yml").write_text(yaml.safe_dump(config))
     for each in pages:
         (book / each.path).parent.mkdir(parents=True, exist_ok=True)
@@ -63,11 +67,17 @@ def render(root: Path, book: Path, site: Path) -> int:
     code = subprocess.run([*jupyter_book, *options], check=False, stdout=subprocess.DEVNULL).returncode
     if code == 0:
         launch.offer(output, root)
-        slim.site(output)
+        slim(output)
         shutil.rmtree(site, ignore_errors=True)
         site.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(output, site)
     return code
+
+
+def slim(site: Path) -> None:
+    """Cut what no page loads."""
+    for path in [path for pattern in UNUSED for path in site.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def status(pages: list[Page]) -> str:
@@ -75,15 +85,10 @@ def status(pages: list[Page]) -> str:
     rows = []
     for page in pages:
         cells = [f"[{page.name}](/{page.path.as_posix()})", page.state]
-        if page.stamp:
+        if made := page.stamp:
             given = ", ".join(f"`{name} = {execute.literal(value)}`" for name, value in page.given.items())
-            cells += [
-                given or "as they stand",
-                stamp.duration(page.stamp["seconds"]),
-                stamp.memory(page.stamp["peak_bytes"]),
-            ]
-            cells += [page.stamp["date"], stamp.commit(page.stamp)]
+            cells += [given or "as they stand", stamp.duration(made["seconds"]), stamp.memory(made["peak_bytes"])]
+            cells += [made["date"], stamp.commit(made)]
         rows.append("| " + " | ".join(cells + ["–"] * (7 - len(cells))) + " |")
-    ran = [page.stamp for page in pages if page.stamp]
-    total = stamp.duration(sum(each["seconds"] for each in ran))
-    return STATUS.format(ran=len(ran), pages=len(pages), total=total, rows="\n".join(rows))
+    ran = [page.stamp["seconds"] for page in pages if page.stamp]
+    return STATUS.format(ran=len(ran), pages=len(pages), total=stamp.duration(sum(ran)), rows="\n".join(rows))

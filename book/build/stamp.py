@@ -1,7 +1,7 @@
 """What a page says of its own making: a stamp at its end; its profile, and whether it is old, at its top."""
 
-import ast
 import json
+import math
 import os
 import shlex
 import sys
@@ -13,13 +13,14 @@ from typing import Any
 
 import execute
 import nbformat
+import yaml
 from nbformat.v4 import new_markdown_cell, new_output
 
 Stamp = dict[str, Any]
 PLACE = "how-this-page-was-made"  # where the stamp stands in a page
 LINK = f'<p class="kd-reproduce"><a href="#{PLACE}">Reproduce</a></p>'
-WORK = {  # what a profile's figures are; the full protocol needs no word
-    "smoke": "a test that every line runs, on little data; its figures mean nothing",
+WORK = {  # what a profile's numbers are; the full protocol needs no word
+    "smoke": "a test that every line runs, on little data; its numbers mean nothing",
     "laptop": "fewer epochs or images than the paper's protocol",
 }
 CURRENT, STALE, BARE = "done", "older than its sources", "not run"
@@ -47,14 +48,14 @@ class Page:
 
 
 def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float, peak: int) -> Stamp:
-    """What is known of a run that just ended. ``peak`` in bytes; ``parameters`` are the defaults, as source text."""
+    """What is known of a run that just ended. ``peak`` in bytes; ``parameters``: all values, as source text."""
     import torch  # takes seconds: only where something ran
 
     from kdlab.experiments.provenance import commit, processor
 
     return {
         "given": dict(given),
-        "parameters": dict(parameters) | {name: execute.literal(value) for name, value in given.items()},
+        "parameters": dict(parameters),
         "seconds": round(seconds, 1),
         "peak_bytes": peak,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -76,54 +77,30 @@ def commit(stamp: Stamp) -> str:
 def build_command(page: Page) -> str:
     """The command that makes the page again, from the repository's root."""
     words = ["python", "book/build/build.py", "--profile", page.profile, "--only", page.name]
-    for parameter, value in page.given.items():
-        if parameter != "profile":
-            words += ["-p", parameter, typed(value)]
+    for name in page.given.keys() - {"profile"}:
+        words += ["-p", name, execute.typed(page.given[name])]
     return shlex.join(words)
-
-
-def typed(value: Any) -> str:
-    """A value as `-p` of the build takes it: a text as it stands, unless it would be taken for another value."""
-    if isinstance(value, str):
-        try:
-            ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            return value
-    return repr(value)
 
 
 def papermill_command(page: Page) -> str:
-    """The command that runs the notebook alone; `-r` is for texts, `-y` for what is no single value."""
-    words = ["papermill", page.path.as_posix(), "out.ipynb"]
-    for name, value in page.given.items():
-        if name == "profile" or isinstance(value, bool | int | float):
-            words += ["-p", name, str(value)]
-        elif isinstance(value, str):
-            words += ["-r", name, value]
-        else:
-            words += ["-y", json.dumps({name: value})]  # JSON is YAML
-    return shlex.join(words)
-
-
-def facts(page: Page) -> dict[str, str]:
-    """The stamp's rows."""
-    stamp = page.stamp
-    assert stamp is not None
-    machine = f"{stamp['processor']}, {stamp['cores']} cores" + (f"; {stamp['device']}" if stamp["device"] else "")
-    parameters = ", ".join(f"`{name} = {value}`" for name, value in stamp["parameters"].items())
-    return {
-        "made": f"{stamp['date']}, in {duration(stamp['seconds'])}, peak memory {memory(stamp['peak_bytes'])}",
-        "parameters": parameters.replace("|", r"\|"),
-        "commit": commit(stamp),
-        "machine": machine,
-        "versions": ", ".join(f"{name} {version}" for name, version in stamp["versions"].items()),
-        "digests": ", ".join(f"{name} `{value}`" for name, value in stamp["inputs"].items()),
-    }
+    """The command that runs the notebook alone."""
+    given = yaml.safe_dump(json.loads(json.dumps(dict(page.given))), default_flow_style=True, width=math.inf)
+    return shlex.join(["papermill", page.path.as_posix(), "out.ipynb", "-y", given.strip()])
 
 
 def footer(page: Page) -> str:
     """The stamp itself: closed until a reader opens it."""
-    rows = "\n".join(f"| {name} | {value} |" for name, value in facts(page).items())
+    stamp = page.stamp
+    assert stamp is not None
+    parameters = ", ".join(f"`{name} = {value}`" for name, value in stamp["parameters"].items())
+    rows = {
+        "made": f"{stamp['date']}, in {duration(stamp['seconds'])}, peak memory {memory(stamp['peak_bytes'])}",
+        "parameters": parameters.replace("|", r"\|"),
+        "commit": commit(stamp),
+        "machine": f"{stamp['processor']}, {stamp['cores']} cores" + (f"; {stamp['device']}" * bool(stamp["device"])),
+        "versions": ", ".join(f"{name} {version}" for name, version in stamp["versions"].items()),
+        "digests": ", ".join(f"{name} `{value}`" for name, value in stamp["inputs"].items()),
+    }
     return f"""````{{dropdown}} How this page was made
 :class-container: kd-stamp
 
@@ -131,7 +108,7 @@ def footer(page: Page) -> str:
 
 | | |
 |---|---|
-{rows}
+{"\n".join(f"| {name} | {value} |" for name, value in rows.items())}
 
 Make the page again:
 
@@ -148,17 +125,16 @@ Or run its notebook alone:
 
 
 def header(page: Page) -> str:
-    """What a reader must know before the first figure: nothing of a current page in profile paper."""
+    """What a reader must know before the first number: nothing of a current page in profile paper."""
     command = f"\n\n```bash\n{build_command(page)}\n```\n"
     if page.state == BARE:
-        return f"````{{warning}}\nThis page was not run: it shows no figures. Run it:{command}````"
-    profile = page.given.get("profile")
-    said = []
+        return f"````{{warning}}\nThis page was not run: it shows no results. Run it:{command}````"
+    said, profile = [], page.given.get("profile")
     if profile in WORK:
-        said.append(
-            f"```{{container}} kd-profile\nThis page ran in profile `{profile}`: {WORK[profile]}. "
-            "Figures that are read from records name their own profile.\n```"
+        text = (
+            f"This page ran in profile `{profile}`: {WORK[profile]}. Results read from records name their own profile."
         )
+        said.append(f"```{{container}} kd-profile\n{text}\n```")
     if page.state == STALE:
         changed = ", ".join(page.changed)
         said.append(f"````{{warning}}\nThis page is older than its sources. Changed since: {changed}.{command}````")

@@ -87,9 +87,9 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
     """
     pages = [page(executed, path, profile, sources, given) for path, given in chosen.items()]
     for each in pages:
-        if each.state == stamp.CURRENT:
+        if each.current:
             print(f"{each.path}: up to date", flush=True)
-    stale = [each for each in pages if each.state != stamp.CURRENT]
+    stale = [each for each in pages if not each.current]
     stale.sort(key=lambda each: -each.stamp["seconds"] if each.stamp else -math.inf)
     before = {each.path: sources.of(each.path, ()) for each in stale}  # what changes while they run makes them old
     alone = [each.path for each in stale if measures_time(root / each.path)]
@@ -113,7 +113,7 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
             for done in as_completed(runs):
                 (path, known), run = runs[done], done.result()
                 outcome = "FAILED" if run.problem else "done"
-                print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {stamp.memory(run.peak)}", flush=True)
+                print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
                 if run.problem:
                     failures.append(f"{path}, {run.problem}")
                     continue
@@ -130,7 +130,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--only", metavar="GLOB", default="*", help="execute only these, such as 'practice/*'")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     parser.add_argument("--no-execute", action="store_true", help="build from executed copies, refuse where one is old")
-    parser.add_argument("--allow-stale", action="store_true", help="show pages older than their sources, marked")
     parser.add_argument("--pdf", action="store_true", help="make a PDF of the whole book as well; needs Chromium")
     options = parser.parse_args(arguments)
     if options.pdf and not pdf.chromium():
@@ -155,9 +154,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
             return 1
     shown = [page(executed, path, options.profile, sources, chosen.get(path)) for path in known]
-    old = [each for each in shown if each.state != stamp.CURRENT]
-    refused = [each for each in old if each.path in chosen and not options.allow_stale]
-    if refused:
+    old = [each for each in shown if not each.current]
+    if refused := [each for each in old if each.path in chosen]:
         print("The book was not built; these pages are not up to date:", file=sys.stderr)
         for each in refused:
             why = f"changed since it ran: {', '.join(each.changed)}" if each.changed else "never run"
@@ -166,10 +164,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         print(f"All at once: the same command {again}.", file=sys.stderr)
         return 1
     for each in old:
-        marked = options.allow_stale and each.stamp
-        print(f"{each.path}: {each.state}, {'marked' if marked else 'shown without outputs'}")
-    if not options.allow_stale:
-        shown = [replace(each, stamp=None) if each in old else each for each in shown]
+        print(f"{each.path}: {'older than its sources' if each.stamp else 'not run'}, shown without outputs")
+    shown = [replace(each, stamp=None) if each in old else each for each in shown]
     pages.assemble(root, executed, book, shown)
     if code := pages.render(root, book, site):
         print("The book was not built; see the warnings above.", file=sys.stderr)

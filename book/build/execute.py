@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import ast
-import base64
 import json
 import os
-import re
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
 import papermill
-from PIL import Image
 from traitlets.config import Config
 
 KERNEL = "kdlib-build"
-PNG = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/]+=*)")
 
 
 def install_kernel(work: Path) -> None:
@@ -84,20 +79,6 @@ def tidy(path: Path, known: Mapping[str, Mapping[str, str]], given: Mapping[str,
     nbformat.write(notebook, path)
 
 
-def small_pictures(path: Path) -> None:
-    """Recode the pictures in the outputs and widgets of an executed notebook."""
-    path.write_bytes(PNG.sub(recoded, path.read_bytes()))
-
-
-def recoded(found: re.Match[bytes]) -> bytes:
-    """A PNG in a data address as lossless WebP: the same pixels in fewer bytes."""
-    picture, out = Image.open(BytesIO(base64.b64decode(found[1]))), BytesIO()
-    if picture.mode not in ("RGB", "RGBA"):  # WebP has no others: they would be changed
-        return found[0]
-    picture.save(out, "WEBP", lossless=True, exact=True)
-    return min(found[0], b"data:image/webp;base64," + base64.b64encode(out.getvalue()), key=len)
-
-
 def failure(path: Path, error: Exception) -> str:
     """Which cell of the source failed, and why: read from the copy that papermill left."""
     added = {"papermill-error-cell-tag", "injected-parameters"}
@@ -139,7 +120,6 @@ def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], give
             options |= {"kernel_name": KERNEL, "language": "python", "config": Config(KernelManager=manager)}
             papermill.execute_notebook(source, part, given, **options)
         tidy(part, known, given)
-        small_pictures(part)
         part.replace(target)
         failed.unlink(missing_ok=True)
     except Exception as error:  # any notebook's failure is reported at the end, after the others ran

@@ -36,7 +36,7 @@ NO_NUMBERS = re.compile(  # of versions and licences; of sections, tables and eq
     r"[A-Z]?\d+(?:\.\d+)*(?:(?:, | and | to | or |[–-])\d+(?:\.\d+)*)*"
     r"|https?://\S+|Reading time\W*\d+ minutes"
 )
-DIRECTIVE = re.compile(r"(?:{([\w:-]+)})?(.*)\n((?::[\w-]+:.*\n)*)((?s:.*))")  # name, title, options, content
+DIRECTIVE = re.compile(r"\A(?:{([\w:-]+)})?(.*)\n((?::[\w-]+:.*\n)*)((?s:.*))")  # name, title, options, content
 MARKDOWN = create_md_parser(
     MdParserConfig(enable_extensions={"amsmath", "colon_fence", "deflist", "dollarmath"}), RendererHTML
 )
@@ -95,8 +95,8 @@ def paragraphs(markdown: str, line: int = 1) -> Iterator[tuple[int, str]]:
             )
             yield start, NO_NUMBERS.sub("…", text)
         elif token.type in ("fence", "colon_fence"):
-            name, title, options, content = DIRECTIVE.fullmatch(f"{token.info}\n{token.content}").groups()
-            if (name is None and token.type == "fence") or (name or "").startswith(("math", "code")):
+            name, title, options, content = DIRECTIVE.findall(f"{token.info}\n{token.content}")[0]
+            if name.startswith(("math", "code")) or (token.type == "fence" and not name):
                 continue
             yield start, title
             yield from paragraphs(content, start + 1 + options.count("\n"))

@@ -1,8 +1,9 @@
-"""What a page says of its own making: a stamp at its end; its profile, and whether it is old, at its top."""
+"""What a page says of its own making: a stamp at its end; its profile, or that it was not run, at its top."""
 
 import json
 import math
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -23,7 +24,6 @@ WORK = {  # what a profile's numbers are; the full protocol needs no word
     "smoke": "a test that every line runs, on little data; its numbers mean nothing",
     "laptop": "fewer epochs or images than the paper's protocol",
 }
-CURRENT, STALE, BARE = "done", "older than its sources", "not run"
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,13 @@ class Page:
     changed: tuple[str, ...] = ()  # inputs that have changed since it ran
 
     @property
-    def state(self) -> str:
-        return BARE if self.stamp is None else STALE if self.changed else CURRENT
+    def current(self) -> bool:
+        return self.stamp is not None and not self.changed
 
     @property
     def name(self) -> str:
         """As `--only` knows it."""
-        start = "notebooks/" if self.path.is_relative_to("notebooks") else ""
-        return self.path.with_suffix("").as_posix().removeprefix(start)
+        return self.path.with_suffix("").as_posix().removeprefix("notebooks/")
 
 
 def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float, peak: int) -> Stamp:
@@ -67,18 +66,11 @@ def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float
     }
 
 
-def commit(stamp: Stamp) -> str:
-    """The commit for a reader's eye."""
-    if not stamp["commit"]:
-        return "not in git"
-    return f"`{stamp['commit'].rstrip('+')}`" + (" + changes" if stamp["commit"].endswith("+") else "")
-
-
 def build_command(page: Page) -> str:
     """The command that makes the page again, from the repository's root."""
     words = ["python", "book/build/build.py", "--profile", page.profile, "--only", page.name]
-    for name in page.given.keys() - {"profile"}:
-        words += ["-p", name, execute.typed(page.given[name])]
+    for name, value in page.given.items():
+        words += ["-p", name, execute.typed(value)] if name != "profile" else []
     return shlex.join(words)
 
 
@@ -94,13 +86,14 @@ def footer(page: Page) -> str:
     assert stamp is not None
     parameters = ", ".join(f"`{name} = {value}`" for name, value in stamp["parameters"].items())
     rows = {
-        "made": f"{stamp['date']}, in {duration(stamp['seconds'])}, peak memory {memory(stamp['peak_bytes'])}",
+        "made": f"{stamp['date']}, in {duration(stamp['seconds'])}, peak memory {stamp['peak_bytes'] / 2**20:.0f} MiB",
         "parameters": parameters.replace("|", r"\|"),
-        "commit": commit(stamp),
+        "commit": stamp["commit"].replace("+", " + changes") or "not in git",
         "machine": f"{stamp['processor']}, {stamp['cores']} cores" + (f"; {stamp['device']}" * bool(stamp["device"])),
         "versions": ", ".join(f"{name} {version}" for name, version in stamp["versions"].items()),
         "digests": ", ".join(f"{name} `{value}`" for name, value in stamp["inputs"].items()),
     }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"""````{{dropdown}} How this page was made
 :class-container: kd-stamp
 
@@ -108,7 +101,7 @@ def footer(page: Page) -> str:
 
 | | |
 |---|---|
-{"\n".join(f"| {name} | {value} |" for name, value in rows.items())}
+{table}
 
 Make the page again:
 
@@ -125,32 +118,22 @@ Or run its notebook alone:
 
 
 def header(page: Page) -> str:
-    """What a reader must know before the first number: nothing of a current page in profile paper."""
-    command = f"\n\n```bash\n{build_command(page)}\n```\n"
-    if page.state == BARE:
-        return f"````{{warning}}\nThis page was not run: it shows no results. Run it:{command}````"
-    said, profile = [], page.given.get("profile")
-    if profile in WORK:
-        text = (
-            f"This page ran in profile `{profile}`: {WORK[profile]}. Results read from records name their own profile."
-        )
-        said.append(f"```{{container}} kd-profile\n{text}\n```")
-    if page.state == STALE:
-        changed = ", ".join(page.changed)
-        said.append(f"````{{warning}}\nThis page is older than its sources. Changed since: {changed}.{command}````")
-    return "\n\n".join(said)
+    """What a reader must know before the first number: nothing of a page in profile paper."""
+    profile = page.given.get("profile")
+    if page.stamp is None:
+        command = f"```bash\n{build_command(page)}\n```"
+        return f"````{{warning}}\nThis page was not run: it shows no results. Run it:\n\n{command}\n````"
+    if profile not in WORK:
+        return ""
+    said = f"This page ran in profile `{profile}`: {WORK[profile]}. Results that are read from records name their own."
+    return f"```{{container}} kd-profile\n{said}\n```"
 
 
 def mark(copy: Path, page: Page) -> None:
     """Write header and footer into a copy that is about to become a page, and below what code shows where to look."""
     notebook = nbformat.read(copy, as_version=4)
-    if text := header(page):
-        first = notebook.cells[0] if notebook.cells else None
-        if first and first.cell_type == "markdown" and first.source.startswith("# "):
-            title, _, rest = first.source.partition("\n")
-            first.source = f"{title}\n\n{text}\n{rest}"
-        else:
-            notebook.cells.insert(0, new_markdown_cell(text, id="stamp-header"))
+    first = notebook.cells[0]
+    first.source = re.sub("^# .*", lambda title: f"{title[0]}\n\n{header(page)}", first.source, count=1, flags=re.M)
     if page.stamp:
         for cell in notebook.cells:
             if cell.cell_type == "code" and any(shows(output.get("data", {})) for output in cell.outputs):
@@ -169,8 +152,3 @@ def shows(output: Mapping[str, Any]) -> bool:
 def duration(seconds: float) -> str:
     """Seconds for a reader's eye."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def memory(size: int) -> str:
-    """Bytes for a reader's eye."""
-    return f"{size / 2**20:.0f} MiB"

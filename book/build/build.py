@@ -100,7 +100,7 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
         with ProcessPoolExecutor(
             jobs,
             mp_context=context,
-            initializer=os.environ.update,
+            initializer=execute.same_environment,
             initargs=(dict(os.environ),),
             max_tasks_per_child=1,  # each with its own peak memory
         ) as pool:

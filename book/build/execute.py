@@ -39,6 +39,11 @@ def install_kernel(work: Path) -> None:
     }
 
 
+def same_environment(variables: dict[str, str]) -> None:
+    """For a process that is forked from one that started earlier."""
+    os.environ.update(variables)
+
+
 def parsed(text: str, declared: str = "") -> Any:
     """A value from the command line: a Python literal, else the text itself; to a `str` a number is text too."""
     try:

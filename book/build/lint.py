@@ -93,7 +93,7 @@ def paragraphs(markdown: str, line: int = 1) -> Iterator[tuple[int, str]]:
             text = "".join(map(plain, token.children or [])) or re.sub(
                 r"(?s)<style.*?</style>|<.*?>", "", token.content
             )
-            yield start, NO_NUMBERS.sub("…", text)
+            yield start, NO_NUMBERS.sub("…", " ".join(text.split()))
         elif token.type in ("fence", "colon_fence"):
             name, title, options, content = DIRECTIVE.findall(f"{token.info}\n{token.content}")[0]
             if name.startswith(("math", "code")) or (token.type == "fence" and not name):

@@ -29,13 +29,14 @@ from myst_parser.parsers.mdit import create_md_parser
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = r"(?<![\w.])(?<!\d,)\d+(?:\.\d+)?(?![\d.]*\d)"
 UNITS = r"%|per ?cent|percentage points?|points?|times|×(?! ?\d)|m?s|seconds?|min|minutes?|hours?|[KMG]i?B|images/s"
-FIGURE = re.compile(rf"{NUMBER}(?:[ \u00a0]?(?:{UNITS})(?![\w/]))?")
+FIGURE = re.compile(rf"({NUMBER})(?:[ \u00a0]?({UNITS})(?![\w/]))?")
 NO_NUMBERS = re.compile(  # of versions and licences; of sections, tables and equations; the line that each page has
     r"\b(?:Python|version|CC[ -]BY[-A-Z]*|CUDA|v) ?\d+(?:\.\d+)*|\b\d+(?:\.\d+){2,}"
     r"|\b(?:Secs?|Sections?|Tables?|Figs?|Figures?|Eqs?|Equations?|Appendix|Chapters?)\.?[\s\u00a0]+"
     r"[A-Z]?\d+(?:\.\d+)*(?:(?:, | and | to | or |[–-])\d+(?:\.\d+)*)*"
     r"|https?://\S+|Reading time\W*\d+ minutes"
 )
+TAGS = re.compile(r"(?s)<style.*?</style>|<.*?>")
 DIRECTIVE = re.compile(r"\A(?:{([\w:-]+)})?(.*)\n((?::[\w-]+:.*\n)*)((?s:.*))")  # name, title, options, content
 MARKDOWN = create_md_parser(
     MdParserConfig(enable_extensions={"amsmath", "colon_fence", "deflist", "dollarmath"}), RendererHTML
@@ -90,9 +91,7 @@ def paragraphs(markdown: str, line: int = 1) -> Iterator[tuple[int, str]]:
     for token in MARKDOWN.parse(markdown):
         start = line + (token.map[0] if token.map else 0)
         if token.type in ("inline", "html_block"):
-            text = "".join(map(plain, token.children or [])) or re.sub(
-                r"(?s)<style.*?</style>|<.*?>", "", token.content
-            )
+            text = "".join(map(plain, token.children or [])) or TAGS.sub("", token.content)
             yield start, NO_NUMBERS.sub("…", " ".join(text.split()))
         elif token.type in ("fence", "colon_fence"):
             name, title, options, content = DIRECTIVE.findall(f"{token.info}\n{token.content}")[0]
@@ -104,18 +103,17 @@ def paragraphs(markdown: str, line: int = 1) -> Iterator[tuple[int, str]]:
 
 def plain(token: Token) -> str:
     """What is read of a piece of a line: no code, formula, role or tag."""
-    if token.type.endswith("break"):
-        return " "
-    return token.content if token.type in ("text", "image") else "" if token.type.endswith(("_open", "_close")) else "…"
+    if token.type in ("text", "image"):
+        return token.content
+    return "…" if token.content else " " * token.type.endswith("break")
 
 
 def code_texts(source: str) -> list[str]:
     """Texts of two words or more in a code cell, values left out, and its comments."""
-    tree = ast.parse(source)
-    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
-    texts = []
-    for node in ast.walk(tree):
+    texts, inside = [], set()
+    for node in ast.walk(ast.parse(source)):  # an f-string before its parts
         if isinstance(node, ast.JoinedStr):
+            inside |= {id(part) for part in ast.walk(node)}
             texts.append("".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
             texts.append(node.value)
@@ -129,25 +127,18 @@ def known_results(results: Path) -> dict[str, str]:
     from kdlab.experiments.records import records
     from kdlab.paper import published
 
-    found: dict[str, str] = {}
+    aurocs: list[tuple[float, str]] = []
     with warnings.catch_warnings(action="ignore"):  # of a record that cannot be read: it is no result
-        readable = records(results)
+        readable = [record for record in records(results) if record["experiment"]["profile"] != "smoke"]
     for record in readable:
-        experiment, image = record["experiment"], record["metrics"].get("image_auroc") or {}
-        pixel = record["metrics"].get("pixel_auroc") or {}
-        if experiment["profile"] != "smoke":
-            of = f"recorded ({experiment['dataset']}, record {record['id']})"
-            for value in (image.get("mean_last_10"), pixel.get("all")):
-                found |= dict.fromkeys(ways(100 * value) if value is not None else [], of)
+        image, pixel = (record["metrics"].get(name) or {} for name in ("image_auroc", "pixel_auroc"))
+        of = f"recorded ({record['experiment']['dataset']}, record {record['id']})"
+        aurocs += [(100 * value, of) for value in (image.get("mean_last_10"), pixel.get("all")) if value is not None]
     for row in published().to_dict("records"):
         of = f"published (Table {row['table']}, {row['dataset']}, {row['method']}, {row['column']})"
-        found |= dict.fromkeys(ways(row["auroc"]), of)
-    return found
-
-
-def ways(auroc: float) -> list[str]:
-    """An AUROC in % as it may be typed."""
-    return [f"{auroc:.1f}", f"{auroc:.2f}", f"{auroc / 100:.3f}", f"{auroc / 100:.4f}"]
+        aurocs.append((row["auroc"], of))
+    ways = ("{0:.1f}", "{0:.2f}", "{1:.3f}", "{1:.4f}")
+    return {way.format(auroc, auroc / 100): of for auroc, of in aurocs for way in ways}
 
 
 def offenders(
@@ -159,15 +150,14 @@ def offenders(
         here = [each for each in allowed if each.file in ("*", file)]
         spans = {each: [match.span() for match in re.finditer(each.pattern, text)] for each in here}
         for match in FIGURE.finditer(text):
-            number = re.match(r"[\d.]+", match[0])
-            assert number
-            if "." not in number[0] and number[0] == match[0]:
-                continue  # an integer without a unit: a count, a size, a year
+            number, unit = match.groups()
+            if "." not in number and not unit:
+                continue  # a count, a size, a year
             covering = {e for e, parts in spans.items() if any(a <= match.start() < match.end() <= b for a, b in parts)}
             used |= covering
-            if not covering or number[0] in known:
+            if not covering or number in known:
                 around = text[max(0, match.start() - 40) : match.end() + 30].strip()
-                found.append(Offender(file, place, match[0], around, known.get(number[0], "")))
+                found.append(Offender(file, place, match[0], around, known.get(number, "")))
     return found, [each for each in allowed if each not in used]
 
 

@@ -52,18 +52,16 @@ def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float
 
     from kdlab.experiments.records import commit, processor
 
-    return {
-        "given": dict(given),
-        "parameters": dict(parameters),
-        "seconds": round(seconds, 1),
-        "peak_bytes": peak,
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
-        "versions": {"Python": sys.version.split()[0], "PyTorch": torch.__version__},
+    spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    gpu = f"; {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    facts = {
+        "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {spent}, peak memory {peak / 2**20:.0f} MiB",
+        "parameters": ", ".join(f"`{name} = {value}`" for name, value in parameters.items()),
+        "commit": commit().replace("+", " + changes") or "not in git",
+        "machine": f"{processor()}, {os.cpu_count()} cores{gpu}",
+        "versions": f"Python {sys.version.split()[0]}, PyTorch {torch.__version__}",
     }
+    return {"given": dict(given), "seconds": round(seconds, 1), "facts": facts}
 
 
 def build_command(page: Page) -> str:
@@ -82,18 +80,10 @@ def papermill_command(page: Page) -> str:
 
 def footer(page: Page) -> str:
     """The stamp itself: closed until a reader opens it."""
-    stamp = page.stamp
-    assert stamp is not None
-    parameters = ", ".join(f"`{name} = {value}`" for name, value in stamp["parameters"].items())
-    rows = {
-        "made": f"{stamp['date']}, in {duration(stamp['seconds'])}, peak memory {stamp['peak_bytes'] / 2**20:.0f} MiB",
-        "parameters": parameters.replace("|", r"\|"),
-        "commit": stamp["commit"].replace("+", " + changes") or "not in git",
-        "machine": f"{stamp['processor']}, {stamp['cores']} cores" + (f"; {stamp['device']}" * bool(stamp["device"])),
-        "versions": ", ".join(f"{name} {version}" for name, version in stamp["versions"].items()),
-        "digests": ", ".join(f"{name} `{value}`" for name, value in stamp["inputs"].items()),
-    }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    assert page.stamp is not None
+    digests = ", ".join(f"{name} `{value}`" for name, value in page.stamp["inputs"].items())
+    facts = (page.stamp["facts"] | {"digests": digests}).items()
+    table = "\n".join(f"| {name} | {said.replace('|', chr(92) + '|')} |" for name, said in facts)
     return f"""````{{dropdown}} How this page was made
 :class-container: kd-stamp
 
@@ -147,8 +137,3 @@ def shows(output: Mapping[str, Any]) -> bool:
     text = "".join(output.get("text/html", ""))
     widget, picture = "application/vnd.jupyter.widget-view+json" in output, "image/png" in output
     return widget or picture or "<figure" in text or ("<table" in text and "kd-command" not in text)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a reader's eye."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

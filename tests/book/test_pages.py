@@ -1,4 +1,7 @@
-"""The book's pages as they are written: complete, in the map, with the words and settings that they name."""
+"""The book's pages as they are written: complete, in the map, with the words and settings that they name.
+
+A page types its reading time once; the front page repeats it in its map, and sums up what its paths name.
+"""
 
 import re
 from pathlib import Path
@@ -30,8 +33,8 @@ def minutes(page: str) -> int:
 
 
 def linked(prose: str) -> list[str]:
-    """The pages that a text of `book/` links to, in order."""
-    places = [(ROOT / "book" / path).resolve().relative_to(ROOT.resolve()) for path in LINK.findall(prose)]
+    """The pages that a text of `book/chapters/` links to, in order."""
+    places = [(ROOT / "book" / "chapters" / path).resolve().relative_to(ROOT.resolve()) for path in LINK.findall(prose)]
     return [str(place) for place in places]
 
 

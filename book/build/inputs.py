@@ -22,13 +22,13 @@ class Inputs:
     def __init__(self, root: Path, results: Path) -> None:
         self.root = root
         self.shared = {
-            "code": digest(path for part in CODE for path in root.glob(f"{part}/**/*.py")),
-            "published.csv": digest(root.glob("kdlab/*.csv")),
-            "requirements.lock": digest(root.glob("requirements.lock")),
+            "code": digest(root, *(f"{part}/**/*.py" for part in CODE)),
+            "published.csv": digest(root, "kdlab/*.csv"),
+            "requirements.lock": digest(root, "requirements.lock"),
         }
         folders = [folder for folder in sorted(results.glob("*")) if folder.is_dir()]
-        self.records = {folder.name: digest([*folder.glob("*.json"), *folder.glob("*.npz")]) for folder in folders}
-        self.benchmarks = digest(root.glob("benchmarks/*.jsonl"))
+        self.records = {folder.name: digest(folder, "*.json", "*.npz") for folder in folders}
+        self.benchmarks = digest(root, "benchmarks/*.jsonl")
 
     def of(self, path: Path, reads: Iterable[str]) -> dict[str, str]:
         """What the notebook depends on, its own source first.
@@ -50,11 +50,11 @@ class Inputs:
         return found
 
 
-def digest(files: Iterable[Path]) -> str:
-    """Hash of the contents of files and of their names, each with its folder's."""
+def digest(folder: Path, *patterns: str) -> str:
+    """Hash of the contents of files and of their names below a folder, wherever that lies."""
     found = hashlib.sha256()
-    for path in sorted(files):
-        found.update(f"{path.parent.name}/{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        found.update(f"{path.relative_to(folder).as_posix()}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()[:16]
 
 

@@ -73,16 +73,10 @@ def test_the_cell_is_python_as_notebooks_take_it() -> None:
 def test_an_address_that_is_none_or_more_is_refused(url: str) -> None:
     with pytest.raises(SystemExit, match="not of the form https://host/owner/name"):
         launch.repository(config(url))
-
-
-@pytest.mark.parametrize("url", [URL, f"{URL}/", f"{URL}.git"])
-def test_ways_to_write_an_address_are_one(url: str) -> None:
-    assert launch.repository(config(url)) == (URL, "main")
-
-
-def test_a_branch_that_is_none_is_refused() -> None:
     with pytest.raises(SystemExit, match="no name of a branch"):
         launch.repository({"repository": {"url": URL, "branch": "main; ls"}})
+    for written in (URL, f"{URL}/", f"{URL}.git"):
+        assert launch.repository(config(written)) == (URL, "main")
 
 
 def test_no_page_depends_on_the_cell(notebook: Path) -> None:
@@ -124,9 +118,7 @@ def test_a_page_s_buttons_lead_to_its_notebook(
     shutil.copytree(ROOT / "book" / "chapters", root / "book" / "chapters", ignore=shutil.ignore_patterns("*.md"))
     (root / "book" / "chapters" / "intro.md").write_text("# Intro\n")
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/chapters/intro\nchapters:\n  - file: notebooks/page\n")
-    settings = (
-        yaml.safe_load((ROOT / "_config.yml").read_text()) | config()
-    )  # the book's own: they may stand in the way
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text()) | config()  # the book's own
     (root / "_config.yml").write_text(yaml.safe_dump(settings))
     launch.main(root)
     assert build.main(["--profile", "smoke"], root=root) == 0

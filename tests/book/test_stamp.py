@@ -143,10 +143,7 @@ NEW = {
     "scores of mnist": lambda root: (root / "results" / "mnist" / "a.npz").write_text(""),
     "edited mnist": lambda root: (root / "results" / "mnist" / "a.json").write_text("[]"),
     "without mnist": lambda root: (root / "results" / "mnist" / "a.json").unlink(),
-    "head_ct": lambda root: (
-        (root / "results" / "head_ct").mkdir(),
-        (root / "results" / "head_ct" / "a.json").write_text("{}"),
-    ),
+    "head_ct": lambda root: (root / "results" / "head_ct").mkdir(),
     "benchmark": lambda root: (root / "benchmarks" / "measured.jsonl").write_text("{}"),
 }
 

@@ -26,7 +26,7 @@ def test_figure_is_described_and_closed() -> None:
     html = show.figure(fig, alt='a <b>"line"</b>', caption="x < y & z").data
     assert 'alt="a &lt;b&gt;&quot;line&quot;&lt;/b&gt;"' in html
     assert "<figcaption>x &lt; y &amp; z</figcaption>" in html
-    assert len(re.findall('src="data:image/png;base64,iVBORw0KGgo', html)) == 1
+    assert len(re.findall('src="data:image/webp;base64,UklGR', html)) == 1
     assert not plt.fignum_exists(fig.number)
 
 

@@ -27,6 +27,7 @@ import pages
 import papermill
 import pdf
 import stamp
+import templates
 from inputs import Inputs
 from sphinx_external_toc.parsing import parse_toc_yaml
 from stamp import Page
@@ -38,7 +39,7 @@ PROFILES = {"smoke": 600, "laptop": 3600, "paper": 86400}  # how much work: seco
 def listed(root: Path) -> list[Path]:
     """The notebooks that `_toc.yml` lists, in its order, relative to `root`."""
     names = parse_toc_yaml(root / "_toc.yml")
-    return [path for name in names if (root / (path := Path(f"{name}.ipynb"))).is_file()]
+    return [path for name in names if templates.exists(root, path := Path(f"{name}.ipynb"))]
 
 
 def known_parameters(path: Path) -> dict[str, dict[str, str]]:
@@ -53,7 +54,9 @@ def check(root: Path, notebooks: list[Path], given: dict[str, Any], profile: str
     """The parameters to pass to each notebook; an unknown one is refused before anything runs."""
     chosen = {}
     for path in notebooks:
-        known = known_parameters(root / path)
+        known = known_parameters(templates.source(root, path))
+        if "dataset" in given and templates.template(root, path):
+            raise SystemExit(f"{path}: its data set is its name; leave out -p dataset, or execute the template.")
         if unknown := sorted(set(given) - set(known)):
             raise SystemExit(f"{path}: unknown parameter {', '.join(unknown)}; it knows {', '.join(known)}.")
         chosen[path] = ({"profile": profile} if "profile" in known else {}) | given
@@ -108,7 +111,7 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
         max_tasks_per_child=1,  # each with its own peak memory
     ) as pool:
         limit = PROFILES[profile]
-        runs = {pool.submit(execute.run, root / p, executed / p, given, limit): p for p, given in stale.items()}
+        runs = {pool.submit(execute.run, templates.source(root, p), executed / p, given, limit): p for p, given in stale.items()}
         for done in as_completed(runs):
             path, run = runs[done], done.result()
             outcome = "FAILED" if run.problem else "done"
@@ -116,7 +119,7 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
             if run.problem:
                 failures.append(f"{path}, {run.problem}")
                 continue
-            defaults = {name: known["default"] for name, known in known_parameters(root / path).items()}
+            defaults = {name: known["default"] for name, known in known_parameters(templates.source(root, path)).items()}
             record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
             record |= stamp.made(stale[path], defaults, run.seconds, run.peak)
             (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")

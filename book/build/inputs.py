@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from launch import own_cells
+from templates import source
 
 Digests = dict[str, str]
 RECORDS, DATA, BENCHMARKS = (
@@ -45,7 +46,7 @@ class Inputs:
         Args:
             reads: what was noted while it ran, such as ``"records mnist"``, ``"records *"``, ``"data mnist"``.
         """
-        cells = own_cells(self.root / path)
+        cells = own_cells(source(self.root, path))
         found = {"notebook": short(json.dumps(cells, sort_keys=True).encode())} | self.shared
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
         reads = {*reads, *([f"{RECORDS} *", BENCHMARKS] if AROUND.search(code) else [])}

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
+import templates
 import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -20,6 +21,7 @@ from nbformat.v4 import new_code_cell
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "install"
 DOWNLOAD = re.compile(r'(?<=<a )href="[^"]*_sources/([^"]+\.ipynb)" target="_blank"')  # of the theme's button
+HOSTED = re.compile(r'(?<=<a )href="https?://[^"]*"')  # buttons that open a notebook elsewhere
 UNKNOWN = """\
 import importlib.util
 
@@ -98,12 +100,15 @@ def offer(site: Path, root: Path) -> None:
     """
 
     def whole(found: re.Match[str]) -> str:
-        notebook = root / found[1]
+        notebook = templates.source(root, Path(found[1]))
         content = base64.b64encode(notebook.read_bytes()).decode()
         return f'href="data:application/x-ipynb+json;base64,{content}" download="{notebook.name}"'
 
     for page in site.glob("notebooks/**/*.html"):
-        page.write_text(DOWNLOAD.sub(whole, page.read_text()))
+        text, path = page.read_text(), page.relative_to(site).with_suffix(".ipynb")
+        if template := templates.template(root, path):  # a host knows the repository's notebooks only
+            text = HOSTED.sub(lambda found, old=str(path), new=str(template): found[0].replace(old, new), text)
+        page.write_text(DOWNLOAD.sub(whole, text))
 
 
 def main(root: Path = ROOT) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 
 import execute
 import nbformat
+import templates
 from nbformat.v4 import new_markdown_cell, new_output
 
+ROOT = Path(__file__).resolve().parents[2]
 Stamp = dict[str, Any]
 PLACE = "how-this-page-was-made"  # where the stamp stands in a page
 LINK = f'<p class="kd-reproduce"><a href="#{PLACE}">Reproduce</a></p>'
@@ -94,7 +96,9 @@ def typed(value: Any) -> str:
 
 def papermill_command(page: Page) -> str:
     """The command that runs the notebook alone; `-r` is for texts, `-y` for what is no single value."""
-    words = ["papermill", page.path.as_posix(), "out.ipynb"]
+    template = templates.template(ROOT, page.path)
+    words = ["papermill", (template or page.path).as_posix(), "out.ipynb"]
+    words += ["-r", "dataset", page.path.stem] if template else []
     for name, value in page.given.items():
         if name == "profile" or isinstance(value, bool | int | float):
             words += ["-p", name, str(value)]
@@ -168,6 +172,7 @@ def header(page: Page) -> str:
 def mark(copy: Path, page: Page) -> None:
     """Write header and footer into a copy that is about to become a page, and below what code shows where to look."""
     notebook = nbformat.read(copy, as_version=4)
+    notebook.cells = templates.without_holes(notebook.cells) if page.stamp else notebook.cells
     if text := header(page):
         first = notebook.cells[0] if notebook.cells else None
         if first and first.cell_type == "markdown" and first.source.startswith("# "):

@@ -111,7 +111,10 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
         max_tasks_per_child=1,  # each with its own peak memory
     ) as pool:
         limit = PROFILES[profile]
-        runs = {pool.submit(execute.run, templates.source(root, p), executed / p, given, limit): p for p, given in stale.items()}
+        runs = {
+            pool.submit(execute.run, templates.source(root, p), executed / p, given, limit): p
+            for p, given in stale.items()
+        }
         for done in as_completed(runs):
             path, run = runs[done], done.result()
             outcome = "FAILED" if run.problem else "done"
@@ -119,7 +122,9 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
             if run.problem:
                 failures.append(f"{path}, {run.problem}")
                 continue
-            defaults = {name: known["default"] for name, known in known_parameters(templates.source(root, path)).items()}
+            defaults = {
+                name: known["default"] for name, known in known_parameters(templates.source(root, path)).items()
+            }
             record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
             record |= stamp.made(stale[path], defaults, run.seconds, run.peak)
             (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")

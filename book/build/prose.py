@@ -41,7 +41,11 @@ class Prose(NamedTuple):
 
 def prose(root: Path) -> Iterator[Prose]:
     """All of the book."""
-    for path in [*root.glob("README.md"), *sorted(root.glob("book/chapters/*.md")), *sorted(root.glob("notebooks/**/*.md"))]:
+    for path in [
+        *root.glob("README.md"),
+        *sorted(root.glob("book/chapters/*.md")),
+        *sorted(root.glob("notebooks/**/*.md")),
+    ]:
         for line, text in paragraphs(path.read_text()):
             yield Prose(path.relative_to(root).as_posix(), f"line {line}", text)
     for path in sorted(root.glob("notebooks/**/*.ipynb")):

@@ -15,7 +15,9 @@ from kdlab.experiments.records import Record
 from kdlib.data import Split
 from kdlib.metrics import auroc
 
-Kept = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]  # normal class -> scores and labels (N,), one pair per seed
+Kept = Mapping[
+    str, Sequence[tuple[np.ndarray, np.ndarray]]
+]  # normal class -> scores and labels (N,), one pair per seed
 Names = Mapping[str, str]  # class -> what a figure calls it, in the order of the figure
 
 

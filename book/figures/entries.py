@@ -13,18 +13,18 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import HTML, Markdown
+from kdlab.experiments.commands import run_command
+from kdlab.experiments.plan import work
+from kdlab.experiments.provenance import made_on
+from kdlab.studies.ablations import BASE, MAPS, changes, label
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS
 from book.figures.commands import folded, reproducible
 from kdlab import paper
-from kdlab.experiments.commands import run_command
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.plan import work
-from kdlab.experiments.provenance import made_on
 from kdlab.experiments.records import Record, records
 from kdlab.presets import recipe_for
-from kdlab.studies.ablations import BASE, MAPS, changes, label
 from kdlib.data import ABOUT, SPLIT_BY_SEED, Images, load
 from kdlib.recipe import Recipe
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS, NORMAL, pictures
 from kdlab import paper
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores
 from kdlib.data import ABOUT, Images, Split, find

@@ -107,7 +107,8 @@ def offer(site: Path, root: Path) -> None:
     for page in site.glob("notebooks/**/*.html"):
         text, path = page.read_text(), page.relative_to(site).with_suffix(".ipynb")
         if template := templates.template(root, path):  # a host knows the repository's notebooks only
-            text = HOSTED.sub(lambda found, old=str(path), new=str(template): found[0].replace(old, new), text)
+            old, new = path.as_posix(), template.as_posix()
+            text = HOSTED.sub(lambda found: found[0].replace(old, new), text)  # noqa: B023
         page.write_text(DOWNLOAD.sub(whole, text))
 
 

@@ -1,8 +1,8 @@
 """Pages that are told alike: one notebook, the template, is executed once for each of them.
 
-A folder of notebooks may hold `pages.yml`, one line per page, such as `mnist: one_vs_rest`. The page is then the notebook
-`one_vs_rest.ipynb` with its parameter `dataset` set to the page's name, and with the text of `mnist.md` in the places
-that tags mark: `title`, `opening` (what stands before the first `##`), `sections` (the rest). A text may hold
+A folder of notebooks may hold `pages.yml`, one line per page, such as `mnist: one_vs_rest`. The page is then the
+notebook `one_vs_rest.ipynb` with its parameter `dataset` set to the page's name, and with the text of `mnist.md` in the
+places that tags mark: `title`, `opening` (what stands before the first `##`), `sections` (the rest). A text may hold
 `{code-cell}`s, as MyST writes them. Alone, a template is a notebook like any other.
 """
 
@@ -61,7 +61,7 @@ def filled(notebook: Path, text: Path) -> NotebookNode:
         raise SystemExit(f"{text}: its first line is {title!r}; expected its title, `# …`.")
     opening, start, sections = rest.partition("\n## ")
     pieces = {"title": title, "opening": opening, "sections": start + sections}
-    made, found = nbformat.read(notebook, as_version=4), []
+    made, found = nbformat.read(notebook, as_version=4), list[NotebookNode]()
     for cell in made.cells:
         tags = cell.metadata.get("tags", [])
         if "parameters" in tags:

@@ -13,18 +13,17 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import HTML, Markdown
-from kdlab.experiments.commands import run_command
-from kdlab.experiments.plan import work
-from kdlab.experiments.provenance import made_on
-from kdlab.studies.ablations import BASE, MAPS, changes, label
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS
 from book.figures.commands import folded, reproducible
 from kdlab import paper
+from kdlab.experiments.choose import run_command
+from kdlab.experiments.estimate import work
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record, records
+from kdlab.experiments.records import Record, made_on, records
 from kdlab.presets import recipe_for
+from kdlab.studies.one_factor import BASE, MAPS, changes, label
 from kdlib.data import ABOUT, SPLIT_BY_SEED, Images, load
 from kdlib.recipe import Recipe
 
@@ -64,9 +63,9 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
         found = {name: own(who, dataset, among=known, **paper.VARIANTS[name]) for name in printed["method"].unique()}
         if weights != "torchvision" and not any(found.values()):
             continue
-        for each in printed.itertuples():
-            behind, settings = paper.normals(dataset, each.column), paper.VARIANTS[each.method]
-            of_it = [r for r in found[each.method] if paper.normal_of(r["experiment"]) in behind]
+        for each in printed.to_dict("records"):
+            behind, settings = paper.normals(dataset, each["column"]), paper.VARIANTS[each["method"]]
+            of_it = [r for r in found[each["method"]] if paper.normal_of(r["experiment"]) in behind]
             run = {paper.normal_of(r["experiment"]) for r in of_it}
             made = [Experiment.from_dict(r["experiment"]) for r in of_it]
             made += [
@@ -75,9 +74,9 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
                 for seed in (range(10) if dataset in SPLIT_BY_SEED else (0,))
                 if normal not in run
             ]
-            numbers = paper.ours(paper.by_seed(of_it, each.task, value), behind)
-            entry = each.method if several else each.column
-            rows.append((entry, who, each.auroc, each.plus_minus, *numbers, of_it, tuple(made)))
+            numbers = paper.ours(paper.by_seed(of_it, each["task"], value), behind)
+            entry = each["method" if several else "column"]
+            rows.append((entry, who, each["auroc"], each["plus_minus"], *numbers, of_it, tuple(made)))
     columns = ["entry", "who", "printed", "plus_minus", "ours", "spread", "seeds", "records", "experiments"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -101,8 +100,8 @@ def table(frame: pd.DataFrame, *, controls: pd.DataFrame | None = None) -> HTML:
         controls: further columns, AUROC in %, by entry.
     """
     cell = [
-        "not run" if np.isnan(row.ours) else f"{row.ours:.2f}" + (f" ± {row.spread:.2f}" if row.spread > 0 else "")
-        for row in frame.itertuples()
+        "not run" if np.isnan(ours) else f"{ours:.2f}" + (f" ± {spread:.2f}" if spread > 0 else "")
+        for ours, spread in frame[["ours", "spread"]].to_numpy()
     ]
     some = frame.groupby("entry", sort=False)
     first = some[["printed", "plus_minus"]].first()
@@ -152,7 +151,9 @@ def finding(frame: pd.DataFrame) -> str:
             found = f"**{have['ours'].mean():.2f}** on average, printed {have['printed'].mean():.2f} for the same; "
             found += f"{gap.mean():.2f} points apart on average, {gap.max():.2f} at most"
         else:
-            found = "; ".join(f"**{r.ours:.2f}** for {r.entry}, printed {r.printed:.2f}" for r in have.itertuples())
+            found = "; ".join(
+                f"**{r['ours']:.2f}** for {r['entry']}, printed {r['printed']:.2f}" for r in have.to_dict("records")
+            )
         said.append(f"Our AUROC {WORDS[str(who)]}{count}: {found}.")
     said += [f"Not run yet: {'; '.join(not_run)}."] if not_run else []
     return " ".join(said) or "The paper prints no number of this data set."
@@ -183,11 +184,8 @@ def missing(frame: pd.DataFrame) -> HTML | Markdown:
     for each in todo:
         train, *test = ABOUT[each.dataset].counts[each.normal]
         whole += work(each.recipe, (train, sum(test), each.dataset == "mvtec_ad"))
-    hours = {machine: np.median(seen) * whole / 3600 for machine, seen in rates.items()}
-    said = [
-        f"{time:,.0f} hours on {machine}" if time > 9 else f"{time:.1g} hours on {machine}"
-        for machine, time in hours.items()
-    ]
+    hours = {machine: float(f"{np.median(seen) * whole / 3600:.2g}") for machine, seen in rates.items()}
+    said = [f"{time:,g} hours on {machine}" for machine, time in hours.items()]
     by = ", ".join(f"{count} as the {who}" for who, count in rows["who"].value_counts(sort=False).items())
     cost = f"Estimated from {sum(map(len, rates.values()))} records: {'; or '.join(said)}." if said else ""
     summary = "<summary>Command that makes them, and goes on where it stopped</summary>"
@@ -244,9 +242,8 @@ def gain_dots(frame: pd.DataFrame, *, count: int = 6) -> Figure:
 def download(frame: pd.DataFrame, name: str) -> HTML:
     """A link to a table as a CSV file, which the page itself holds."""
     content = base64.b64encode(frame.to_csv(float_format="%.3f").encode()).decode()
-    return HTML(
-        f'<p><a download="{name}.csv" href="data:text/csv;base64,{content}">All {len(frame)} rows as CSV</a></p>'
-    )
+    link = f'<a download="{name}.csv" href="data:text/csv;base64,{content}">All {len(frame)} rows as CSV</a>'
+    return HTML(f"<p>{link}</p>")
 
 
 def tested(record: Record) -> Images | None:

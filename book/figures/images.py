@@ -138,10 +138,11 @@ def outlined(images: Images, *, titles: Sequence[str], columns: int, size: int) 
         if mask.any():
             axis.contour(mask, [0.5], colors="#56B4E9", linewidths=1.2)
     fig.set_figheight(1.15 * fig.get_figheight())  # titles of two lines
-    return _tidy(fig, pad=0.3, h_pad=1)
+    fig.tight_layout(pad=0.3, h_pad=1)
+    return fig
 
 
-def _tidy(fig: Figure, **padding: float) -> Figure:
+def _tidy(fig: Figure) -> Figure:
     sns.despine(fig)
-    fig.tight_layout(**padding)
+    fig.tight_layout()
     return fig

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+import templates
 from launch import installs
 
 NO_PROSE = [
@@ -41,17 +42,15 @@ class Prose(NamedTuple):
 
 def prose(root: Path) -> Iterator[Prose]:
     """All of the book."""
-    for path in [
-        *root.glob("README.md"),
-        *sorted(root.glob("book/chapters/*.md")),
-        *sorted(root.glob("notebooks/**/*.md")),
-    ]:
+    for path in [*root.glob("README.md"), *sorted(root.glob("book/chapters/*.md"))]:
         for line, text in paragraphs(path.read_text()):
             yield Prose(path.relative_to(root).as_posix(), f"line {line}", text)
-    for path in sorted(root.glob("notebooks/**/*.ipynb")):
+    for path in sorted([*root.glob("notebooks/**/*.ipynb"), *root.glob("notebooks/**/*.md")]):
         if ".ipynb_checkpoints" in path.parts:
             continue
-        for number, cell in enumerate(nbformat.read(path, as_version=4).cells, 1):
+        of_template = path.suffix == ".md"  # what a page has beside its template
+        cells = templates.cells(path.read_text(), "") if of_template else nbformat.read(path, as_version=4).cells
+        for number, cell in enumerate(cells, 1):
             if installs(cell):
                 continue
             for text in [cell.source] if cell.cell_type == "markdown" else code_texts(cell.source):

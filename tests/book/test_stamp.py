@@ -62,7 +62,10 @@ def test_the_stamp_names_all_that_a_figure_depends_on() -> None:
     ):
         assert part in said
     assert "python book/build/build.py --profile laptop --only datasets/mnist -p seed 3\n" in said
-    assert "papermill notebooks/datasets/mnist.ipynb out.ipynb -p profile laptop -p seed 3\n" in said
+    assert (
+        "papermill notebooks/datasets/one_vs_rest.ipynb out.ipynb -r dataset mnist -p profile laptop -p seed 3\n"
+        in said
+    )
 
 
 VALUES = [3, -1, 0.001, True, None, "8", "photos/my parts", "None", "'quoted'", "1e-3", ["pool4", "pool5"]]
@@ -77,7 +80,7 @@ def test_the_commands_give_back_the_value(value: object) -> None:
         patch.setattr(papermill.cli, "execute_notebook", lambda **options: seen.update(options))
         words = shlex.split(stamp.papermill_command(page(profile="laptop", it=value)))[1:]
         papermill.cli.papermill.main(words, standalone_mode=False)
-    assert seen["parameters"] == {"profile": "laptop", "it": value}
+    assert seen["parameters"] == {"dataset": "mnist", "profile": "laptop", "it": value}
 
 
 def test_the_top_of_a_page_says_what_a_reader_must_know() -> None:

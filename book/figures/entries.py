@@ -22,9 +22,10 @@ from kdlab.experiments.choose import run_command
 from kdlab.experiments.estimate import work
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, made_on, records
+from kdlab.originals import ORIGINALS
 from kdlab.presets import recipe_for
 from kdlab.studies.one_factor import BASE, MAPS, changes, label
-from kdlib.data import ABOUT, SPLIT_BY_SEED, Images, load
+from kdlib.data import SPLIT_BY_SEED, Images, load
 from kdlib.recipe import Recipe
 
 PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
@@ -182,7 +183,7 @@ def missing(frame: pd.DataFrame) -> HTML | Markdown:
         rates.setdefault(made_on(record), []).append(record["cost"]["seconds"] / work(recipe, counts))
     whole = 0.0
     for each in todo:
-        train, *test = ABOUT[each.dataset].counts[each.normal]
+        train, *test = ORIGINALS[each.dataset][each.normal]
         whole += work(each.recipe, (train, sum(test), each.dataset == "mvtec_ad"))
     hours = {machine: float(f"{np.median(seen) * whole / 3600:.2g}") for machine, seen in rates.items()}
     said = [f"{time:,g} hours on {machine}" for machine, time in hours.items()]

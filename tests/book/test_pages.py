@@ -32,7 +32,7 @@ def minutes(page: str) -> int:
 
 def linked(prose: str) -> list[str]:
     """The pages that a text of `book/` links to, in order."""
-    places = [(ROOT / "book" / path).resolve().relative_to(ROOT.resolve()) for path in LINK.findall(prose)]
+    places = [(ROOT / "book" / "chapters" / path).resolve().relative_to(ROOT.resolve()) for path in LINK.findall(prose)]
     return [str(place) for place in places]
 
 

@@ -95,7 +95,7 @@ def test_sources_and_presets_are_columns_of_their_own(brain_mri: Path) -> None:
     assert ours.loc["3"].dropna().to_dict() == {"code": pytest.approx(80), "text, earlier weights": pytest.approx(90)}
     assert list(ours.index) == ["3"]
     assert show_entries.best_supported(rows)[0] == "code"
-    found = show_entries.finding(rows)
+    found = str(show_entries.finding(rows))
     printed = paper.table(2, "mnist").loc[paper.OURS, "3"]
     assert f"as its public code does, with its own source (1 of 10): **80.00** for 3, printed {printed:.2f}" in found
     assert "10 as the text, 9 as the code" in show_entries.missing(rows).data

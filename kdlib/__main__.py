@@ -100,7 +100,7 @@ def score(options: argparse.Namespace) -> int:
     scores = detector.score(images)
     _note(about)
     verdicts = [""] * len(scores) if limit is None else (scores > limit).astype(int)
-    rows = [(images.names[i], f"{scores[i]:.6g}", verdicts[i]) for i in np.argsort(-scores)]
+    rows = [(_readable(images.names[i]), f"{scores[i]:.6g}", verdicts[i]) for i in np.argsort(-scores)]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("name", "score", "anomalous"), *rows])
     return 0
 
@@ -169,7 +169,12 @@ def _tell_copies(images: Images, apart: Images | None) -> None:
 
 
 def _note(text: str) -> None:
-    print(f"kdlib: {text}".encode(errors="surrogateescape").decode(errors="replace"), file=sys.stderr)
+    print("kdlib:", _readable(text), file=sys.stderr)
+
+
+def _readable(text: str) -> str:
+    """Names of files are bytes, of any encoding: what is not UTF-8 as ``\\xf6``."""
+    return os.fsencode(text).decode(errors="backslashreplace")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -206,8 +211,6 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
     try:
         if sys.stdout is None:
             raise OSError("standard output is closed; there is nowhere to write to")
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")  # names of files are bytes, of any encoding
         options.settings = parse_settings(getattr(options, "set", []))
         with warnings.catch_warnings():
             warnings.simplefilter("always", LeftOut)

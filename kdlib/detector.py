@@ -293,8 +293,8 @@ def _device(name: str | torch.device | None) -> torch.device:
         device = torch.device(name) if name else default_device()
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"device: {str(name)!r} is not here ({reason}); leave it out, or name cpu") from error
+        here = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        raise ValueError(f"device: no {str(name)!r} here; expected one of {', '.join(here)}") from error
     return device
 
 

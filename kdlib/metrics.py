@@ -174,6 +174,8 @@ def _corners(curve: _Curve, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _checked(labels: np.ndarray, scores: np.ndarray, *, dimensions: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Labels as booleans, and the scores, not copied."""
     labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(f"metrics: labels are {labels.dtype}; expected 0 where normal, above 0 where anomalous")
     if labels.shape != scores.shape or (dimensions and labels.ndim != dimensions):
         expected = "masks and maps of one shape (N, H, W)" if dimensions else "labels and scores of one shape"
         raise ValueError(f"metrics: expected {expected}; found {labels.shape} and {scores.shape}")

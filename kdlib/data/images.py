@@ -216,8 +216,9 @@ def as_images(images: ImagesLike) -> Images:
     if not isinstance(images, np.ndarray | Tensor):
         if not len(images):
             raise ValueError("images: there are none")
-        if all(isinstance(each, str | Path) for each in images):
-            return _from_files([Path(each).expanduser() for each in images], "images", given=True)
+        files = [Path(each).expanduser() for each in images if isinstance(each, str | Path)]
+        if len(files) == len(images):
+            return _from_files(files, "images", given=True)
         each = [as_images(picture) for picture in images]
         if len(shapes := {one.content.shape[1:] for one in each if isinstance(one.content, np.ndarray)}) != 1:
             raise ValueError(f"images: pictures of mixed sizes: {', '.join(map(str, sorted(shapes)))}")

@@ -27,6 +27,7 @@ import pages
 import papermill
 import pdf
 import stamp
+import templates
 from inputs import Inputs
 from sphinx_external_toc.parsing import parse_toc_yaml
 from stamp import Page
@@ -38,7 +39,7 @@ PROFILES = {"smoke": 600, "laptop": 3600, "paper": 86400}  # how much work: seco
 def listed(root: Path) -> list[Path]:
     """The notebooks that `_toc.yml` lists, in its order, relative to `root`."""
     names = parse_toc_yaml(root / "_toc.yml")
-    return [path for name in names if (root / (path := Path(f"{name}.ipynb"))).is_file()]
+    return [path for name in names if templates.exists(root, path := Path(f"{name}.ipynb"))]
 
 
 def known_parameters(path: Path) -> dict[str, dict[str, str]]:
@@ -53,7 +54,9 @@ def check(root: Path, notebooks: list[Path], given: dict[str, str], profile: str
     """The parameters to pass to each notebook, of the types that it declares; an unknown one is refused."""
     chosen = {}
     for path in notebooks:
-        known = known_parameters(root / path)
+        known = known_parameters(templates.source(root, path))
+        if "dataset" in given and templates.template(root, path):
+            raise SystemExit(f"{path}: its data set is its name; leave out -p dataset, or execute the template.")
         if unknown := sorted(set(given) - set(known)):
             raise SystemExit(f"{path}: unknown parameter {', '.join(unknown)}; it knows {', '.join(known)}.")
         typed = {name: execute.parsed(text, known[name]["inferred_type_name"]) for name, text in given.items()}
@@ -92,7 +95,7 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
     stale = [each for each in pages if not each.current]
     stale.sort(key=lambda each: -each.stamp["seconds"] if each.stamp else -math.inf)
     before = {each.path: sources.of(each.path, ()) for each in stale}  # what changes while they run makes them old
-    alone = [each.path for each in stale if measures_time(root / each.path)]
+    alone = [each.path for each in stale if measures_time(templates.source(root, each.path))]
     failures = []
     for paths, jobs in (([each.path for each in stale if each.path not in alone], os.cpu_count() or 1), (alone, 1)):
         context = multiprocessing.get_context("forkserver")
@@ -107,8 +110,8 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
             runs = {}
             for path in paths:
                 (executed / path).with_suffix(".json").unlink(missing_ok=True)
-                known = known_parameters(root / path)
-                work = (root / path, executed / path, known, chosen[path], PROFILES[profile])
+                known = known_parameters(notebook := templates.source(root, path))
+                work = (notebook, executed / path, known, chosen[path], PROFILES[profile])
                 runs[pool.submit(execute.run, *work)] = path, known
             for done in as_completed(runs):
                 (path, known), run = runs[done], done.result()

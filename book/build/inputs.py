@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from launch import own_cells
+from templates import source
 
 CODE = ("kdlib", "kdlab", "book/figures")
 ABSENT = "not here"
@@ -36,8 +37,8 @@ class Inputs:
         Args:
             reads: what was noted while it ran: ``"records mnist"``, ``"records *"``, ``"data mnist"``, `"benchmarks"`.
         """
-        source = json.dumps(own_cells(self.root / path), sort_keys=True)
-        found = {"notebook": short(source.encode())} | self.shared
+        cells = json.dumps(own_cells(source(self.root, path)), sort_keys=True)
+        found = {"notebook": short(cells.encode())} | self.shared
         for kind, _, dataset in (each.partition(" ") for each in sorted(set(reads))):
             if kind == "benchmarks":
                 found["benchmarks"] = self.benchmarks

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import templates
 import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -19,6 +20,7 @@ from nbformat.v4 import new_code_cell
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "install"
 DOWNLOAD = re.compile(r'(?<=<a )href="[^"]*_sources/([^"]+\.ipynb)" target="_blank"')  # of the theme's button
+HOSTED = re.compile(r'(?<=<a )href="https?://[^"]*"')  # buttons that open a notebook elsewhere
 UNKNOWN = """\
 import importlib.util
 
@@ -99,12 +101,16 @@ def offer(site: Path, root: Path) -> None:
     """
 
     def whole(found: re.Match[str]) -> str:
-        notebook = root / found[1]
+        notebook = templates.source(root, Path(found[1]))
         content = base64.b64encode(notebook.read_bytes()).decode()
         return f'href="data:application/x-ipynb+json;base64,{content}" download="{notebook.name}"'
 
     for page in site.glob("notebooks/**/*.html"):
-        page.write_text(DOWNLOAD.sub(whole, page.read_text()))
+        text, path = page.read_text(), page.relative_to(site).with_suffix(".ipynb")
+        if template := templates.template(root, path):  # a host knows the repository's notebooks only
+            old, new = path.as_posix(), template.as_posix()
+            text = HOSTED.sub(lambda found: found[0].replace(old, new), text)  # noqa: B023
+        page.write_text(DOWNLOAD.sub(whole, text))
 
 
 def main(root: Path = ROOT) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+import templates
 from launch import installs, notebooks
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
@@ -78,8 +79,11 @@ def prose(root: Path) -> Iterator[Prose]:
     for path in [*root.glob("README.md"), *sorted(root.glob("book/chapters/*.md"))]:
         for line, text in paragraphs(path.read_text()):
             yield Prose(path.relative_to(root).as_posix(), f"line {line}", text)
-    for path in notebooks(root):
-        for number, cell in enumerate(nbformat.read(path, as_version=4).cells, 1):
+    texts = sorted(root.glob("notebooks/**/*.md"))  # what a page has beside its template
+    for path in [*notebooks(root), *texts]:
+        of_template = path in texts
+        cells = templates.cells(path.read_text(), "") if of_template else nbformat.read(path, as_version=4).cells
+        for number, cell in enumerate(cells, 1):
             if not installs(cell):
                 for text in [cell.source] if cell.cell_type == "markdown" else code_texts(cell.source):
                     for _, part in paragraphs(text):

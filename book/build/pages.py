@@ -7,6 +7,7 @@ from pathlib import Path
 
 import launch
 import stamp
+import templates
 import yaml
 from stamp import Page
 
@@ -25,7 +26,8 @@ def assemble(root: Path, executed: Path, book: Path, pages: list[Page]) -> None:
     (book / "_config.yml").write_text(yaml.safe_dump(config))
     for each in pages:
         (book / each.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile((executed if each.stamp else root) / each.path, book / each.path)
+        source = executed / each.path if each.stamp else templates.source(root, each.path)
+        shutil.copyfile(source, book / each.path)
         stamp.mark(book / each.path, each)
 
 

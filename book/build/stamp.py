@@ -14,9 +14,11 @@ from typing import Any
 
 import execute
 import nbformat
+import templates
 import yaml
 from nbformat.v4 import new_markdown_cell, new_output
 
+ROOT = Path(__file__).resolve().parents[2]
 Stamp = dict[str, Any]
 PLACE = "how-this-page-was-made"  # where the stamp stands in a page
 LINK = f'<p class="kd-reproduce"><a href="#{PLACE}">Reproduce</a></p>'
@@ -74,8 +76,10 @@ def build_command(page: Page) -> str:
 
 def papermill_command(page: Page) -> str:
     """The command that runs the notebook alone."""
-    given = yaml.safe_dump(json.loads(json.dumps(dict(page.given))), default_flow_style=True, width=math.inf)
-    return shlex.join(["papermill", page.path.as_posix(), "out.ipynb", "-y", given.strip()])
+    template = templates.template(ROOT, page.path)
+    values = ({"dataset": page.path.stem} if template else {}) | page.given
+    given = yaml.safe_dump(json.loads(json.dumps(values)), default_flow_style=True, width=math.inf)
+    return shlex.join(["papermill", (template or page.path).as_posix(), "out.ipynb", "-y", given.strip()])
 
 
 def footer(page: Page) -> str:
@@ -122,6 +126,7 @@ def header(page: Page) -> str:
 def mark(copy: Path, page: Page) -> None:
     """Write header and footer into a copy that is about to become a page, and below what code shows where to look."""
     notebook = nbformat.read(copy, as_version=4)
+    notebook.cells = templates.without_holes(notebook.cells) if page.stamp else notebook.cells
     first = notebook.cells[0]
     first.source = re.sub("^# .*", lambda title: f"{title[0]}\n\n{header(page)}", first.source, count=1, flags=re.M)
     if page.stamp:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import templates
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from kdlib.detector import DEFAULT
@@ -20,9 +21,9 @@ LINK = re.compile(r"\]\(([\w./]+)\.(?:md|ipynb)\)")
 
 def text(page: str) -> str:
     """All prose of a page."""
-    if (prose := ROOT / f"{page}.md").is_file():
-        return prose.read_text()
-    cells = nbformat.read(ROOT / f"{page}.ipynb", as_version=4).cells
+    if not templates.exists(ROOT, notebook := Path(f"{page}.ipynb")):
+        return (ROOT / f"{page}.md").read_text()
+    cells = nbformat.read(templates.source(ROOT, notebook), as_version=4).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 

@@ -44,7 +44,10 @@ def test_the_stamp_names_all_that_a_number_depends_on() -> None:
     for part in ("2025-01-02 03:04 UTC, in 2 min", "`seed = 3`", r"8\|9", "kdlib `1111", "records of mnist `2222"):
         assert part in said
     assert "python book/build/build.py --profile laptop --only datasets/mnist -p seed 3\n" in said
-    assert "papermill notebooks/datasets/mnist.ipynb out.ipynb -y '{profile: laptop, seed: 3}'\n" in said
+    assert (
+        "papermill notebooks/datasets/one_vs_rest.ipynb out.ipynb -y '{dataset: mnist, profile: laptop, seed: 3}'\n"
+        in said
+    )
     facts = stamp.made({"seed": 3}, {"seed": "3"}, seconds=131.4, peak=812 * 2**20)["facts"]
     assert re.fullmatch(r"20\d\d-.* UTC, in 2 min, peak memory 812 MiB", facts["made"])
     assert facts["parameters"] == "`seed = 3`"
@@ -66,7 +69,7 @@ def test_the_commands_give_back_the_value(value: object) -> None:
         patch.setattr(papermill.cli, "execute_notebook", lambda **options: seen.update(options))
         words = shlex.split(stamp.papermill_command(page(profile="laptop", it=value)))[1:]
         papermill.cli.papermill.main(words, standalone_mode=False)
-    assert seen["parameters"] == {"profile": "laptop", "it": value}
+    assert seen["parameters"] == {"dataset": "mnist", "profile": "laptop", "it": value}
 
 
 def test_the_top_of_a_page_says_what_a_reader_must_know() -> None:

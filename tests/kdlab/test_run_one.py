@@ -25,6 +25,7 @@ from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, Record, digest, late, read_record, records
 from kdlab.experiments.run_one import has_maps, is_evaluated, run, summary
 from kdlib import weights
+from kdlib.distill import CHECKPOINT
 from kdlib.files import read_safetensors
 from kdlib.recipe import Recipe
 
@@ -322,7 +323,7 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
     assert process.wait() == -signal.SIGKILL
     assert not list(results.glob("*/*.json"))
     (checkpoint,) = checkpoints.glob("*/checkpoint.safetensors")
-    _, about = read_safetensors(checkpoint, format="kdlib.checkpoint/1")
+    _, about = read_safetensors(checkpoint, format=CHECKPOINT)
     assert 0 < json.loads(about["training"])["epoch"] < 20
 
     assert main(arguments) == 0

@@ -130,11 +130,11 @@ class Detector:
             raise ValueError(f"fit: {len(train)} of {len(images)} images left to train on, at least 2 are needed")
         if checkpoint:
             ensure_folder(checkpoint.parent)
+        levels = (self.recipe.levels or images.levels) if images.deep else None
         aside = None if apart is None else as_images(apart)
         if aside:
-            _check_alike(aside, images.size, self.recipe.levels or images.levels)
-        levels = self.recipe.levels if images.levels and self.recipe.levels else images.levels
-        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=levels, keep=cache)
+            _check_alike(aside, images.size, levels)
+        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=self.recipe.levels, keep=cache)
         chosen = pixels[torch.from_numpy(train)] if count else pixels
         key = (images[train] if count else images).fingerprint if cache else ""
         source, recipe, seed = self.source, self.recipe, self.seed
@@ -286,7 +286,7 @@ def _check_alike(images: Images, size: tuple[int, int] | None, levels: Levels | 
         if abs(images.size[0] * size[1] / (images.size[1] * size[0]) - 1) > SHAPE_TOLERANCE:
             raise ValueError(f"{sizes}: another shape, which would be squeezed; crop or pad them alike")
         warnings.warn(f"{sizes}; this is right if they show the same field of view", stacklevel=3)
-    if (images.levels is None) != (levels is None):
+    if images.deep != (levels is not None):
         depths = "have 8 bits, the good ones have more" if levels else "have more than 8 bits, the good ones have 8"
         raise ValueError(f"{images.where}: these {depths}; save them alike, or fit on images like these")
 

@@ -39,23 +39,19 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Gradients and single precision, in whatever mode the caller is; out of memory in words.
+    """Gradients, and a processor's tensors where no device is named, in whatever mode the caller is.
 
     Raises:
         MemoryError: says what to do.
     """
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
             yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
             advice = "give fewer images at once, or fit with a smaller size"
             raise MemoryError(f"out of memory ({error}); {advice}") from error
         raise
-    finally:
-        torch.set_default_dtype(dtype)
 
 
 class Detector:

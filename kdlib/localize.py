@@ -79,7 +79,9 @@ def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe
         return _positions(score, x, product=method == "product").cpu().numpy()
     x.requires_grad_()
     if method == "smoothgrad":
-        gradient = torch.cat([_smoothgrad(score, image[None], recipe) for image in x.detach()])
+        copies: Saliency = _StretchedSaliency(score) if recipe.stretch else Saliency(score)
+        signed = {} if recipe.stretch else {"abs": False}
+        gradient = torch.cat([mean_of_noisy_copies(copies, image[None], recipe, **signed) for image in x.detach()])
     elif guided:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
@@ -99,13 +101,6 @@ class _StretchedSaliency(Saliency):
     def attribute(self, inputs: Tensor, **settings: object) -> Tensor:
         maps = super().attribute(inputs, abs=True).sum(1)
         return torch.from_numpy(stretch(maps.detach().float().cpu().numpy()))[:, None].to(inputs.device)
-
-
-def _smoothgrad(score: Score, image: Tensor, recipe: Recipe) -> Tensor:
-    """(1, 3, H, W), or (1, 1, H, W) of stretched maps, from one image (1, 3, H, W)."""
-    if recipe.stretch:
-        return mean_of_noisy_copies(_StretchedSaliency(score), image, recipe)
-    return mean_of_noisy_copies(Saliency(score), image, recipe, abs=False)
 
 
 def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **settings: bool) -> Tensor:
@@ -132,7 +127,7 @@ def _positions(score: Score, x: Tensor, *, product: bool) -> Tensor:
     with torch.inference_mode():
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half_precision(score.precision, x.device)):
             found = cloner(x, score.points)
-        known, total = source(x, score.points), torch.zeros(x.shape[0], 1, *x.shape[2:], device=x.device)
+        known, total = source(x, score.points), x.new_zeros(x.shape[0], 1, *x.shape[2:])
         for point in score.points:
             s, c = known[point].float(), found[point].float()
             value, direction = (s - c).square().mean(1, keepdim=True), 1 - F.cosine_similarity(s, c, dim=1)[:, None]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -38,6 +39,13 @@ TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
 
 
 Both = tuple[np.ndarray, np.ndarray]
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """What is there: labels of a test set, levels, a metric."""
+    assert value is not None
+    return value
 
 
 @st.composite

@@ -221,7 +221,7 @@ def as_images(images: ImagesLike) -> Images:
         raise ValueError(f"images: {len(files)} of {len(pictures)} are files, the others are pictures; give either")
     arrays = [np.asarray(as_images(picture).content) for picture in pictures]
     if len(kinds := {f"{array.dtype} {array.shape[1:]}" for array in arrays}) > 1:
-        raise ValueError(f"images: pictures of mixed sizes: {', '.join(sorted(kinds))}")
+        raise ValueError(f"images: pictures of mixed sizes or types: {', '.join(sorted(kinds))}")
     return as_images(np.concatenate(arrays))
 
 

@@ -214,7 +214,7 @@ def is_litter(name: str) -> bool:
 def _is_image(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
-    if path.suffix.lower() in NOTES:
+    if path.suffix.lower() in NOTES or not path.is_file():  # nobody may ever write to a pipe
         return False
     with suppress(Exception), Image.open(path, formats=_formats()):
         return True

@@ -42,15 +42,18 @@ class Score(nn.Module):
         self.points = recipe.map_points or recipe.score_points
         self.through_source, self.precision = through_source, recipe.precision
 
-    def forward(self, images: Tensor) -> Tensor:
-        """`losses.discrepancy` of each image."""
+    def activations(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Those of the source and of the cloner."""
         source, cloner = self.networks
         images = images.float()  # Captum goes by torch's default type
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half_precision(self.precision, images.device)):
             found = cloner(images, self.points)
         with torch.set_grad_enabled(self.through_source and torch.is_grad_enabled()):
-            known = source(images, self.points)
-        return discrepancy(known, found, lam=self.lam, points=self.points)
+            return source(images, self.points), found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`losses.discrepancy` of each image."""
+        return discrepancy(*self.activations(images), lam=self.lam, points=self.points)
 
 
 def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe: Recipe) -> np.ndarray:
@@ -124,11 +127,8 @@ def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **sett
 
 def _positions(score: Score, x: Tensor, *, product: bool) -> Tensor:
     """Eq. 4, or the product of its terms, of the vector of channels at each position of a point's maps: (B, H, W)."""
-    source, cloner = score.networks
     with torch.inference_mode():
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=half_precision(score.precision, x.device)):
-            found = cloner(x, score.points)
-        known, total = source(x, score.points), x.new_zeros(x.shape[0], 1, *x.shape[2:])
+        (known, found), total = score.activations(x), x.new_zeros(x.shape[0], 1, *x.shape[2:])
         for point in score.points:
             s, c = known[point].float(), found[point].float()
             value, direction = (s - c).square().mean(1, keepdim=True), 1 - F.cosine_similarity(s, c, dim=1)[:, None]

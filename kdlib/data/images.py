@@ -134,7 +134,7 @@ class Images:
                 image = shown(values, used) if used else self.image(index)
             except ValueError as error:
                 return str(error)
-            out[index] = np.array(_resize(image, size, crop, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+            out[index] = np.array(_resize(image, size, crop)).transpose(2, 0, 1)
             return None
 
         with ThreadPoolExecutor() as pool:
@@ -155,7 +155,10 @@ class Images:
             if path is not None:
                 image = None if isinstance(self.content, np.ndarray) else self.content[index]
                 out[index] = _small_mask(np.array(read_mask(path, image)) > 0, size, crop)
-                _warn_of_inverted(path, out[index])
+                edges = out[index, [0, -1]].all() and out[index, :, [0, -1]].all()
+                if edges and (marked := out[index].mean()) > 0.5:
+                    what = f"marks {marked:.0%} of its image as defective, the whole border among it"
+                    warnings.warn(f"{path}: {what}; if white means good there, invert it", stacklevel=2)
         return out
 
     @cached_property
@@ -292,39 +295,19 @@ def _as_tensor(array: np.ndarray) -> Tensor:
 
 def _small_mask(mask: np.ndarray, size: int, crop: int | None) -> np.ndarray:
     """A mask at working size; a region that would vanish, small or thin, keeps the pixels that it touches."""
-
-    def small(part: np.ndarray) -> np.ndarray:
-        return np.array(_resize(Image.fromarray(part), size, None, Image.Resampling.NEAREST))
-
-    out = small(mask)
+    rows_and_columns = (Image.fromarray(np.arange(length, dtype=np.int32)[None]) for length in mask.shape)
+    nearest = np.ix_(*(np.array(n.resize((size, 1), Image.Resampling.NEAREST))[0] for n in rows_and_columns))
     regions, count = ndimage.label(mask, np.ones((3, 3)))
-    kept = np.unique(regions[_nearest(mask.shape[0], size)][:, _nearest(mask.shape[1], size)])
-    for number in set(range(1, count + 1)) - set(kept.tolist()):
+    out = mask[nearest]
+    for number in set(range(1, count + 1)) - set(np.unique(regions[nearest]).tolist()):
         rows, columns = np.nonzero(regions == number)
         out[rows * size // mask.shape[0], columns * size // mask.shape[1]] = True
     start = (size - (crop or size)) // 2
     return out[start : size - start, start : size - start] if crop else out
 
 
-def _nearest(length: int, size: int) -> np.ndarray:
-    """The rows or columns that PIL's nearest-neighbour resizing takes."""
-    return ((np.arange(size) + 0.5) * length / size).astype(int)
-
-
-def _warn_of_inverted(path: Path, mask: np.ndarray) -> None:
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    if border.all() and mask.mean() > 0.5:
-        warnings.warn(
-            f"{path}: marks {mask.mean():.0%} of its image as defective, the whole border among it; if white means "
-            "good there, invert it",
-            stacklevel=3,
-        )
-
-
-def _resize(image: Image.Image, size: int, crop: int | None, resample: Image.Resampling) -> Image.Image:
+def _resize(image: Image.Image, size: int, crop: int | None) -> Image.Image:
     if image.size != (size, size):
-        image = image.resize((size, size), resample)
-    if crop is None:
-        return image
-    start = (size - crop) // 2
-    return image.crop((start, start, start + crop, start + crop))
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    start = (size - (crop or size)) // 2
+    return image.crop((start, start, size - start, size - start)) if crop else image

@@ -67,7 +67,7 @@ def test_worked_example_of_section_3_1() -> None:
 
 def test_lambda_from_nothing_to_everything() -> None:
     source, cloner = activations(4), activations(5)
-    torch.testing.assert_close(discrepancy(source, source, lam=1), torch.zeros(3), rtol=0, atol=1e-6)
+    torch.testing.assert_close(discrepancy(activations(8), activations(8), lam=1), torch.zeros(3), rtol=0, atol=1e-6)
     value, direction = loss_terms(source, cloner)
     assert torch.equal(discrepancy(source, cloner, lam=0), value)
     assert torch.equal(discrepancy(source, cloner, lam=math.inf), direction)

@@ -31,7 +31,12 @@ class Inputs:
     def __init__(self, root: Path, results: Path) -> None:
         self.root = root
         self.shared = {
-            "kdlib": digest(p for part in ("kdlib", "kdlab", "book/figures") for p in root.glob(f"{part}/**/*.py")),
+            "kdlib": digest(
+                p
+                for part in ("kdlib", "kdlab", "book/figures")
+                for p in root.glob(f"{part}/**/*.*")
+                if p.suffix in (".py", ".html")
+            ),
             "published.csv": digest(root.glob("kdlab/*.csv")),
             "requirements.lock": digest(root.glob("requirements.lock")),
         }

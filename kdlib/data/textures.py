@@ -3,11 +3,15 @@
 scikit-image's photographs of brick, grass and gravel are cut into patches; defects are painted into some, with exact
 masks; the result is written in MVTec AD's layout. Training patches come from the left of a photograph, test patches
 from the right: no pixel is in both. Half of all patches are mirrored, as the bricks of the two sides lean apart.
+
+`grafts` is the same, harder: each patch in a light of its own, and defects that are no brighter than what they replace.
 """
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,6 +23,7 @@ from kdlib.files import ensure_folder, work_folder
 
 CATEGORIES = ("brick", "grass", "gravel")
 DEFECTS = ("blob", "scratch", "swap")
+GRAFTS = ("turn", "graft")
 SIZE = 128
 TRAIN, GOOD, EACH_DEFECT = 80, 20, 10  # patches; photographs are 512 x 512
 BORDER = 340  # column that parts training from test
@@ -26,32 +31,47 @@ BORDER = 340  # column that parts training from test
 
 def textures(category: str, *, root: Path | None = None) -> Split:
     """One category of `textures`, made when it is not there yet."""
+    return _made("textures", category, root)
+
+
+def grafts(category: str, *, root: Path | None = None) -> Split:
+    """One category of `grafts`, made when it is not there yet."""
+    return _made("grafts", category, root, kinds=GRAFTS, light=0.2)
+
+
+def _made(dataset: str, category: str, root: Path | None, **settings: Any) -> Split:
     if category not in CATEGORIES:
-        raise ValueError(f"textures: no category {category!r}; known are {', '.join(CATEGORIES)}")
-    root = root or work_folder() / "data" / "textures"
+        raise ValueError(f"{dataset}: no category {category!r}; known are {', '.join(CATEGORIES)}")
+    root = root or work_folder() / "data" / dataset
     if not (root / category).is_dir():
-        make_category(root, category)
-    return mvtec_layout(root, category, dataset="textures")
+        make_category(root, category, **settings)
+    return mvtec_layout(root, category, dataset=dataset)
 
 
-def make_category(root: Path, category: str, *, seed: int = 0) -> None:
-    """Write one category below ``root``, whole or not at all."""
+def make_category(
+    root: Path, category: str, *, seed: int = 0, kinds: Sequence[str] = DEFECTS, light: float = 0.0
+) -> None:
+    """Write one category below ``root``, whole or not at all; ``light``: by what fraction its brightness varies."""
     from skimage import data
 
     photograph = getattr(data, category)()
     other = getattr(data, CATEGORIES[CATEGORIES.index(category) - 1])()
     random = np.random.default_rng([seed, CATEGORIES.index(category)])
+
+    def lit(patch: np.ndarray) -> np.ndarray:
+        return (patch * random.uniform(1 - light, 1 + light)).clip(0, 255).astype(np.uint8) if light else patch
+
     scratch = Path(tempfile.mkdtemp(dir=ensure_folder(root), prefix=f".{category}."))
     try:
         for number in range(TRAIN):
-            _write(scratch / "train" / "good", number, _patch(photograph[:, :BORDER], random))
+            _write(scratch / "train" / "good", number, lit(_patch(photograph[:, :BORDER], random)))
         for number in range(GOOD):
-            _write(scratch / "test" / "good", number, _patch(photograph[:, BORDER:], random))
-        for kind in DEFECTS:
+            _write(scratch / "test" / "good", number, lit(_patch(photograph[:, BORDER:], random)))
+        for kind in kinds:
             for number in range(EACH_DEFECT):
                 patch = _patch(photograph[:, BORDER:], random)
-                patch, mask = paint_defect(patch, kind, random, other=other)
-                _write(scratch / "test" / kind, number, patch)
+                patch, mask = paint_defect(patch, kind, random, other=photograph if kind == "turn" else other)
+                _write(scratch / "test" / kind, number, lit(patch))
                 _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
         scratch.chmod(0o755)
         scratch.rename(root / category)
@@ -68,6 +88,7 @@ def paint_defect(
     """A defect painted into a grey patch (H, W): the patch and the mask of the pixels that it covers.
 
     ``"blob"`` lightens or darkens a spot, ``"scratch"`` draws a thin curve, ``"swap"`` puts in another texture.
+    ``"graft"`` does so with the brightness and contrast of the place and a soft edge, ``"turn"`` turns what it puts in.
     """
     side = patch.shape[0]
     row, column = random.integers(side // 4, 3 * side // 4, size=2)
@@ -83,11 +104,15 @@ def paint_defect(
         y, x = np.mgrid[:side, :side]
         mask = np.zeros(patch.shape, dtype=bool)
         while not mask.any():  # once in thousands of spots the noise leaves nothing
-            radius = random.uniform(8, 16)
+            radius = random.uniform(*((14, 22) if kind in GRAFTS else (8, 16)))
             wobble = ndimage.gaussian_filter(random.standard_normal(patch.shape), 4)
             mask = np.hypot(y - row, x - column) + 4 * wobble / wobble.std() < radius
     if kind == "swap":
         painted = np.where(mask, _patch(other, random), patch)
+    elif kind in GRAFTS:
+        piece = np.rot90(_patch(other, random), kind == "turn")
+        piece = (piece - piece[mask].mean()) / piece[mask].std() * patch[mask].std() + patch[mask].mean()
+        painted = (patch + ndimage.gaussian_filter(mask.astype(float), 2) * (piece - patch)).clip(0, 255)
     else:
         shift = random.choice([-1, 1]) * random.uniform(50, 90)
         painted = np.where(mask, patch + shift, patch).clip(0, 255)

@@ -8,7 +8,7 @@ from kdlib.data.classes import cifar10, digits, fashion_mnist, mnist
 from kdlib.data.folder import mvtec_ad, mvtec_layout
 from kdlib.data.images import Images, Split, as_images
 from kdlib.data.medical import brain_mri, head_ct, retinal_oct
-from kdlib.data.textures import CATEGORIES, grafts, textures
+from kdlib.data.textures import CATEGORIES, GRAFTED, grafts, textures
 from kdlib.errors import unknown
 
 __all__ = ["ABOUT", "DATASETS", "About", "Images", "Split", "as_images", "find", "load", "mvtec_layout", "normals"]
@@ -58,7 +58,7 @@ def normals(dataset: str) -> tuple[str, ...]:
     """
     if dataset not in DATASETS:
         raise ValueError(unknown("data set: no", dataset, DATASETS))
-    listed = {"digits": tuple("0123456789"), "textures": CATEGORIES, "grafts": CATEGORIES} | {
+    listed = {"digits": tuple("0123456789"), "textures": CATEGORIES, "grafts": GRAFTED} | {
         name: tuple(a.counts) for name, a in ABOUT.items()
     }
     if dataset not in listed:

@@ -4,14 +4,14 @@ scikit-image's photographs of brick, grass and gravel are cut into patches; defe
 masks; the result is written in MVTec AD's layout. Training patches come from the left of a photograph, test patches
 from the right: no pixel is in both. Half of all patches are mirrored, as the bricks of the two sides lean apart.
 
-`grafts` is the same, harder: each patch in a light of its own, and defects that are no brighter than what they replace.
+`grafts` are of brick, coins and text, and harder: each patch has a light of its own, and a defect has the brightness
+and contrast of what it replaces.
 """
 
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,7 @@ from kdlib.files import ensure_folder, work_folder
 
 CATEGORIES = ("brick", "grass", "gravel")
 DEFECTS = ("blob", "scratch", "swap")
-GRAFTS = ("turn", "graft")
+GRAFTED, GRAFTS, LIGHT = ("brick", "coins", "text"), ("graft", "turn"), 0.2
 SIZE = 128
 TRAIN, GOOD, EACH_DEFECT = 80, 20, 10  # patches; photographs are 512 x 512
 BORDER = 340  # column that parts training from test
@@ -31,45 +31,46 @@ BORDER = 340  # column that parts training from test
 
 def textures(category: str, *, root: Path | None = None) -> Split:
     """One category of `textures`, made when it is not there yet."""
-    return _made("textures", category, root)
+    return _made("textures", category, CATEGORIES, root)
 
 
 def grafts(category: str, *, root: Path | None = None) -> Split:
     """One category of `grafts`, made when it is not there yet."""
-    return _made("grafts", category, root, kinds=GRAFTS, light=0.2)
+    return _made("grafts", category, GRAFTED, root)
 
 
-def _made(dataset: str, category: str, root: Path | None, **settings: Any) -> Split:
-    if category not in CATEGORIES:
-        raise ValueError(f"{dataset}: no category {category!r}; known are {', '.join(CATEGORIES)}")
+def _made(dataset: str, category: str, known: Sequence[str], root: Path | None) -> Split:
+    if category not in known:
+        raise ValueError(f"{dataset}: no category {category!r}; known are {', '.join(known)}")
     root = root or work_folder() / "data" / dataset
     if not (root / category).is_dir():
-        make_category(root, category, **settings)
+        make_category(root, category, harder=dataset == "grafts")
     return mvtec_layout(root, category, dataset=dataset)
 
 
-def make_category(
-    root: Path, category: str, *, seed: int = 0, kinds: Sequence[str] = DEFECTS, light: float = 0.0
-) -> None:
-    """Write one category below ``root``, whole or not at all; ``light``: by what fraction its brightness varies."""
+def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = False) -> None:
+    """Write one category below ``root``, whole or not at all: of `grafts` where it is to be ``harder``."""
     from skimage import data
 
-    photograph = getattr(data, category)()
-    other = getattr(data, CATEGORIES[CATEGORIES.index(category) - 1])()
-    random = np.random.default_rng([seed, CATEGORIES.index(category)])
+    photograph, number = getattr(data, category)(), (GRAFTED if harder else CATEGORIES).index(category)
+    other = data.gravel() if harder else getattr(data, CATEGORIES[number - 1])()
+    border = photograph.shape[1] - max(SIZE + 8, photograph.shape[1] // 3) if harder else BORDER
+    random = np.random.default_rng([seed, number, 1] if harder else [seed, number])
 
     def lit(patch: np.ndarray) -> np.ndarray:
-        return (patch * random.uniform(1 - light, 1 + light)).clip(0, 255).astype(np.uint8) if light else patch
+        if not harder:
+            return patch
+        return (patch * random.uniform(1 - LIGHT, 1 + LIGHT)).clip(0, 255).astype(np.uint8)
 
     scratch = Path(tempfile.mkdtemp(dir=ensure_folder(root), prefix=f".{category}."))
     try:
         for number in range(TRAIN):
-            _write(scratch / "train" / "good", number, lit(_patch(photograph[:, :BORDER], random)))
+            _write(scratch / "train" / "good", number, lit(_patch(photograph[:, :border], random)))
         for number in range(GOOD):
-            _write(scratch / "test" / "good", number, lit(_patch(photograph[:, BORDER:], random)))
-        for kind in kinds:
+            _write(scratch / "test" / "good", number, lit(_patch(photograph[:, border:], random)))
+        for kind in GRAFTS if harder else DEFECTS:
             for number in range(EACH_DEFECT):
-                patch = _patch(photograph[:, BORDER:], random)
+                patch = _patch(photograph[:, border:], random)
                 patch, mask = paint_defect(patch, kind, random, other=photograph if kind == "turn" else other)
                 _write(scratch / "test" / kind, number, lit(patch))
                 _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
@@ -111,7 +112,7 @@ def paint_defect(
         painted = np.where(mask, _patch(other, random), patch)
     elif kind in GRAFTS:
         piece = np.rot90(_patch(other, random), kind == "turn")
-        piece = (piece - piece[mask].mean()) / piece[mask].std() * patch[mask].std() + patch[mask].mean()
+        piece = (piece - piece[mask].mean()) / max(piece[mask].std(), 1) * patch[mask].std() + patch[mask].mean()
         painted = (patch + ndimage.gaussian_filter(mask.astype(float), 2) * (piece - patch)).clip(0, 255)
     else:
         shift = random.choice([-1, 1]) * random.uniform(50, 90)

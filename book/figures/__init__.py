@@ -17,7 +17,7 @@ from torch import Tensor
 
 from book.figures.commands import folded
 from book.figures.tables import comparison as comparison
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
 from kdlib.metrics import auroc

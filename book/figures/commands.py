@@ -7,7 +7,7 @@ from itertools import chain
 
 from IPython.display import HTML
 
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 
 _ROW = "command that makes this row again"

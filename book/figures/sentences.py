@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 
 from book.figures.studies import title
 from kdlab.experiments.records import Record
-from kdlab.studies import verdicts as judge
-from kdlab.studies.comparisons import COMPARISONS, Comparison
+from kdlab.studies import sentences as judge
+from kdlab.studies.sentences import COMPARISONS, TESTS, Comparison, Verdict, on_these, verdict
 from kdlab.studies.statistics import SEEDS
-from kdlab.studies.verdicts import TESTS, Verdict, on_these, verdict
 
 PRINTED = "the printed figures"
 FIGURES = {  # what a difference is of
@@ -36,7 +35,7 @@ def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFram
     """A verdict in words, "our runs: **holds**. …".
 
     Args:
-        here: of `verdicts.on_these`: what it decides is said beside what is about all classes.
+        here: of `sentences.on_these`: what it decides is said beside what is about all classes.
     """
     outcome = found.outcome if who != PRINTED else found.outcome.replace("our runs", who)
     decided = [] if here is None else alone_decided(found, here)

@@ -13,7 +13,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from book.figures.commands import reproducible
-from kdlab.studies.studies import study
+from kdlab.studies.catalogue import study
 from kdlib.data import ABOUT
 
 PROFILES = {"laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
@@ -34,7 +34,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
     """AUROC by setting, a panel a data set and profile; classes with bars over seeds, their mean in black.
 
     Args:
-        frame: as of `verdicts.frame`, of one metric; a class counts in a panel where it has all settings shown there.
+        frame: as of `sentences.frame`, of one metric; a class counts in a panel where it has all settings shown there.
         labels: settings, in their order on the axis; those without figures in a panel are left out of it.
     """
     parts = compared(frame, labels)

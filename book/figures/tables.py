@@ -8,8 +8,7 @@ from IPython.display import HTML
 
 from book.figures.commands import reproducible
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.provenance import made_on
-from kdlab.experiments.records import Record
+from kdlab.experiments.records import Record, made_on
 from kdlib.recipe import Recipe
 
 LONG = 24  # rows that a reader takes in
@@ -61,7 +60,7 @@ def _at(record: Record, path: Sequence[str]) -> Any:
 
 
 def factors_table(frame: pd.DataFrame) -> HTML:
-    """`ablations.factors` as a table; one of more than `LONG` rows is folded."""
+    """`one_factor.factors` as a table; one of more than `LONG` rows is folded."""
     shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
     style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["gain", "difference"], na_rep="–")
     table = style.hide(axis="index").set_table_attributes('class="kd-table"').to_html()

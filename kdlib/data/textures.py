@@ -8,8 +8,6 @@ from the right: no pixel is in both. Half of all patches are mirrored, as the br
 and contrast of what it replaces.
 """
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from scipy import ndimage
 
 from kdlib.data.folder import mvtec_layout
 from kdlib.data.images import Split
-from kdlib.files import ensure_folder, work_folder
+from kdlib.files import whole_folder, work_folder
 
 CATEGORIES = ("brick", "grass", "gravel")
 DEFECTS = ("blob", "scratch", "swap")
@@ -50,8 +48,10 @@ def _made(dataset: str, category: str, known: Sequence[str], root: Path | None) 
 
 def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = False) -> None:
     """Write one category below ``root``, whole or not at all: of `grafts` where it is to be ``harder``."""
-    from skimage import data
-
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise FileNotFoundError("textures: made of scikit-image's photographs: pip install 'kdlib[lab]'") from error
     photograph, number = getattr(data, category)(), (GRAFTED if harder else CATEGORIES).index(category)
     other = data.gravel() if harder else getattr(data, CATEGORIES[number - 1])()
     border = photograph.shape[1] - max(SIZE + 8, photograph.shape[1] // 3) if harder else BORDER
@@ -62,8 +62,7 @@ def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = Fa
             return patch
         return (patch * random.uniform(1 - LIGHT, 1 + LIGHT)).clip(0, 255).astype(np.uint8)
 
-    scratch = Path(tempfile.mkdtemp(dir=ensure_folder(root), prefix=f".{category}."))
-    try:
+    with whole_folder(root / category) as scratch:
         for number in range(TRAIN):
             _write(scratch / "train" / "good", number, lit(_patch(photograph[:, :border], random)))
         for number in range(GOOD):
@@ -71,16 +70,11 @@ def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = Fa
         for kind in GRAFTS if harder else DEFECTS:
             for number in range(EACH_DEFECT):
                 patch = _patch(photograph[:, border:], random)
-                patch, mask = paint_defect(patch, kind, random, other=photograph if kind == "turn" else other)
+                patch, mask = paint_defect(
+                    patch, kind, random, other=photograph[:, border:] if kind == "turn" else other
+                )
                 _write(scratch / "test" / kind, number, lit(patch))
                 _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
-        scratch.chmod(0o755)
-        scratch.rename(root / category)
-    except OSError:
-        if not (root / category).is_dir():  # somebody else may have been faster: theirs is the same
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def paint_defect(

@@ -70,9 +70,8 @@ def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = Fa
         for kind in GRAFTS if harder else DEFECTS:
             for number in range(EACH_DEFECT):
                 patch = _patch(photograph[:, border:], random)
-                patch, mask = paint_defect(
-                    patch, kind, random, other=photograph[:, border:] if kind == "turn" else other
-                )
+                piece_of = photograph[:, border:] if kind == "turn" else other
+                patch, mask = paint_defect(patch, kind, random, other=piece_of)
                 _write(scratch / "test" / kind, number, lit(patch))
                 _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
 

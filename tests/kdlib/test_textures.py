@@ -70,7 +70,8 @@ def test_a_graft_is_as_bright_as_what_it_replaces(category: str) -> None:
     patch, other = (images.pixels(SIZE)[0, 0].numpy() for images in (split.train, load("textures", "gravel").train))
     for kind in GRAFTS:
         painted, mask = paint_defect(patch, kind, random, other=other)
-        assert np.abs(painted.astype(int) - patch)[ndimage.binary_dilation(mask, iterations=9) == 0].max() == 0
+        far = ndimage.distance_transform_edt(~mask) > 12  # beyond the soft edge
+        assert np.abs(painted.astype(int) - patch)[far].max() == 0
         assert abs(painted[mask].mean() - patch[mask].mean()) < 8
 
 

@@ -49,7 +49,7 @@ KEPT = 64  # results of a kind; the oldest goes
 SIDE, COLUMNS = 192, 12  # pixels of a picture; tiles of a sheet in a row
 FALSE_RATES = np.concatenate([np.linspace(0, 0.1, 11), np.linspace(0.15, 1, 18)])  # where a ROC curve is drawn
 COLOURS = (matplotlib.colormaps[HEAT](np.arange(256))[:, :3] * 255).astype(np.uint8)  # (256, 3)
-MARK = (0, 200, 150, 150)  # colour and opacity of a marked pixel
+MARK, OUTLINE = (0, 200, 150, 150), (86, 180, 233)  # colour and opacity of a marked pixel; a mask's contour
 STYLE, _, SCRIPT = Path(__file__).with_name("explorer.html").read_text().partition("\n\n")
 Result = TypeVar("Result")
 
@@ -185,7 +185,7 @@ class Explorer:
         picture = Image.fromarray(self.pixels[image]).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         large = np.array(Image.fromarray(self.masks[image]).resize((SIDE, SIDE), Image.Resampling.NEAREST))
         ring = ndimage.binary_dilation(large, iterations=2) & ~large
-        return Image.fromarray(np.where(ring[..., None], np.uint8([86, 180, 233]), np.array(picture)))
+        return Image.fromarray(np.where(ring[..., None], np.array(OUTLINE, np.uint8), np.array(picture)))
 
     def measure(self, start: Setting, moves: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
         """Seconds until the new view is there, for each value of each control but that of ``start``, seen first."""
@@ -327,8 +327,8 @@ def _sheet(tiles: Sequence[np.ndarray], quality: int) -> str:
     rows, side = -(-len(tiles) // COLUMNS), len(tiles[0])
     whole = np.zeros((rows * COLUMNS, side, side), np.uint8)
     whole[: len(tiles)] = tiles
-    whole = whole.reshape(rows, COLUMNS, side, side).swapaxes(1, 2).reshape(rows * side, COLUMNS * side)
-    return _uri(Image.fromarray(whole).convert("RGB"), "WEBP", quality=quality, method=6)
+    flat = whole.reshape(rows, COLUMNS, side, side).swapaxes(1, 2).reshape(rows * side, COLUMNS * side)
+    return _uri(Image.fromarray(flat).convert("RGB"), "WEBP", quality=quality, method=6)
 
 
 def _uri(picture: Image.Image, kind: str = "PNG", **settings: object) -> str:

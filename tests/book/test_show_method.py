@@ -165,7 +165,7 @@ def test_stairs_end_at_the_scores(fitted: Detector, digits: Split) -> None:
         np.testing.assert_allclose([bar.get_x() for bar in stairs], [0, *ends[:-1]], atol=1e-9)
         assert ends[-1] == pytest.approx(bars[16 + row].get_width()) == pytest.approx(score, rel=1e-5)
     maps = np.random.default_rng(0).random((2, 4, 2, 32, 32))
-    axes = pictures(show_method.map_by_layer(parts, *maps, two))
+    axes = pictures(show_method.map_by_layer(parts, maps[0], maps[1], two))
     assert len({axis.images[0].get_clim() for axis in axes}) == 1
     np.testing.assert_array_equal(axes[0].images[0].get_array(), maps[0][0, 0])
     np.testing.assert_array_equal(axes[-1].images[0].get_array(), maps[1][-1, 1])

@@ -43,13 +43,11 @@ def kind(changes: Mapping[str, Any]) -> str:
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """`sentences.frame` of this study's pixel AUROC with a column aupro, in %, in the profiles that it asks for."""
-    asked, parts = {(cell.dataset, cell.profile) for cell in study(STUDY).cells}, []
-    for record in records:
-        place = record["experiment"]["dataset"], record["experiment"]["profile"]
-        if place in asked and record["metrics"].get("aupro") is not None:
-            parts.append(sentences.frame(STUDY, [record]).assign(aupro=100 * record["metrics"]["aupro"]))
-    found = pd.concat(parts or [pd.DataFrame(columns=[*sentences.COLUMNS, "aupro"])], ignore_index=True)
-    return found[found["metric"] == "pixel_auroc"].reset_index(drop=True)
+    asked = {(cell.dataset, cell.profile) for cell in study(STUDY).cells}
+    kept = [r for r in records if (r["experiment"]["dataset"], r["experiment"]["profile"]) in asked]
+    found = sentences.frame(STUDY, (r for r in kept if r["metrics"].get("aupro") is not None))
+    found = found[found["metric"] == "pixel_auroc"].reset_index(drop=True)
+    return found.assign(aupro=[100 * record["metrics"]["aupro"] for record in found["record"]])
 
 
 def gains(frame: pd.DataFrame, base: str = BASE, value: str = "auroc") -> pd.DataFrame:

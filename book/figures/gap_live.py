@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from book.figures import HEAT
+from kdlab.localization import localization_metrics
 from kdlab.terms import Terms
 from kdlib.data import Images
 from kdlib.detector import Detector
 from kdlib.localize import localization_map
-from kdlib.metrics import auroc, localization_metrics
+from kdlib.metrics import auroc
 
 TERMS = ("value", "direction")
 

@@ -13,7 +13,9 @@ import pandas as pd
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores
+from kdlab.presets import VGG16S
 from kdlab.studies import catalogue
+from kdlab.studies.one_factor import one_source
 from kdlab.studies.statistics import (
     SEEDS,
     PairedDifference,
@@ -133,26 +135,38 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     """What records say in a study, AUROC in %: a row a record, setting and metric; smoke records are left out.
 
     Columns: dataset, normal, seed, profile, setting, metric (a value of `paper.METRIC`), auroc (that of
-    `paper.HEADLINE`), experiment, record. A record counts whatever command made it: its recipe decides.
+    `paper.HEADLINE`), experiment, record, weights: the source's on which the settings are compared, the same in a data
+    set and profile (`one_factor.one_source`). A record counts whatever command made it: its recipe decides.
     """
     study = catalogue.study(name)
-    known: dict[tuple[str, str], dict[Recipe, str]] = {}
+    known: dict[tuple[str, str, str], dict[Recipe, str]] = {}
     rows = []
     for record in records:
         experiment = Experiment.from_dict(record["experiment"])
         dataset, normal, profile = experiment.dataset, experiment.normal, experiment.profile
-        if profile == "smoke":
-            continue
-        if (dataset, profile) not in known:
-            made = (study.experiment(s, dataset, normal, seed=0, profile=profile) for s in study.settings)
-            pairs = list(zip((e.recipe for e in made), study.settings, strict=True))
-            known[dataset, profile] = dict(reversed(pairs))  # where two are the same, the first is meant
-        setting = known[dataset, profile].get(experiment.recipe)
-        for task, metric in paper.METRIC.items() if setting else ():
-            for found in paper.by_seed([record], task).values():
-                auroc = found[experiment.seed]
-                rows.append((dataset, normal, experiment.seed, profile, setting, metric, auroc, experiment, record))
-    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment", "record"])
+        for weights in VGG16S if profile != "smoke" else ():
+            if (dataset, profile, weights) not in known:
+                known[dataset, profile, weights] = _recipes(study, dataset, profile, weights)
+            setting = known[dataset, profile, weights].get(experiment.recipe)
+            for task, metric in paper.METRIC.items() if setting else ():
+                for found in paper.by_seed([record], task).values():
+                    place = dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]
+                    rows.append((*place, experiment, record, weights))
+    # Settings are compared on one class and seed.
+    source = one_source(
+        (((row[0], row[3]), row[-1], row[1:3], row[4]) for row in rows), base=next(iter(study.settings))
+    )
+    table = [row for row in rows if row[-1] == source[row[0], row[3]]]
+    return pd.DataFrame(table, columns=[*COLUMNS, "experiment", "record", "weights"])
+
+
+def _recipes(study: catalogue.Study, dataset: str, profile: str, weights: str) -> dict[Recipe, str]:
+    """The settings of a study by recipe, on these weights where a setting has none of its own."""
+    found: dict[Recipe, str] = {}
+    for setting in [*study.settings][::-1]:  # where two are the same, the first is meant
+        own = {"weights": weights} | dict(study.changes(setting, dataset))
+        found[Experiment.of(dataset, "", profile=profile, **own).recipe] = setting
+    return found
 
 
 def published_frame(name: str) -> pd.DataFrame:

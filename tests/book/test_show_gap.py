@@ -18,6 +18,7 @@ from book import figures as show
 from book.figures import gap as show_gap
 from book.figures import gap_live as show_gap_live
 from kdlab.experiments.experiment import Experiment
+from kdlab.studies import sentences
 from kdlab.studies.catalogue import STUDIES
 from kdlab.terms import Terms
 from kdlib import Detector, Images, Split, load
@@ -168,7 +169,7 @@ def test_gains_add_up(aurocs: list[float]) -> None:
     """From the first to the last setting it is the same way, whichever is the base between."""
     labels = list(STUDY.settings)[: len(aurocs)]
     rows = [("mvtec_ad", "bottle", 0, "paper", s, "pixel_auroc", a, a) for s, a in zip(labels, aurocs, strict=True)]
-    frame = pd.DataFrame(rows, columns=[*show_gap.frame([]).columns])
+    frame = pd.DataFrame(rows, columns=[*sentences.COLUMNS, "aupro"])
     first, second = (show_gap.gains(frame, base).set_index("setting")["gain"] for base in labels[:2])
     np.testing.assert_allclose(first[labels[2:]], second[labels[2:]] + first[labels[1]], atol=1e-9)
 

@@ -1,8 +1,13 @@
-"""Pages of ablation studies: what the paper says and prints, what our records say, in figures, tables and sentences."""
+"""Pages of studies: sentences of the paper, what it prints, what our records say, in pictures, tables and verdicts."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import product
+from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,11 +17,32 @@ from IPython.display import HTML, Markdown
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from book.figures.commands import reproducible
+from book.figures import figure
+from book.figures.tables import numbers, reproducible, few
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record, records
+from kdlab.studies import verdicts as judge
+from kdlab.studies.comparisons import COMPARISONS, Comparison
+from kdlab.studies.statistics import SEEDS
 from kdlab.studies.studies import study
+from kdlab.studies.verdicts import TESTS, Verdict, on_these, verdict
 from kdlib.data import ABOUT
+from kdlib.recipe import Recipe
 
-PROFILES = {"laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
+PROFILES = {"published": "published", "laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
+SOURCES = {"vgg-release": "measured with the release"}  # the paper's own source needs no word
+PRINTED = "the printed numbers"
+KINDS = {  # what a difference is of
+    "printed": {"color": "0.45", "marker": "s"},
+    "ours": {"color": "C0", "marker": "o"},
+    "ours, on the very classes": {"color": "C1", "marker": "D"},
+}
+
+
+def read(**wanted: Any) -> list[Record]:
+    """`records`, without a word of those that are left out: the scoreboard lists them."""
+    with warnings.catch_warnings(action="ignore"):
+        return records(**wanted)
 
 
 def title(dataset: str) -> str:
@@ -24,23 +50,96 @@ def title(dataset: str) -> str:
     return ABOUT[dataset].title if dataset in ABOUT else dataset
 
 
+def listed(names: Sequence[str]) -> str:
+    """ "brick, grass and gravel"; a single name alone."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+class Page:
+    """A study as its page tells it: each method is a cell.
+
+    Args:
+        name: of the study.
+        kept: records; all of the results folder where left out.
+        metric: a value of `paper.METRIC`.
+    """
+
+    def __init__(self, name: str, kept: Iterable[Record] | None = None, *, metric: str = "image_auroc") -> None:
+        self.name, self.records = name, read() if kept is None else list(kept)
+        self.printed = judge.published_frame(name)
+        self.every = judge.frame(name, self.records)
+        self.ours = self.every[self.every["metric"] == metric]
+        self.labels = list(study(name).settings)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """All that the verdicts rest on."""
+        return differences(self.name, self.printed, self.every)
+
+    def finding(self) -> Markdown:
+        """The verdicts in a few words, and what is decided, for the top of the page."""
+        lines = []
+        for each in COMPARISONS[self.name]:
+            printed, (profile, found) = verdict(each, self.printed), judged(each, self.every)
+            parts = [f"**{_outcome(printed, PRINTED)}** by {PRINTED}"] if len(printed.tests) else []
+            where = _where(self.every, profile, found.tests["dataset"])
+            parts.append(f"**{found.outcome}**" if not len(found.tests) else f"**{found.outcome}** by ours, {where}")
+            lines.append(f"- *{_short(each.quote)}* ({each.place}): {'; '.join(parts)}.".replace("by our runs** by", "** by"))
+        sure = self.differences[(self.differences["figures"] == "ours") & (self.differences["finding"] != "open")]
+        sure = sure.reindex(sure["mean"].abs().sort_values(ascending=False).index)[:3]
+        told = [f"{r.better} over {r.worse} {r.mean:+.1f} on {title(r.dataset)}" for r in sure.itertuples()]
+        said = f"Largest differences that our runs decide, points of AUROC: {'; '.join(told)}." if told else ""
+        return Markdown("\n".join(["**The finding**", "", *lines, "", said]))
+
+    def quotes(self) -> Markdown:
+        """The sentences of the paper that the study puts to the test, each with its place."""
+        return Markdown("\n\n".join(f"> {each.quote}\n>\n> — {each.place}" for each in COMPARISONS[self.name]))
+
+    def panels(self, labels: Sequence[str], caption: str, *, printed: bool = False) -> HTML | Markdown:
+        """`panels` of the records, or of the printed numbers, as a figure."""
+        frame = self.printed if printed else self.ours
+        if not compared(frame, labels):
+            return Markdown("*Not run: no two settings have a record.*")
+        return figure(panels(frame, labels), alt=f"AUROC by setting. {said(frame, labels)}", caption=caption)
+
+    def table(self, labels: Sequence[str]) -> HTML:
+        """`table` of the records."""
+        return table(self.ours, labels)
+
+    def missing(self) -> Markdown:
+        """`missing` of the study."""
+        return missing(self.name, self.every)
+
+    def forest(self) -> HTML | Markdown:
+        """`forest` of the differences as a figure, with `evidence` folded below it."""
+        rows = self.differences
+        if rows.empty:
+            return Markdown("*Not run: no two settings have a number.*")
+        caption = "Behind the verdicts: differences, 95 % intervals. Right of zero the first is ahead; an arrow goes on."
+        return HTML(figure(forest(rows), alt=told(rows), caption=caption).data + evidence(rows).data)
+
+    def verdicts(self) -> Markdown:
+        """Each sentence with the verdicts of the printed numbers, of our records, and of other data sets."""
+        return verdicts(self.name, self.printed, self.every)
+
+
 def compared(frame: pd.DataFrame, labels: Sequence[str]) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """(dataset, profile) and rows of each panel: where two or more of the settings have figures."""
+    """(dataset, profile) and rows of each panel: where two or more of the settings have numbers."""
     groups = frame[frame["setting"].isin(labels)].groupby(["dataset", "profile"], sort=False)
     return [(key, part) for key, part in groups if part["setting"].nunique() > 1]  # type: ignore[misc]
 
 
 def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image AUROC, %") -> Figure:
-    """AUROC by setting, a panel a data set and profile; classes with bars over seeds, their mean in black.
+    """AUROC by setting, a panel per data set and profile; classes with bars over seeds, their mean in black.
 
     Args:
         frame: as of `verdicts.frame`, of one metric; a class counts in a panel where it has all settings shown there.
-        labels: settings, in their order on the axis; those without figures in a panel are left out of it.
+        labels: settings, in their order on the axis; those without numbers in a panel are left out of it.
     """
     parts = compared(frame, labels)
     columns = min(2, max(1, len(parts)))
     rows = -(-len(parts) // columns) or 1
-    fig, axes = plt.subplots(rows, columns, figsize=(3.7 * columns, 2.8 * rows), squeeze=False)
+    fig, axes = plt.subplots(rows, columns, figsize=(3.7 * columns, 2.9 * rows), squeeze=False)
     for axis in axes.flat[len(parts) :]:
         axis.axis("off")
     for axis, ((dataset, profile), part) in zip(axes.flat, parts, strict=False):
@@ -55,7 +154,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
                 axis.annotate(str(normal), end, (5, -3), textcoords="offset points", fontsize=7, color=style["color"])
         axis.plot(place, wide.mean(), "D-", color="black", markersize=5, zorder=3)
         axis.set_xticks(place, [fill(label, 12) for label in wide.columns])
-        axis.set_title(f"{title(dataset)}\n{PROFILES.get(profile, profile)}", fontsize=9)
+        axis.set_title(f"{title(dataset)}\n{', '.join([PROFILES.get(profile, profile), *_sources(part)])}", fontsize=9)
         axis.tick_params(labelsize=8 if len(place) < 4 else 7)
         axis.grid(axis="y", alpha=0.4)
         axis.margins(x=0.15)
@@ -72,19 +171,20 @@ def said(frame: pd.DataFrame, labels: Sequence[str]) -> str:
     for (dataset, profile), part in compared(frame, labels):
         wide = _by_setting(part, labels)
         means = ", ".join(f"{setting} {value:.2f}" for setting, value in wide.mean().items())
-        lines.append(f"{title(dataset)}, {profile}: {means} over {len(wide)} classes")
-    return "; ".join(lines) + "." if lines else "No figure yet."
+        lines.append(f"{', '.join([title(dataset), profile, *_sources(part)])}: {means} over {len(wide)} classes")
+    return "; ".join(lines) + "." if lines else "No number yet."
 
 
 def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
-    """Mean ± standard deviation over seeds, a row a class, a column a setting, then seeds; a dash is not run.
+    """Mean ± standard deviation over seeds, a row per class, a column per setting, then seeds; a dash is not run.
 
-    A class with one setting compares nothing: it has a row only where no class has more.
+    A class with one setting compares nothing: it has a row only where no class has more. A long table is folded.
     """
     parts = compared(frame, labels)
     if not parts:
         return HTML("<p><em>Not run.</em></p>")
     rows = pd.concat([part.assign(data=title(key[0])).sort_values("normal") for key, part in parts])
+    rows["profile"] += rows["weights"].map({name: f", {word}" for name, word in SOURCES.items()}).fillna("")
     places = ["data", "profile", "normal"]
     groups = rows.groupby([*places, "setting"], sort=False)["auroc"]
     cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()
@@ -94,28 +194,29 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     cells["seeds"] = rows.groupby(places)["seed"].nunique()
     rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
     behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]
-    return reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
+    shown = reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
+    return few(shown, len(cells), 5)
 
 
 def missing(name: str, ours: pd.DataFrame) -> Markdown:
-    """How much of a study has records, data set by data set, and the commands that run the rest."""
+    """How much of a study has records of its source, data set by data set, and the commands that run the rest."""
     wanted: dict[str, set[tuple[str, int, str, str]]] = {}
     for cell in study(name).cells:
         here = product(cell.normals, cell.seeds, [cell.profile], study(name).labels(cell.dataset))
         wanted[cell.dataset] = wanted.get(cell.dataset, set()) | set(here)
     lines, commands = [], []
     for dataset, cells in wanted.items():
-        rows = ours[ours["dataset"] == dataset][["normal", "seed", "profile", "setting"]].to_numpy().tolist()
-        done = len(cells & set(map(tuple, rows)))
-        lines.append(f"{title(dataset)} {done} of {len(cells)}")
-        if done < len(cells):
+        rows = ours[ours["dataset"] == dataset]
+        done = cells & set(map(tuple, rows[["normal", "seed", "profile", "setting"]].to_numpy().tolist()))
+        lines.append(", ".join([f"{title(dataset)} {len(done)} of {len(cells)}", *_sources(rows)]))
+        if len(done) < len(cells) or _sources(rows):
             commands.append(f"python -m kdlab run --study {name} --dataset {dataset}")
-    code = "\n\nWhat runs the rest:\n\n```bash\n" + "\n".join(commands) + "\n```"
-    return Markdown(f"Experiments of this study with a record: {', '.join(lines)}." + code * bool(commands))
+    code = "\n\nWhat runs the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
+    return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
 
 
 def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure:
-    """Mean AUROC against a number behind each setting, on a logarithmic scale: a panel an axis, a line a data set.
+    """Mean AUROC against a number behind each setting, on a logarithmic scale: a panel per axis, a line per data set.
 
     Args:
         axes: what the number is, and its value by setting, all above 0. Bars are standard errors over classes, or
@@ -129,7 +230,7 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
             wide = classes if len(classes) > 1 else wide  # seeds of a class resemble each other
             wide = wide[[label for label in numbers.sort_values().index if label in wide]]
             error = wide.sub(wide.mean(axis=1), axis=0).sem()
-            label = f"{title(dataset)}, {profile}"
+            label = ", ".join([title(dataset), profile, *_sources(part)])
             axis.errorbar(numbers[wide.columns], wide.mean(), yerr=error, marker="o", capsize=2, label=label)
         axis.set(xscale="log", xlabel=name)
         axis.grid(alpha=0.4)
@@ -141,7 +242,7 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
 
 
 def bars(wide: pd.DataFrame, *, label: str = "AUROC, %", floor: float = 50) -> Figure:
-    """Groups of bars, a group a row, a bar a column, from ``floor``: what guessing gets."""
+    """Groups of bars, a group per row, a bar per column, from ``floor``: what guessing gets."""
     fig, axis = plt.subplots(figsize=(3 + 0.45 * wide.size, 3))
     (wide - floor).plot.bar(ax=axis, bottom=floor, rot=0, width=0.8)
     for group in axis.containers:
@@ -155,8 +256,160 @@ def bars(wide: pd.DataFrame, *, label: str = "AUROC, %", floor: float = 50) -> F
     return fig
 
 
+def verdicts(name: str, published: pd.DataFrame, ours: pd.DataFrame) -> Markdown:
+    """Each comparison of a study: the verdict of the printed numbers, of our records, and of other data sets."""
+    blocks = []
+    for each in COMPARISONS[name]:
+        profile, found = judged(each, ours)
+        printed = verdict(each, published)
+        lines = [sentence(each, printed, PRINTED)] if len(printed.tests) else []
+        who = ", ".join(["our runs", *_where(ours, profile, found.tests["dataset"], join=False)])
+        lines.append(sentence(each, found, who, on_these(each, ours[ours["profile"] == profile])))
+        others = [d for d in ours["dataset"].unique() if each.datasets and d not in each.datasets]
+        elsewhere = replace(each, datasets=tuple(others))
+        profile, found = judged(elsewhere, ours) if others else (profile, verdict(each, ours[:0]))
+        if len(found.tests):
+            elsewhere = replace(elsewhere, datasets=())
+            who = f"on data sets that the sentence does not name, {_where(ours, profile, found.tests['dataset'])}"
+            lines.append(sentence(elsewhere, found, who, on_these(elsewhere, ours[ours["profile"] == profile])))
+        blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
+    return Markdown("\n\n".join(blocks))
+
+
+def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFrame | None = None) -> str:
+    """A verdict in words, "our runs: **holds**. …".
+
+    Args:
+        here: of `verdicts.on_these`: what it decides is said beside what is about all classes.
+    """
+    decided = [] if here is None else alone_decided(found, here)
+    alone = f" On the very classes that were run: {'; '.join(decided)}." if decided else ""
+    missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]
+    return f"{who}: **{_outcome(found, who)}**.{alone}" + (f" Not run: {', '.join(missing)}." if missing else "")
+
+
+def alone_decided(found: Verdict, here: pd.DataFrame) -> list[str]:
+    """What `on_these` decides and all classes leave open, such as "small ahead of equal on bottle and capsule"."""
+    undecided = {_pair(row) for row in found.tests.to_dict("records") if row["finding"] == "open"}
+    return [
+        "{} ahead of {}".format(*(row[name] for name in order)) + f" on {listed(row['classes'])}"
+        for row in here.to_dict("records")
+        for order in [("better", "worse") if row["finding"] == "better" else ("worse", "better")]
+        if row["finding"] != "open" and _pair(row) in undecided and len(row["classes"]) > 1
+    ]
+
+
+def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:
+    """The profile whose records say most about a comparison, and their verdict: paper where no other has more pairs."""
+    found = {p: verdict(comparison, ours[ours["profile"] == p]) for p in ("paper", "laptop")}
+    return max(found.items(), key=lambda item: item[1].tests["pairs"].sum())  # the first where it is a draw
+
+
+def differences(name: str, published: pd.DataFrame, ours: pd.DataFrame, *, results: Path | None = None) -> pd.DataFrame:
+    """All that the verdicts of a study rest on, each pair of settings once, on every data set.
+
+    Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, and source (in words; of ours).
+    """
+    pairs_of = [(better, worse) for each in COMPARISONS[name] for better, worse in each.pairs]
+    pairs = [pair for n, pair in enumerate(pairs_of) if {*pair} not in map(set, pairs_of[:n])]
+    each = replace(COMPARISONS[name][0], pairs=tuple(pairs), datasets=())
+    profile, found = judged(each, ours)
+    here = ours[ours["profile"] == profile]
+    parts = verdict(each, published).tests, found.tests, on_these(each, here, results=results)
+    named = [part.assign(figures=kind) for kind, part in zip(KINDS, parts, strict=True)]
+    rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
+    source = {dataset: ", ".join(_sources(part)) for dataset, part in here.groupby("dataset")}
+    rows["source"] = ["" if r["figures"] == "printed" else source[r["dataset"]] for r in rows.to_dict("records")]
+    rows["place"] = [pairs.index(pair) for pair in zip(rows["better"], rows["worse"], strict=True)]
+    return rows.sort_values(["place", "dataset"], kind="stable", ignore_index=True).drop(columns="place")
+
+
+def forest(rows: pd.DataFrame) -> Figure:
+    """A frame of `differences`, a panel per pair: dots, intervals, an arrow where one goes on beyond the frame."""
+    wide = (rows["figures"] == "ours") & (rows["pairs"] < 4)  # over two classes an interval has no end that would fit
+    limit = 1.05 * np.nanmax([rows["mean"].abs().max(), *rows.loc[~wide, ["low", "high"]].abs().max()])
+    pairs = rows[["better", "worse"]].drop_duplicates().to_numpy().tolist()
+    heights = [rows[rows["better"].eq(b) & rows["worse"].eq(w)]["dataset"].nunique() for b, w in pairs]
+    size = (5.2, 1 + 0.4 * len(pairs) + 0.36 * sum(heights))  # narrow: a phone shows it whole
+    fig, axes = plt.subplots(
+        len(pairs), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
+    )
+    for axis, (better, worse) in zip(axes.flat, pairs, strict=True):
+        here = rows[rows["better"].eq(better) & rows["worse"].eq(worse)]
+        names = here["dataset"].unique().tolist()
+        axis.axvline(0, color="0.7", zorder=0)
+        for (kind, style), shift in zip(KINDS.items(), (-0.24, 0.0, 0.24), strict=True):
+            part = here[here["figures"] == kind]
+            place = np.array([names.index(dataset) + shift for dataset in part["dataset"]])
+            low, high = (part[end].fillna(part["mean"]).clip(-limit, limit) for end in ("low", "high"))
+            axis.hlines(place, low, high, color=style["color"], linewidth=1.5)
+            axis.plot(part["mean"], place, linestyle="", markersize=5, label=kind, **style)
+            for end, mark, edge in (("low", "<", -limit), ("high", ">", limit)):
+                beyond = (part[end].abs() > limit).to_numpy()
+                axis.plot(np.full(beyond.sum(), edge), place[beyond], mark, color=style["color"], markersize=4)
+        axis.set(yticks=range(len(names)), yticklabels=map(title, names), ylim=(len(names) - 0.5, -0.5))
+        axis.set_title(f"{better} over {worse}", fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
+    axes[-1, 0].set_xlabel("difference, points of AUROC", fontsize=9)
+    marks = {text: mark for axis in axes.flat for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    kinds = [kind for kind in KINDS if kind in set(rows["figures"])]
+    fig.legend([marks[k] for k in kinds], kinds, loc="outside lower center", ncol=3, frameon=False, fontsize=8)
+    sns.despine(fig)
+    return fig
+
+
+def told(rows: pd.DataFrame) -> str:
+    """A frame of `differences` in words, for alt text."""
+    lines = [
+        f"{title(r['dataset'])}, {r['figures']}: {r['better']} over {r['worse']} {r['mean']:+.2f}"
+        + (f" ({r['low']:+.2f} to {r['high']:+.2f})" if r["pairs"] > 1 else "")
+        for r in rows.to_dict("records")
+    ]
+    return "Differences and 95 % intervals. " + "; ".join(lines) + "." if lines else "No two settings have a number."
+
+
+def evidence(rows: pd.DataFrame) -> HTML:
+    """A frame of `differences` as a folded table: on how many classes or seeds each rests, and what it decides."""
+    shown = rows.assign(
+        data=rows["dataset"].map(title),
+        pair=rows["better"] + " over " + rows["worse"],
+        over=[f"{n} {of if n > 1 else 'seed'}" for n, of in zip(rows["pairs"], rows["of"], strict=True)],
+        few=(rows["finding"] == "open") & ((rows["low"] > 0) | (rows["high"] < 0)),
+    )
+    shown["finding"] = shown["finding"].mask(shown["few"], f"open: neither {SEEDS} seeds nor all classes")
+    columns = ["pair", "data", "figures", "mean", "low", "high", "over", "p", "finding", "source"]
+    shown = shown[columns].rename(columns={"mean": "difference", "low": "from", "high": "to"})
+    style = shown.style.hide().format("{:+.2f}", subset=["difference", "from", "to"], na_rep="–")
+    style = style.format("{:.3f}", subset=["p"], na_rep="–").set_table_attributes('class="kd-table"')
+    return few(HTML(style.to_html()), len(rows), 0)
+
+
+def overview(records: Iterable[Record]) -> pd.DataFrame:
+    """Every comparison of `comparisons.COMPARISONS` with its verdicts, a row each.
+
+    Columns: study, sentence, place; printed: the outcome by printed numbers, "" where the paper prints none; ours: by
+    our records; alone: what these decide on the very classes that were run, and leave open for all; profile: theirs,
+    and their source where it is not the paper's.
+    """
+    kept, rows = list(records), []
+    for name, comparisons in COMPARISONS.items():
+        published, ours = judge.published_frame(name), judge.frame(name, kept)
+        for each in comparisons:
+            printed, (profile, found) = verdict(each, published), judged(each, ours)
+            alone = "; ".join(alone_decided(found, on_these(each, ours[ours["profile"] == profile])))
+            outcomes = printed.outcome if len(printed.tests) else "", found.outcome
+            where = _where(ours, profile, found.tests["dataset"]).removeprefix("profile ")
+            rows.append((name, each.quote, each.place, *outcomes, alone, where))
+    return pd.DataFrame(rows, columns=["study", "sentence", "place", "printed", "ours", "alone", "profile"])
+
+
 def _by_setting(part: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Mean over seeds, a row a class, a column a setting: classes that have all, where there are any."""
+    """Mean over seeds, a row per class, a column per setting: classes that have all, where there are any."""
     wide = part.pivot_table(index="normal", columns="setting", values="auroc")
     wide = wide[[label for label in labels if label in wide]]
     return wide.dropna() if len(wide.dropna()) else wide
+
+
+def _sources(rows: pd.DataFrame) -> list[str]:
+    """What is to be said of the source of rows of `verdicts.frame`; nothing where it is the paper's."""
+    return [SOURCES[name] for name in rows.get("weights", pd.Series(dtype=str)).unique() if name in SOURCES]

@@ -1,18 +1,84 @@
-"""What a page says of its experiments as tables: the recipe, where records come from, figures with their commands."""
+"""Tables of a page: the recipe, where records come from, numbers; each row leads to the command that makes it again."""
 
+import html
+import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
 
-from book.figures.commands import reproducible
+from kdlab.experiments.commands import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.provenance import made_on
 from kdlab.experiments.records import Record
 from kdlib.recipe import Recipe
 
-LONG = 24  # rows that a reader takes in
+LONG = 12  # rows that a reader takes in
+_ROW = "command that makes this row again"
+ROW_SUMMARY = f'<summary title="{_ROW}" aria-label="{_ROW}"></summary>'
+_MARK = "font-weight: bold; color: var(--pst-color-danger, #D55E00)"  # of the book's theme, for both modes
+
+
+def folded(command: str, summary: str) -> str:
+    """A command that a reader can unfold, with the keyboard too; ``summary`` is HTML."""
+    return f'<details class="kd-command">{summary}<pre>{html.escape(command)}</pre></details>'
+
+
+def reproducible(table: str, rows: Sequence[str | Collection[Experiment]]) -> HTML:
+    """A table with the command of each row folded before it; in print one of the whole table stands below.
+
+    Args:
+        table: HTML with a head and a body, such as of pandas.
+        rows: of the body: the experiments behind each, or its command.
+
+    Raises:
+        ValueError: as many rows as commands are expected.
+    """
+    commands = [row if isinstance(row, str) else run_command(row) for row in rows]
+    experiments = chain(*(row for row in rows if not isinstance(row, str)))
+    whole = run_command(experiments) or "\n".join(dict.fromkeys(commands))
+    head, start, body = table.partition("<tbody>")
+    above, *lines = re.split("(?=<tr)", body)
+    if len(lines) != len(rows):
+        raise ValueError(f"reproducible: the table has {len(lines)} rows, there are commands for {len(rows)}")
+    for number, command in enumerate(commands):
+        cell = f'<td class="kd-how">{folded(command, ROW_SUMMARY)}</td>'
+        lines[number] = lines[number].replace(">", f">{cell}", 1)
+    corner = f'<th class="kd-how" rowspan="{head.count("<tr")}"><span class="sr-only">command</span></th>'
+    head = re.sub("<tr.*?>", lambda found: found[0] + corner, head, count=1, flags=re.DOTALL)
+    return HTML(f'{head}{start}{above}{"".join(lines)}<pre class="kd-print">{html.escape(whole)}</pre>')
+
+
+def few(table: HTML, rows: int, limit: int = LONG) -> HTML:
+    """A table; one of more rows than ``limit`` is folded."""
+    if rows <= limit:
+        return table
+    return HTML(f'<details class="kd-rows"><summary>All {rows} rows</summary>{table.data}</details>')
+
+
+def plain(frame: pd.DataFrame, form: str = "{:.2f}", *, index: bool = False, **more: Any) -> HTML:
+    """A small table, of which no row needs a command."""
+    return HTML(frame.to_html(classes="kd-table", border=0, index=index, na_rep="–", float_format=form.format, **more))
+
+
+def numbers(
+    frame: pd.DataFrame,
+    behind: Sequence[str | Collection[Experiment]],
+    *,
+    whole: Sequence[str] = (),
+    signed: Sequence[str] = (),
+    index: bool = True,
+    limit: int = LONG,
+) -> HTML:
+    """A table of numbers, with what makes each row; some columns are whole numbers, some have a sign; long ones fold."""
+    shown = frame.style.format(precision=2, na_rep="–")
+    for columns, form in ((whole, "{:.0f}"), (signed, "{:+.2f}")):
+        shown = shown.format(form, subset=list(columns), na_rep="–") if columns else shown
+    shown = shown if index else shown.hide(axis="index")
+    made = reproducible(shown.hide(names=True).set_table_attributes('class="kd-table"').to_html(), behind)
+    return few(made, len(frame), limit)
 
 
 def facts(rows: Mapping[str, object]) -> HTML:
@@ -61,14 +127,9 @@ def _at(record: Record, path: Sequence[str]) -> Any:
 
 
 def factors_table(frame: pd.DataFrame) -> HTML:
-    """`ablations.factors` as a table; one of more than `LONG` rows is folded."""
+    """`ablations.factors` as a table; a long one is folded."""
     shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
-    style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["gain", "difference"], na_rep="–")
-    table = style.hide(axis="index").set_table_attributes('class="kd-table"').to_html()
-    made = reproducible(table, frame["experiments"].tolist())
-    if len(frame) <= LONG:
-        return made
-    return HTML(f'<details class="kd-rows"><summary>All {len(frame)} rows</summary>{made.data}</details>')
+    return numbers(shown, frame["experiments"].tolist(), whole=["seeds"], signed=["gain", "difference"], index=False)
 
 
 def comparison(rows: pd.DataFrame) -> HTML:
@@ -78,26 +139,10 @@ def comparison(rows: pd.DataFrame) -> HTML:
     rows = rows.drop(columns="experiments")
     if "spread" in rows and rows["spread"].isna().all():  # one seed has no spread
         rows = rows.drop(columns="spread")
-    mark = "font-weight: bold; color: var(--pst-color-danger, #D55E00)"  # of the book's theme, for both modes
-    far = [mark if abs(d) > 2 else "" for d in rows["difference"]]
+    far = [_MARK if abs(d) > 2 else "" for d in rows["difference"]]
     shown = rows.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference"], na_rep="–")
     shown = shown.apply(lambda _: far, subset=["difference"], axis=0).format_index(
         lambda name: names.get(str(name), str(name)), axis=1
     )
     table = shown.hide(names=True).set_table_attributes('class="kd-table"').to_html()
     return reproducible(table, experiments.tolist())
-
-
-def numbers(
-    frame: pd.DataFrame,
-    behind: Sequence[Collection[Experiment]],
-    *,
-    whole: Sequence[str],
-    signed: Sequence[str] = (),
-    index: bool = True,
-) -> HTML:
-    """A table of figures, with the experiments behind each row; some columns are whole numbers, some have a sign."""
-    shown = frame.style.format(precision=2, na_rep="–").format("{:.0f}", subset=list(whole), na_rep="–")
-    shown = shown.format("{:+.2f}", subset=list(signed), na_rep="–") if signed else shown
-    shown = shown if index else shown.hide(axis="index")
-    return reproducible(shown.set_table_attributes('class="kd-table"').to_html(), behind)

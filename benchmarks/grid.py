@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from kdlab.experiments import grid
+from kdlab.experiments import run_many
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.provenance import commit, processor
+from kdlab.experiments.records import commit, processor
 from kdlib import load
 from kdlib.files import ensure_folder, work_folder
 
@@ -41,7 +41,7 @@ def run(workers: int, threads: int) -> float:
     forget_trainings()
     torch.set_num_threads(threads)  # of the one worker, which is this process; more of them share the cores
     start = time.perf_counter()
-    outcomes = list(grid.run_all(SMOKE, workers=workers, results=fresh()))
+    outcomes = list(run_many.run_all(SMOKE, workers=workers, results=fresh()))
     assert all(outcome.record for outcome in outcomes), [outcome.error for outcome in outcomes]
     return time.perf_counter() - start
 
@@ -71,7 +71,7 @@ def overhead() -> dict[str, float]:
     code = (
         "import sys, time; begin = time.perf_counter()\n"
         "from pathlib import Path; from kdlab.experiments.experiment import Experiment\n"
-        "from kdlab.experiments.runs import run\n"
+        "from kdlab.experiments.run_one import run\n"
         "for normal in ('0', '1'):\n"
         "    made = run(Experiment.of('fashion_mnist', normal, profile='smoke'), results=Path(sys.argv[1]))['cost']\n"
         "    print(time.perf_counter() - begin - made['training_seconds'] - made['evaluation_seconds'])\n"
@@ -106,7 +106,7 @@ def memory() -> dict[str, float]:
     """
     code = (
         "import sys; from pathlib import Path; from kdlab.experiments.experiment import Experiment\n"
-        "from kdlab.experiments.runs import run\n"
+        "from kdlab.experiments.run_one import run\n"
         "run(Experiment.of('cifar10', 'automobile', epochs=1), results=Path(sys.argv[1]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, fresh()])

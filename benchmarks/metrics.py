@@ -18,7 +18,7 @@ from scipy import ndimage
 from skimage.morphology import disk
 from sklearn.metrics import roc_auc_score
 
-from kdlab.experiments.provenance import commit, processor
+from kdlab.experiments.records import commit, processor
 from kdlib import metrics
 
 ROUNDS = 5

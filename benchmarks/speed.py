@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdlab.experiments.provenance import commit, processor
+from kdlab.experiments.records import commit, processor
 from kdlab.presets import recipe_for
 from kdlib import Detector, load, weights
 from kdlib.activations import make_source, prepare, source_activations, take

@@ -7,12 +7,12 @@ import time
 from dataclasses import asdict
 
 from kdlab import coverage
-from kdlab.experiments import grid, plan
+from kdlab.experiments import choose, estimate, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late, record_path, records
 from kdlab.inventory import inventory
 from kdlab.presets import PRESETS, PROFILES
-from kdlab.studies.studies import STUDIES
+from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish
 from kdlib.data import ABOUT, DATASETS, normals
 
@@ -54,30 +54,30 @@ def _run(options: argparse.Namespace) -> int:
     for dataset in dict.fromkeys(e.dataset for e in experiments if e.dataset in ABOUT):
         print(f"{ABOUT[dataset].title}: {ABOUT[dataset].terms}", file=sys.stderr)
     known = records()
-    estimates = dict(zip(experiments, plan.seconds(experiments, known), strict=True))
+    estimates = dict(zip(experiments, estimate.seconds(experiments, known), strict=True))
     waiting = [e for e in experiments if not record_path(e).exists()]
     if options.dry_run:
         earlier = {Experiment.from_dict(record["experiment"]): record["id"] for record in known}
         for experiment in experiments:
             other = earlier.get(experiment)
             note = f" (record {other} is of other data or weights)" if other else ""
-            state = f"to do, {plan.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
+            state = f"to do, {estimate.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
             print(_name(experiment), state)
         print(
-            f"{len(waiting)} to do: {plan.duration(sum(estimates[e] for e in waiting))} of work, "
-            f"{plan.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
+            f"{len(waiting)} to do: {estimate.duration(sum(estimates[e] for e in waiting))} of work, "
+            f"{estimate.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
         )
         return 0
     done, failed, begin = 0, 0, time.monotonic()
     work = sum(estimates[e] for e in waiting)
-    for outcome in grid.run_all(experiments, workers=options.workers or 1, scheduler=options.scheduler):
+    for outcome in run_many.run_all(experiments, workers=options.workers or 1, scheduler=options.scheduler):
         done, failed = done + bool(outcome.record), failed + (not outcome.record)
         if outcome.experiment in waiting:
             waiting.remove(outcome.experiment)
         left = sum(estimates[e] for e in waiting)
         time_left = (time.monotonic() - begin) * left / (work - left) if work > left else left
         running = "" if options.scheduler else f"{min(options.workers or 1, len(waiting))} running, "
-        state = f"{done} of {len(experiments)} done, {running}{failed} failed, {plan.duration(time_left)} left"
+        state = f"{done} of {len(experiments)} done, {running}{failed} failed, {estimate.duration(time_left)} left"
         if outcome.record:
             print(f"{_name(outcome.experiment)}: image AUROC {_percent(outcome.record)} ({state})", flush=True)
         else:
@@ -100,9 +100,9 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
         if both := [name for name in ("table", "preset") if getattr(options, name) is not None]:
             raise ValueError(f"--study and --{both[0]}: a study has its own settings; leave one of the two out")
         wanted = chosen | {"seeds": options.seed, "profile": options.profile}
-        experiments = grid.of_study(options.study, **wanted, **options.settings)
+        experiments = choose.of_study(options.study, **wanted, **options.settings)
     elif options.table is not None:
-        experiments = grid.of_table(options.table, **chosen, seeds=seeds, **settings)
+        experiments = choose.of_table(options.table, **chosen, seeds=seeds, **settings)
     elif options.dataset:
         experiments = [
             Experiment.of(options.dataset, normal, seed=seed, **settings)

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdlab.experiments.plan import activation_values
-from kdlab.experiments.provenance import made_on
-from kdlab.experiments.records import Record
+from kdlab.experiments.estimate import activation_values
+from kdlab.experiments.records import Record, made_on
 from kdlib import weights
 from kdlib.files import note_read
 from kdlib.networks import VGG16, Cloner, Source

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kdlab import paper
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
 from kdlab.presets import PROFILES, recipe_for

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import kdlab.__main__
 from kdlab.experiments.experiment import Experiment
-from kdlab.studies.verdicts import COLUMNS
+from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector, Recipe, Split, load, weights
 from kdlib.networks import Source
 
@@ -36,7 +36,7 @@ TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
 
 
 def study_frame(gains: dict[str, float], profile: str = "laptop", dataset: str = "mvtec_ad") -> pd.DataFrame:
-    """As of `verdicts.frame`: three seeds of two categories, 90 and what a size of cloner is ahead by; no scores."""
+    """As of `sentences.frame`: three seeds of two categories, 90 and what a size of cloner is ahead by; no scores."""
     record = {"id": "none", "experiment": {"dataset": dataset}}
     rows = [
         (dataset, normal, seed, profile, size, "image_auroc", 90 + gain + 0.01 * seed * (size == "small"), made, record)

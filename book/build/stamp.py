@@ -50,7 +50,7 @@ def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float
     """What is known of a run that just ended. ``peak`` in bytes; ``parameters`` are the defaults, as source text."""
     import torch  # takes seconds: only where something ran
 
-    from kdlab.experiments.provenance import commit, processor
+    from kdlab.experiments.records import commit, processor
 
     return {
         "given": dict(given),

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from book.figures.tables import comparison as comparison
 from book.figures.tables import folded
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
 from kdlib.metrics import auroc

@@ -20,7 +20,7 @@ WRAP = ".bd-article .dt-container table.dataTable td { white-space: normal; vert
 
 
 def means(checked: pd.DataFrame) -> Figure:
-    """Printed minus recomputed mean of each row of `audit.means`; filled and named where rounding is no excuse."""
+    """Printed minus recomputed mean of each row of `tables.means`; filled and named where rounding is no excuse."""
     keys = checked[["table", "dataset"]].drop_duplicates().to_numpy()
     fig, axis = plt.subplots(figsize=(7.5, 0.8 + 0.38 * len(keys)))
     for place, (table, dataset) in enumerate(keys):
@@ -60,7 +60,7 @@ def apart(frame: pd.DataFrame) -> Figure:
 
 
 def wins(compared: pd.DataFrame, *, level: float = 0.05) -> Figure:
-    """Classes won and lost against each rival of `audit.against`, a panel a table and data set.
+    """Classes won and lost against each rival of `tables.against`, a panel a table and data set.
 
     Args:
         level: a star marks an adjusted p below it.

@@ -16,9 +16,9 @@ from book.figures.commands import reproducible
 from book.figures.studies import title
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.studies import verdicts
-from kdlab.studies.ablations import BASE
-from kdlab.studies.studies import study
+from kdlab.studies import sentences
+from kdlab.studies.catalogue import study
+from kdlab.studies.one_factor import BASE
 
 STUDY = "localization_gap"
 KINDS = {  # what a setting changes: the settings of the recipe that say so
@@ -42,13 +42,13 @@ def kind(changes: Mapping[str, Any]) -> str:
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """`verdicts.frame` of this study's pixel AUROC with a column aupro, in %, in the profiles that it asks for."""
+    """`sentences.frame` of this study's pixel AUROC with a column aupro, in %, in the profiles that it asks for."""
     asked, parts = {(cell.dataset, cell.profile) for cell in study(STUDY).cells}, []
     for record in records:
         place = record["experiment"]["dataset"], record["experiment"]["profile"]
         if place in asked and record["metrics"].get("aupro") is not None:
-            parts.append(verdicts.frame(STUDY, [record]).assign(aupro=100 * record["metrics"]["aupro"]))
-    found = pd.concat(parts or [pd.DataFrame(columns=[*verdicts.COLUMNS, "aupro"])], ignore_index=True)
+            parts.append(sentences.frame(STUDY, [record]).assign(aupro=100 * record["metrics"]["aupro"]))
+    found = pd.concat(parts or [pd.DataFrame(columns=[*sentences.COLUMNS, "aupro"])], ignore_index=True)
     return found[found["metric"] == "pixel_auroc"].reset_index(drop=True)
 
 

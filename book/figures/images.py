@@ -14,7 +14,7 @@ from sklearn.metrics import roc_curve
 
 from book.figures import ANOMALOUS, NORMAL, pictures
 from kdlab import paper
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores, records
 from kdlib.data import ABOUT, Images, Split, find, load

@@ -20,7 +20,7 @@ from kdlab.paper import normal_of
 from kdlab.studies.statistics import paired_difference
 from kdlib.data import ABOUT
 
-KINDS = {  # columns of `stability.by_entry`: name, colour, mark
+KINDS = {  # columns of `uncertainty.by_entry`: name, colour, mark
     "evaluations": ("last evaluations", "C0", "o"),
     "between_seeds": ("between seeds", "C2", "s"),
     "images": ("test images", "C1", "^"),
@@ -175,7 +175,7 @@ def differences(pairs: pd.DataFrame) -> Shown:
 
 @_or_none
 def summary_table(summary: pd.DataFrame) -> Shown:
-    """A frame of `stability.summary` as a table."""
+    """A frame of `uncertainty.summary` as a table."""
     names = {"rows": "pairs", "mean": "difference", "low": "from", "high": "to", "below": "below 0.05"}
     frame = summary.assign(
         data=list(map(place, summary["dataset"], summary["profile"])),

@@ -2,11 +2,11 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, shorten
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,16 +18,13 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from book.figures import figure
-from book.figures.tables import numbers, reproducible, few
-from kdlab.experiments.experiment import Experiment
+from book.figures.tables import few, reproducible
 from kdlab.experiments.records import Record, records
-from kdlab.studies import verdicts as judge
-from kdlab.studies.comparisons import COMPARISONS, Comparison
+from kdlab.studies import sentences as judge
+from kdlab.studies.catalogue import study
+from kdlab.studies.sentences import COMPARISONS, TESTS, Comparison, Verdict, on_these, verdict
 from kdlab.studies.statistics import SEEDS
-from kdlab.studies.studies import study
-from kdlab.studies.verdicts import TESTS, Verdict, on_these, verdict
 from kdlib.data import ABOUT
-from kdlib.recipe import Recipe
 
 PROFILES = {"published": "published", "laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
 SOURCES = {"vgg-release": "measured with the release"}  # the paper's own source needs no word
@@ -55,40 +52,47 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def sources(rows: pd.DataFrame) -> list[str]:
+    """What is to be said of the source of rows of `sentences.frame`; nothing where it is the paper's."""
+    return [SOURCES[name] for name in rows.get("weights", pd.Series(dtype=str)).unique() if name in SOURCES]
+
+
+@dataclass
 class Page:
-    """A study as its page tells it: each method is a cell.
+    """A study as its page tells it: a method is a cell. Frames as of `sentences.frame`; ``metric`` of the pictures."""
 
-    Args:
-        name: of the study.
-        kept: records; all of the results folder where left out.
-        metric: a value of `paper.METRIC`.
-    """
+    name: str
+    printed: pd.DataFrame
+    ours: pd.DataFrame
+    metric: str = "image_auroc"
 
-    def __init__(self, name: str, kept: Iterable[Record] | None = None, *, metric: str = "image_auroc") -> None:
-        self.name, self.records = name, read() if kept is None else list(kept)
-        self.printed = judge.published_frame(name)
-        self.every = judge.frame(name, self.records)
-        self.ours = self.every[self.every["metric"] == metric]
-        self.labels = list(study(name).settings)
+    @classmethod
+    def of(cls, name: str, kept: Iterable[Record] | None = None, **settings: Any) -> "Page":
+        """From records; without any given, from all of the results folder."""
+        return cls(name, judge.published_frame(name), judge.frame(name, read() if kept is None else kept), **settings)
+
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """The rows of ours that pictures show."""
+        return self.ours[self.ours["metric"] == self.metric]
 
     @cached_property
     def differences(self) -> pd.DataFrame:
         """All that the verdicts rest on."""
-        return differences(self.name, self.printed, self.every)
+        return differences(self.name, self.printed, self.ours)
 
     def finding(self) -> Markdown:
-        """The verdicts in a few words, and what is decided, for the top of the page."""
+        """The verdicts in a few words, and the largest differences that are decided: for the top of the page."""
         lines = []
         for each in COMPARISONS[self.name]:
-            printed, (profile, found) = verdict(each, self.printed), judged(each, self.every)
-            parts = [f"**{_outcome(printed, PRINTED)}** by {PRINTED}"] if len(printed.tests) else []
-            where = _where(self.every, profile, found.tests["dataset"])
-            parts.append(f"**{found.outcome}**" if not len(found.tests) else f"**{found.outcome}** by ours, {where}")
-            lines.append(f"- *{_short(each.quote)}* ({each.place}): {'; '.join(parts)}.".replace("by our runs** by", "** by"))
+            printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
+            parts = [f"by the printed numbers **{_outcome(printed, PRINTED)}**"] if len(printed.tests) else []
+            parts.append(f"{_ours(self.ours, profile, found)} **{found.outcome}**")
+            lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}): {', '.join(parts)}.")
         sure = self.differences[(self.differences["figures"] == "ours") & (self.differences["finding"] != "open")]
         sure = sure.reindex(sure["mean"].abs().sort_values(ascending=False).index)[:3]
-        told = [f"{r.better} over {r.worse} {r.mean:+.1f} on {title(r.dataset)}" for r in sure.itertuples()]
-        said = f"Largest differences that our runs decide, points of AUROC: {'; '.join(told)}." if told else ""
+        largest = [f"{r.better} over {r.worse} {r.mean:+.1f} on {title(r.dataset)}" for r in sure.itertuples()]
+        said = f"What our runs decide, largest first, in points of AUROC: {'; '.join(largest)}." if largest else ""
         return Markdown("\n".join(["**The finding**", "", *lines, "", said]))
 
     def quotes(self) -> Markdown:
@@ -96,31 +100,54 @@ class Page:
         return Markdown("\n\n".join(f"> {each.quote}\n>\n> — {each.place}" for each in COMPARISONS[self.name]))
 
     def panels(self, labels: Sequence[str], caption: str, *, printed: bool = False) -> HTML | Markdown:
-        """`panels` of the records, or of the printed numbers, as a figure."""
-        frame = self.printed if printed else self.ours
+        """`panels` of our numbers, or of the printed ones, as a figure; ours with their `table` folded below."""
+        frame = self.printed if printed else self.shown
         if not compared(frame, labels):
             return Markdown("*Not run: no two settings have a record.*")
-        return figure(panels(frame, labels), alt=f"AUROC by setting. {said(frame, labels)}", caption=caption)
-
-    def table(self, labels: Sequence[str]) -> HTML:
-        """`table` of the records."""
-        return table(self.ours, labels)
+        drawn = figure(panels(frame, labels), alt=f"AUROC by setting. {said(frame, labels)}", caption=caption)
+        return drawn if printed else HTML(drawn.data + table(frame, labels).data)
 
     def missing(self) -> Markdown:
-        """`missing` of the study."""
-        return missing(self.name, self.every)
+        """How much of the study has records of one source, data set by data set, and the commands that run the rest."""
+        wanted: dict[str, set[tuple[str, int, str, str]]] = {}
+        for cell in study(self.name).cells:
+            here = product(cell.normals, cell.seeds, [cell.profile], study(self.name).labels(cell.dataset))
+            wanted[cell.dataset] = wanted.get(cell.dataset, set()) | set(here)
+        lines, commands = [], []
+        for dataset, cells in wanted.items():
+            rows = self.ours[self.ours["dataset"] == dataset]
+            done = cells & set(rows[["normal", "seed", "profile", "setting"]].itertuples(index=False, name=None))
+            lines.append(", ".join([f"{title(dataset)} {len(done)} of {len(cells)}", *sources(rows)]))
+            if len(done) < len(cells) or sources(rows):
+                commands.append(f"python -m kdlab run --study {self.name} --dataset {dataset}")
+        code = "\n\nWhat runs the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
+        return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
 
     def forest(self) -> HTML | Markdown:
-        """`forest` of the differences as a figure, with `evidence` folded below it."""
+        """`forest` of the differences as a figure, with their table folded below."""
         rows = self.differences
         if rows.empty:
             return Markdown("*Not run: no two settings have a number.*")
-        caption = "Behind the verdicts: differences, 95 % intervals. Right of zero the first is ahead; an arrow goes on."
+        caption = (
+            "Behind the verdicts: differences, 95 % intervals. Right of zero the first is ahead; an arrow goes on."
+        )
         return HTML(figure(forest(rows), alt=told(rows), caption=caption).data + evidence(rows).data)
 
     def verdicts(self) -> Markdown:
         """Each sentence with the verdicts of the printed numbers, of our records, and of other data sets."""
-        return verdicts(self.name, self.printed, self.every)
+        blocks = []
+        for each in COMPARISONS[self.name]:
+            printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
+            lines = [sentence(each, printed, PRINTED)] if len(printed.tests) else []
+            here = on_these(each, self.ours[self.ours["profile"] == profile])
+            lines.append(sentence(each, found, _ours(self.ours, profile, found), here))
+            if others := [d for d in self.ours["dataset"].unique() if each.datasets and d not in each.datasets]:
+                profile, found = judged(elsewhere := replace(each, datasets=tuple(others)), self.ours)
+                who = _ours(self.ours, profile, found).replace("our runs", "data sets that the sentence does not name")
+                here = on_these(elsewhere, self.ours[self.ours["profile"] == profile])
+                lines += [sentence(replace(each, datasets=()), found, who, here)] if len(found.tests) else []
+            blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
+        return Markdown("\n\n".join(blocks))
 
 
 def compared(frame: pd.DataFrame, labels: Sequence[str]) -> list[tuple[tuple[str, str], pd.DataFrame]]:
@@ -133,7 +160,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
     """AUROC by setting, a panel per data set and profile; classes with bars over seeds, their mean in black.
 
     Args:
-        frame: as of `verdicts.frame`, of one metric; a class counts in a panel where it has all settings shown there.
+        frame: as of `sentences.frame`, of one metric; a class counts in a panel where it has all settings shown there.
         labels: settings, in their order on the axis; those without numbers in a panel are left out of it.
     """
     parts = compared(frame, labels)
@@ -154,7 +181,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
                 axis.annotate(str(normal), end, (5, -3), textcoords="offset points", fontsize=7, color=style["color"])
         axis.plot(place, wide.mean(), "D-", color="black", markersize=5, zorder=3)
         axis.set_xticks(place, [fill(label, 12) for label in wide.columns])
-        axis.set_title(f"{title(dataset)}\n{', '.join([PROFILES.get(profile, profile), *_sources(part)])}", fontsize=9)
+        axis.set_title(f"{title(dataset)}\n{', '.join([PROFILES.get(profile, profile), *sources(part)])}", fontsize=9)
         axis.tick_params(labelsize=8 if len(place) < 4 else 7)
         axis.grid(axis="y", alpha=0.4)
         axis.margins(x=0.15)
@@ -171,7 +198,7 @@ def said(frame: pd.DataFrame, labels: Sequence[str]) -> str:
     for (dataset, profile), part in compared(frame, labels):
         wide = _by_setting(part, labels)
         means = ", ".join(f"{setting} {value:.2f}" for setting, value in wide.mean().items())
-        lines.append(f"{', '.join([title(dataset), profile, *_sources(part)])}: {means} over {len(wide)} classes")
+        lines.append(f"{', '.join([title(dataset), profile, *sources(part)])}: {means} over {len(wide)} classes")
     return "; ".join(lines) + "." if lines else "No number yet."
 
 
@@ -198,23 +225,6 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     return few(shown, len(cells), 5)
 
 
-def missing(name: str, ours: pd.DataFrame) -> Markdown:
-    """How much of a study has records of its source, data set by data set, and the commands that run the rest."""
-    wanted: dict[str, set[tuple[str, int, str, str]]] = {}
-    for cell in study(name).cells:
-        here = product(cell.normals, cell.seeds, [cell.profile], study(name).labels(cell.dataset))
-        wanted[cell.dataset] = wanted.get(cell.dataset, set()) | set(here)
-    lines, commands = [], []
-    for dataset, cells in wanted.items():
-        rows = ours[ours["dataset"] == dataset]
-        done = cells & set(map(tuple, rows[["normal", "seed", "profile", "setting"]].to_numpy().tolist()))
-        lines.append(", ".join([f"{title(dataset)} {len(done)} of {len(cells)}", *_sources(rows)]))
-        if len(done) < len(cells) or _sources(rows):
-            commands.append(f"python -m kdlab run --study {name} --dataset {dataset}")
-    code = "\n\nWhat runs the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
-    return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
-
-
 def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure:
     """Mean AUROC against a number behind each setting, on a logarithmic scale: a panel per axis, a line per data set.
 
@@ -230,7 +240,7 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
             wide = classes if len(classes) > 1 else wide  # seeds of a class resemble each other
             wide = wide[[label for label in numbers.sort_values().index if label in wide]]
             error = wide.sub(wide.mean(axis=1), axis=0).sem()
-            label = ", ".join([title(dataset), profile, *_sources(part)])
+            label = ", ".join([title(dataset), profile, *sources(part)])
             axis.errorbar(numbers[wide.columns], wide.mean(), yerr=error, marker="o", capsize=2, label=label)
         axis.set(xscale="log", xlabel=name)
         axis.grid(alpha=0.4)
@@ -256,31 +266,11 @@ def bars(wide: pd.DataFrame, *, label: str = "AUROC, %", floor: float = 50) -> F
     return fig
 
 
-def verdicts(name: str, published: pd.DataFrame, ours: pd.DataFrame) -> Markdown:
-    """Each comparison of a study: the verdict of the printed numbers, of our records, and of other data sets."""
-    blocks = []
-    for each in COMPARISONS[name]:
-        profile, found = judged(each, ours)
-        printed = verdict(each, published)
-        lines = [sentence(each, printed, PRINTED)] if len(printed.tests) else []
-        who = ", ".join(["our runs", *_where(ours, profile, found.tests["dataset"], join=False)])
-        lines.append(sentence(each, found, who, on_these(each, ours[ours["profile"] == profile])))
-        others = [d for d in ours["dataset"].unique() if each.datasets and d not in each.datasets]
-        elsewhere = replace(each, datasets=tuple(others))
-        profile, found = judged(elsewhere, ours) if others else (profile, verdict(each, ours[:0]))
-        if len(found.tests):
-            elsewhere = replace(elsewhere, datasets=())
-            who = f"on data sets that the sentence does not name, {_where(ours, profile, found.tests['dataset'])}"
-            lines.append(sentence(elsewhere, found, who, on_these(elsewhere, ours[ours["profile"] == profile])))
-        blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
-    return Markdown("\n\n".join(blocks))
-
-
 def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFrame | None = None) -> str:
     """A verdict in words, "our runs: **holds**. …".
 
     Args:
-        here: of `verdicts.on_these`: what it decides is said beside what is about all classes.
+        here: of `sentences.on_these`: what it decides is said beside what is about all classes.
     """
     decided = [] if here is None else alone_decided(found, here)
     alone = f" On the very classes that were run: {'; '.join(decided)}." if decided else ""
@@ -318,7 +308,7 @@ def differences(name: str, published: pd.DataFrame, ours: pd.DataFrame, *, resul
     parts = verdict(each, published).tests, found.tests, on_these(each, here, results=results)
     named = [part.assign(figures=kind) for kind, part in zip(KINDS, parts, strict=True)]
     rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
-    source = {dataset: ", ".join(_sources(part)) for dataset, part in here.groupby("dataset")}
+    source = {dataset: ", ".join(sources(part)) for dataset, part in here.groupby("dataset")}
     rows["source"] = ["" if r["figures"] == "printed" else source[r["dataset"]] for r in rows.to_dict("records")]
     rows["place"] = [pairs.index(pair) for pair in zip(rows["better"], rows["worse"], strict=True)]
     return rows.sort_values(["place", "dataset"], kind="stable", ignore_index=True).drop(columns="place")
@@ -385,7 +375,7 @@ def evidence(rows: pd.DataFrame) -> HTML:
 
 
 def overview(records: Iterable[Record]) -> pd.DataFrame:
-    """Every comparison of `comparisons.COMPARISONS` with its verdicts, a row each.
+    """Every comparison of `sentences.COMPARISONS` with its verdicts, a row each.
 
     Columns: study, sentence, place; printed: the outcome by printed numbers, "" where the paper prints none; ours: by
     our records; alone: what these decide on the very classes that were run, and leave open for all; profile: theirs,
@@ -398,7 +388,7 @@ def overview(records: Iterable[Record]) -> pd.DataFrame:
             printed, (profile, found) = verdict(each, published), judged(each, ours)
             alone = "; ".join(alone_decided(found, on_these(each, ours[ours["profile"] == profile])))
             outcomes = printed.outcome if len(printed.tests) else "", found.outcome
-            where = _where(ours, profile, found.tests["dataset"]).removeprefix("profile ")
+            where = _ours(ours, profile, found).removeprefix("our runs").removeprefix(", profile ")
             rows.append((name, each.quote, each.place, *outcomes, alone, where))
     return pd.DataFrame(rows, columns=["study", "sentence", "place", "printed", "ours", "alone", "profile"])
 
@@ -410,6 +400,15 @@ def _by_setting(part: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return wide.dropna() if len(wide.dropna()) else wide
 
 
-def _sources(rows: pd.DataFrame) -> list[str]:
-    """What is to be said of the source of rows of `verdicts.frame`; nothing where it is the paper's."""
-    return [SOURCES[name] for name in rows.get("weights", pd.Series(dtype=str)).unique() if name in SOURCES]
+def _ours(ours: pd.DataFrame, profile: str, found: Verdict) -> str:
+    """Whose verdict it is: "our runs", their profile and source."""
+    rows = ours[(ours["profile"] == profile) & ours["dataset"].isin(found.tests["dataset"])]
+    return ", ".join(["our runs", *([f"profile {profile}", *sources(rows)] if len(rows) else [])])
+
+
+def _outcome(found: Verdict, who: str) -> str:
+    return found.outcome.replace("our runs", who) if who == PRINTED else found.outcome
+
+
+def _pair(row: Mapping[Any, Any]) -> tuple[str, str, str]:
+    return row["dataset"], row["better"], row["worse"]

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML
 
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.provenance import made_on
+from kdlab.experiments.records import made_on
 from kdlab.experiments.records import Record
 from kdlib.recipe import Recipe
 

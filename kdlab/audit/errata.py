@@ -6,30 +6,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from kdlab import audit, paper
-from kdlab.audit import claims_ablations, claims_results
-from kdlab.audit.claim import FIGURE, SEVERITY, TYPO, Printed
-from kdlab.studies.verdicts import FAILS, HOLDS, PART
+from kdlab import paper
+from kdlab.audit import tables
+from kdlab.audit.claims import FIGURE, SEVERITY, TYPO, claims
+from kdlab.studies.sentences import HOLDS
 from kdlib.losses import direction_loss
 
-CLAIMS = (*claims_results.CLAIMS, *claims_ablations.CLAIMS)
 Erratum = tuple[str, str, str, str]  # where, what, evidence, severity
-
-
-def claims(frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Each of `CLAIMS` judged by the printed tables: place, quote, verdict, evidence, severity."""
-    printed, rows = Printed(paper.published() if frame is None else frame), []
-    for claim in CLAIMS:
-        parts, evidence = claim.judge(printed)
-        verdict = HOLDS if all(parts) else PART if any(parts) else FAILS
-        rows.append((claim.place, claim.quote, verdict, evidence, claim.severity))
-    return pd.DataFrame(rows, columns=["place", "quote", "verdict", "evidence", "severity"])
 
 
 def errata(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     """Everything found, most severe first: where, what, evidence, severity (`claim.SEVERITY` says what each means)."""
     frame = paper.published() if frame is None else frame
-    copies = audit.copies(frame)
+    copies = tables.copies(frame)
     moved = reordered(copies)
     rows = [*_claims(frame), *_rows(copies, moved), *_means(frame), *_entries(frame)]
     found = [*rows, *_twice(frame, moved), *_names(frame), _forms()]
@@ -45,7 +34,7 @@ def forms_of_direction(points: int = 4, *, seed: int = 0) -> float:
 
 
 def reordered(copies: pd.DataFrame) -> pd.DataFrame:
-    """Of `audit.copies` those in another order, each ``suspect`` row once; ``model`` is the row it repeats."""
+    """Of `tables.copies` those in another order, each ``suspect`` row once; ``model`` is the row it repeats."""
     found: list[dict[Any, Any]] = []
     known: set[object] = set()
     for copy in copies.sort_values("order", kind="stable").to_dict("records"):
@@ -78,7 +67,7 @@ def _rows(same: pd.DataFrame, moved: pd.DataFrame) -> Iterator[Erratum]:
 
 
 def _means(frame: pd.DataFrame) -> Iterator[Erratum]:
-    means = audit.means(frame)
+    means = tables.means(frame)
     for m in means[~means["explained"]].to_dict("records"):
         rivals = frame[
             (frame["column"] == "mean") & (frame["table"] == m["table"]) & (frame["dataset"] == m["dataset"])
@@ -93,7 +82,7 @@ def _means(frame: pd.DataFrame) -> Iterator[Erratum]:
 
 
 def _entries(frame: pd.DataFrame) -> Iterator[Erratum]:
-    for s in audit.strangers(frame).to_dict("records"):
+    for s in tables.strangers(frame).to_dict("records"):
         where = f"{_name((s['table'], s['dataset'], s['method']))}, {s['column']}"
         what = f"has the digits of {_name((s['other_table'], s['dataset'], s['other_method']))}, not of its own row"
         yield (
@@ -106,7 +95,7 @@ def _entries(frame: pd.DataFrame) -> Iterator[Erratum]:
 
 def _twice(frame: pd.DataFrame, moved: pd.DataFrame) -> Iterator[Erratum]:
     wrong = set(moved.get("suspect", ()))
-    found = audit.contradictions(frame)
+    found = tables.contradictions(frame)
     for place, group in found[~found["explained"]].groupby(["task", "dataset", "column"], sort=False):
         figures: dict[str, float] = {}
         for c in group.to_dict("records"):

@@ -18,7 +18,7 @@ from book import figures as show
 from book.figures import gap as show_gap
 from book.figures import gap_live as show_gap_live
 from kdlab.experiments.experiment import Experiment
-from kdlab.studies.studies import STUDIES
+from kdlab.studies.catalogue import STUDIES
 from kdlab.terms import Terms
 from kdlib import Detector, Images, Split, load
 from kdlib.activations import prepare

@@ -10,9 +10,8 @@ from matplotlib.lines import Line2D
 
 from book.figures import sentences as show_sentences
 from kdlab.experiments.records import records
-from kdlab.studies import verdicts
-from kdlab.studies.comparisons import COMPARISONS
-from kdlab.studies.verdicts import OPEN, TESTS, verdict
+from kdlab.studies import sentences
+from kdlab.studies.sentences import COMPARISONS, OPEN, TESTS, verdict
 
 RESULTS = Path(__file__).parents[2] / "results"
 BEHIND = {"small": -1.0, "equal": 0.0}
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("plots")
 
 def test_verdicts_in_words() -> None:
     ours = pd.concat([study_frame({"small": 1.0, "equal": 0.0}), study_frame(BEHIND, dataset="mnist")])
-    printed = verdicts.published_frame("cloner_size")
+    printed = sentences.published_frame("cloner_size")
     margin, general = show_sentences.verdicts("cloner_size", printed, ours).data.split("\n\n> ")
     lines = margin.split("\n- ")
     assert lines[1:] == [
@@ -59,7 +58,7 @@ def test_what_is_decided_on_the_very_classes_is_said() -> None:
 
 def test_differences_are_each_pair_once_printed_and_ours() -> None:
     kept = records(RESULTS, dataset="mvtec_ad", profile="laptop")
-    printed, ours = verdicts.published_frame("loss_terms"), verdicts.frame("loss_terms", kept)
+    printed, ours = sentences.published_frame("loss_terms"), sentences.frame("loss_terms", kept)
     rows = show_sentences.differences("loss_terms", printed, ours, results=RESULTS)
     pairs = [("total", "value"), ("total", "direction"), ("direction", "value")]  # not also value over direction
     assert list(rows[["better", "worse"]].drop_duplicates().itertuples(index=False, name=None)) == pairs
@@ -70,7 +69,7 @@ def test_differences_are_each_pair_once_printed_and_ours() -> None:
     text = show_sentences.said(rows)
     assert f"MVTec AD, ours: total over value {own[pairs[0]]:+.2f} (" in text
     assert text.count(";") == len(rows) - 1
-    nothing = show_sentences.differences("bias", verdicts.published_frame("bias"), ours[:0])
+    nothing = show_sentences.differences("bias", sentences.published_frame("bias"), ours[:0])
     assert nothing.empty
     assert show_sentences.said(nothing) == "No two settings have a figure."
 
@@ -79,7 +78,7 @@ def test_forest_draws_each_difference_and_an_arrow_where_an_interval_goes_on() -
     ours = pd.concat([study_frame({"small": 1.0, "equal": 0.0}), study_frame(BEHIND, dataset="mnist")])
     apart = (ours["normal"] == "capsule") & (ours["dataset"] == "mvtec_ad") & (ours["setting"] == "small")
     ours.loc[apart, "auroc"] += 5
-    rows = show_sentences.differences("cloner_size", verdicts.published_frame("cloner_size"), ours)
+    rows = show_sentences.differences("cloner_size", sentences.published_frame("cloner_size"), ours)
     fig = show_sentences.forest(rows)
     (axis,) = fig.axes
     assert [label.get_text() for label in axis.get_yticklabels()] == ["CIFAR-10", "MNIST", "MVTec AD"]
@@ -103,7 +102,7 @@ def test_table_of_differences_says_what_is_too_few() -> None:
     ours = study_frame({"small": 1.0, "equal": 0.0})
     once = ours[ours["seed"] == 0].copy()
     once.loc[(once["normal"] == "bottle") & (once["setting"] == "small"), "auroc"] += 0.01
-    none = verdicts.published_frame("cloner_size")[:0]
+    none = sentences.published_frame("cloner_size")[:0]
     few, enough = (
         show_sentences.table(show_sentences.differences("cloner_size", none, frame)).data for frame in (once, ours)
     )
@@ -135,7 +134,7 @@ def test_overview_has_every_sentence_and_the_verdicts_of_the_records() -> None:
     assert board.set_index("study").loc["critical_points", "printed"] == "holds"
     assert set(board.loc[board["study"].isin(["bias", "source", "localization_gap"]), "printed"]) == {""}
     for row, each in zip(board.to_dict("records"), (c for found in COMPARISONS.values() for c in found), strict=True):
-        found = verdict(each, verdicts.frame(row["study"], kept))
+        found = verdict(each, sentences.frame(row["study"], kept))
         assert row["ours"] == found.outcome
         assert row["profile"] == ("laptop" if len(found.tests) else "")
     empty = show_sentences.overview([])

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from book.figures import statistics as show_statistics
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.studies.ablations import BASE
-from kdlab.studies.stability import ENTRY, PAIR, summary
+from kdlab.studies.one_factor import BASE
 from kdlab.studies.statistics import paired_difference
+from kdlab.studies.uncertainty import ENTRY, PAIR, summary
 
 pytestmark = pytest.mark.usefixtures("plots")
 

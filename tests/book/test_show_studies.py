@@ -6,8 +6,8 @@ import pytest
 from conftest import study_frame
 
 from book.figures import studies as show_studies
-from kdlab.studies import live
-from kdlab.studies.verdicts import COLUMNS
+from kdlab.studies import small_runs
+from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector
 from kdlib.activations import prepare
 from kdlib.data import Split
@@ -74,7 +74,7 @@ def test_bars_say_their_values() -> None:
 
 
 def test_costs_are_those_of_the_convolutions() -> None:
-    costs = live.costs(size=64)
+    costs = small_runs.costs(size=64)
     assert list(costs.index) == list(CLONERS)
     inputs, total = 3, 0
     for number, block in enumerate(CLONERS["tiny"]):
@@ -86,9 +86,9 @@ def test_costs_are_those_of_the_convolutions() -> None:
 
 
 def test_terms_add_up_to_the_score(fitted: Detector, digits: Split) -> None:
-    value, direction = live.terms(fitted, digits.test)
+    value, direction = small_runs.terms(fitted, digits.test)
     np.testing.assert_allclose(value + fitted.training.lam * direction, fitted.score(digits.test), rtol=1e-4)
-    one = live.terms(fitted, digits.test, ["pool3"])
+    one = small_runs.terms(fitted, digits.test, ["pool3"])
     x = prepare(digits.test.pixels(fitted.recipe.size), fitted.recipe, fitted.device)
     expected = discrepancy(fitted.source(x), fitted.cloner(x), lam=2.0, points=["pool3"])
     np.testing.assert_allclose(one[0] + 2 * one[1], expected.detach(), rtol=1e-4)
@@ -96,11 +96,11 @@ def test_terms_add_up_to_the_score(fitted: Detector, digits: Split) -> None:
 
 @pytest.mark.slow
 def test_a_study_live() -> None:
-    run = live.studied("loss_terms", [("digits", "0")], ["value", "direction"], seeds=[0, 1], epochs=2)
+    run = small_runs.studied("loss_terms", [("digits", "0")], ["value", "direction"], seeds=[0, 1], epochs=2)
     assert run["setting"].tolist() == ["value", "direction"] * 2
     assert run["lam"].tolist() == [0, np.inf] * 2
     assert run["auroc"].between(0, 100).all()
     assert (run["bad"] > run["good"])[run["setting"] == "direction"].all()
     assert list(run.columns[: len(COLUMNS)]) == COLUMNS
-    experiment = live.small("loss_terms", "total", "textures", "brick", seed=0, epochs=3)
+    experiment = small_runs.small("loss_terms", "total", "textures", "brick", seed=0, epochs=3)
     assert (experiment.recipe.size, experiment.recipe.epochs, len(experiment.data.test)) == (64, 3, 50)

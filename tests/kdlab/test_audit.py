@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from book.figures import audit as show_audit
-from kdlab import audit, paper
-from kdlab.audit.claim import CONCLUSION, FIGURE, SEVERITY, TYPO
-from kdlab.audit.errata import CLAIMS, claims, errata, forms_of_direction, reordered
+from kdlab import paper
+from kdlab.audit import tables
+from kdlab.audit.claims import CLAIMS, CONCLUSION, FIGURE, SEVERITY, TYPO, claims
+from kdlab.audit.errata import errata, forms_of_direction, reordered
 from kdlab.paper import OURS
 
 
@@ -46,7 +47,7 @@ def judged() -> pd.DataFrame:
 
 def test_means_by_hand() -> None:
     """Two rows added up here: one mean that its row explains, and the one that it does not."""
-    means = audit.means().set_index(["table", "dataset", "method"])
+    means = tables.means().set_index(["table", "dataset", "method"])
     capsnet = [62.2, 45.5, 67.1, 67.5, 68.3, 63.5, 72.7, 67.3, 71.0, 46.6]
     row = means.xs((2, "cifar10", "CapsNetPP"))
     assert row["recomputed"] == pytest.approx(sum(capsnet) / 10)
@@ -56,7 +57,7 @@ def test_means_by_hand() -> None:
     assert means["bound"].xs((3, "mvtec_ad", "VAE-grad")) == pytest.approx(0.5 + 0.5)  # whole numbers
     off = means[~means["explained"].astype(bool)]
     assert set(off.index) == {(2, "cifar10", "CapsNetPP"), (7, "mvtec_ad", "last-2")}
-    assert len(means) == sum(len(row.entries) > 0 and "mean" in row.figures for row in audit.rows()) == 67
+    assert len(means) == sum(len(row.entries) > 0 and "mean" in row.figures for row in tables.rows()) == 67
 
 
 @settings(max_examples=50, deadline=None)
@@ -66,19 +67,19 @@ def test_rounding_alone_is_never_an_error(thousandths: list[int], decimals: int,
     values = np.array(thousandths) / 1000
     frame = made(("rival", [round(float(v), decimals) for v in values]), mean=True)
     frame.loc[frame["column"] == "mean", "auroc"] = round(float(values.mean()), max(of_mean, min(decimals, 1)))
-    assert audit.means(frame)["explained"].all()
+    assert tables.means(frame)["explained"].all()
 
 
 def test_a_planted_mean_is_found() -> None:
     frame = planted(0.5, table=2, dataset="mnist", method=OURS, column="mean")
-    off = audit.means(frame).query("not explained")
+    off = tables.means(frame).query("not explained")
     assert (2, "mnist", OURS) in set(zip(off["table"], off["dataset"], off["method"], strict=True))
     assert any(errata(frame)["where"] == f"Table 2, mnist, {OURS}")
 
 
 def test_contradictions() -> None:
     """Rounding aside, one experiment has two figures in Table 1, and wherever the order of last-4 is wrong."""
-    found = audit.contradictions()
+    found = tables.contradictions()
     beyond = found[~found["explained"]]
     maps = beyond[beyond["task"] == "localization"]
     assert set(maps["table"]) == {1}
@@ -91,13 +92,13 @@ def test_contradictions() -> None:
 
 def test_a_planted_contradiction_is_found() -> None:
     frame = planted(0.4, table=10, dataset="cifar10", method="loss=total", column="frog")
-    found = audit.contradictions(frame)
+    found = tables.contradictions(frame)
     assert set(found[~found["explained"] & (found["dataset"] == "cifar10")]["other_method"]) >= {"loss=total"}
     assert any(errata(frame)["where"].str.startswith("cifar10, detection"))
 
 
 def test_rows_out_of_order() -> None:
-    found = reordered(audit.copies())
+    found = reordered(tables.copies())
     assert list(found["suspect"]) == [(7, "mvtec_ad", "last-4"), (2, "fashion_mnist", "DSVDD")]
     assert list(found["model"]) == [(3, "mvtec_ad", OURS), (2, "fashion_mnist", "OCSVM")]
     assert list(found["order"]) == ["positions", "shuffled"]
@@ -118,14 +119,14 @@ def test_a_planted_permutation_is_found_and_different_rows_are_not() -> None:
     values = [91.3, 55.2, 78.9, 60.1, 83.7, 71.4]
     others = [("one", [90.2, 57.1, 76.0, 64.4, 80.0, 70.3]), ("two", [88.0, 50.3, 79.5, 61.7, 85.1, 72.6])]
     frame = made(("right", values), *others, ("moved", values[::-1]))
-    found = reordered(audit.copies(frame))
+    found = reordered(tables.copies(frame))
     assert list(found["suspect"]) == [(2, "mnist", "moved")]
     assert list(found["model"]) == [(2, "mnist", "right")]
-    assert audit.copies(made(("right", values), *others)).empty
+    assert tables.copies(made(("right", values), *others)).empty
 
 
 def test_an_entry_with_the_digits_of_another_row() -> None:
-    found = audit.strangers()
+    found = tables.strangers()
     assert list(zip(found["table"], found["method"], found["column"], strict=True)) == [(7, "last-2", "cable")]
     assert found["printed"].item() == 89.19
     assert found["other_method"].item() == OURS
@@ -135,7 +136,7 @@ def test_an_entry_with_the_digits_of_another_row() -> None:
 
 def test_against_by_hand() -> None:
     """U-Std is ahead on all ten digits, so both tests give the smallest p that ten pairs can: 2 / 2^10."""
-    found = audit.against()
+    found = tables.against()
     row = found[(found["dataset"] == "mnist") & (found["rival"] == "U-Std")].iloc[0]
     assert (row["wins"], row["ties"], row["losses"]) == (0, 0, 10)
     assert row["sign"] == row["wilcoxon"] == pytest.approx(2 / 2**10)
@@ -245,9 +246,9 @@ def test_forms_of_eq_3_are_a_constant_apart(points: int) -> None:
 
 @pytest.mark.usefixtures("plots")
 def test_pictures() -> None:
-    fig = show_audit.means(audit.means())
+    fig = show_audit.means(tables.means())
     assert {"CapsNetPP", "last-2"} <= {text.get_text() for text in fig.axes[0].texts}
-    compared = audit.against()
+    compared = tables.against()
     fig = show_audit.wins(compared)
     titles = [axis.get_title() for axis in fig.axes]
     assert len(titles) == 5

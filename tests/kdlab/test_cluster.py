@@ -13,7 +13,7 @@ import pytest
 from distributed import Client
 
 from kdlab.__main__ import main
-from kdlab.experiments import grid
+from kdlab.experiments import run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import records
 
@@ -51,7 +51,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
 @pytest.mark.filterwarnings("default")
 def test_two_workers_make_the_records(cluster: tuple[str, object]) -> None:
     bad = Experiment.of("mvtec_ad", "bottle", profile="smoke")
-    outcomes = list(grid.run_all([*tiny("0", "1", "2"), bad], scheduler=cluster[0]))
+    outcomes = list(run_many.run_all([*tiny("0", "1", "2"), bad], scheduler=cluster[0]))
     assert sorted(o.experiment.normal for o in outcomes if o.record) == ["0", "1", "2"]
     assert ["no folder" in o.error for o in outcomes if not o.record] == [True]
     assert {r["experiment"]["normal_class"] for r in records()} == {"0", "1", "2"}
@@ -63,7 +63,9 @@ def test_a_scheduler_that_dies_is_named_and_nothing_is_lost(
     cluster: tuple[str, "subprocess.Popen[bytes]"], capsys: pytest.CaptureFixture[str]
 ) -> None:
     address, scheduler = cluster
-    outcomes = grid.run_all([*tiny("0"), Experiment.of("digits", "1", **TINY | {"epochs": 2000})], scheduler=address)
+    outcomes = run_many.run_all(
+        [*tiny("0"), Experiment.of("digits", "1", **TINY | {"epochs": 2000})], scheduler=address
+    )
     assert next(outcomes).record
     scheduler.send_signal(signal.SIGKILL)
     with pytest.raises(ConnectionError, match=f"scheduler {address}: was lost; start it again"):
@@ -73,7 +75,7 @@ def test_a_scheduler_that_dies_is_named_and_nothing_is_lost(
 
 @pytest.mark.filterwarnings("default")
 def test_a_scheduler_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kdlab.experiments.cluster.PATIENCE", 1)
+    monkeypatch.setattr("kdlab.experiments.run_many.PATIENCE", 1)
     begin = time.monotonic()
     arguments = ["run", "--dataset", "digits", "--normal-class", "0", "--profile", "smoke"]
     assert main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2

@@ -15,11 +15,10 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from kdlab import cost, paper
-from kdlab.experiments import plan
+from kdlab.experiments import estimate
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, Record, digest, records
-from kdlab.studies.ablations import BASE
-from kdlab.studies.stability import STABLE, by_entry, by_pair, settings, summary, verdict
+from kdlab.studies.one_factor import BASE
 from kdlab.studies.statistics import (
     SEEDS,
     bootstrap_interval,
@@ -32,6 +31,7 @@ from kdlab.studies.statistics import (
     spread,
     standard_error,
 )
+from kdlab.studies.uncertainty import STABLE, by_entry, by_pair, settings, summary, verdict
 from kdlib.networks import CLONERS, VGG16, Cloner
 from kdlib.recipe import Recipe
 
@@ -380,7 +380,7 @@ def test_costs_of_records_and_what_they_leave_out(tmp_path: Path) -> None:
     assert found["test_rate"].tolist() == pytest.approx([2 * 37 / 10, math.nan, math.nan], nan_ok=True)
     assert found["seconds"].tolist() == [100] * 3
     recipe = Recipe.from_dict(record["experiment"]["recipe"])
-    assert found["kept"].iloc[0] == pytest.approx(2 * 25 * plan.activation_values(recipe) / 1e9)
+    assert found["kept"].iloc[0] == pytest.approx(2 * 25 * estimate.activation_values(recipe) / 1e9)
     assert list(cost.of_records([]).columns) == list(found.columns)
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from kdlab import paper
 from kdlab.__main__ import main
-from kdlab.experiments import grid
+from kdlab.experiments import choose
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import recipe_for
-from kdlab.studies.studies import STUDIES, study
+from kdlab.studies.catalogue import STUDIES, study
 from kdlib.networks import CLONERS
 
 
@@ -25,10 +25,10 @@ def test_settings_are_recipes_of_their_own_and_the_paper_comes_first(name: str) 
 
 def test_a_study_is_its_cells_seeds_and_settings() -> None:
     chosen = {"dataset": "fashion_mnist", "normals": ["5", "0"], "seeds": [7], "profile": "smoke"}
-    found = grid.of_study("cloner_size", **chosen, epochs=3)  # type: ignore[arg-type]
+    found = choose.of_study("cloner_size", **chosen, epochs=3)  # type: ignore[arg-type]
     assert [(e.normal, e.recipe.cloner) for e in found] == [(n, c) for n in "05" for c in ("small", *_others())]
     assert {(e.seed, e.profile, e.recipe.epochs) for e in found} == {(7, "smoke", 3)}
-    whole = grid.of_study("cloner_size")
+    whole = choose.of_study("cloner_size")
     assert [(e.normal, e.seed) for e in whole if e.dataset == "mvtec_ad"][:: len(CLONERS)] == [
         (category, seed) for seed in (0, 1, 2) for category in ("bottle", "capsule")
     ]
@@ -46,7 +46,7 @@ def test_settings_of_maps_need_masks() -> None:
 
 
 def _all(name: str) -> list[Experiment]:
-    return grid.of_study(name, seeds=[0])
+    return choose.of_study(name, seeds=[0])
 
 
 def test_the_code_s_lambda_depends_on_the_data_set() -> None:
@@ -65,7 +65,7 @@ def test_what_is_printed_is_remade_by_its_setting() -> None:
 
 def test_the_release_where_its_carrier_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "release" in study("source").labels("mnist")
-    monkeypatch.setattr("kdlab.studies.studies.available", lambda name: name != "vgg-release")
+    monkeypatch.setattr("kdlab.studies.catalogue.available", lambda name: name != "vgg-release")
     assert "release" not in study("source").labels("mnist")
 
 

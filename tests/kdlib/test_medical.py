@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.provenance import data_provenance
+from kdlab.experiments.records import data_provenance
 from kdlib import load
 from kdlib.data import SPLIT_BY_SEED
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from kdlab.experiments import plan
+from kdlab.experiments import estimate
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.runs import evaluated, has_maps, run
+from kdlab.experiments.run_one import evaluated, has_maps, run
 from kdlib.activations import make_source, source_activations
 from kdlib.data import Split
 from kdlib.errors import unknown
@@ -27,12 +27,12 @@ def folders_of_the_test(folders: None, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_time_follows_the_arithmetic_of_earlier_records() -> None:
     experiment = Experiment.of("digits", "0", **SMALL)
-    assert math.isnan(plan.seconds([experiment], [])[0])
+    assert math.isnan(estimate.seconds([experiment], [])[0])
     record = run(experiment)
     again, longer, equal = (
         Experiment.of("digits", "1", **SMALL | changes) for changes in ({}, {"epochs": 200}, {"cloner": "equal"})
     )
-    estimates = plan.seconds([again, longer, equal], [record])
+    estimates = estimate.seconds([again, longer, equal], [record])
     assert estimates[0] == pytest.approx(record["cost"]["seconds"])
     assert estimates[1] > 5 * estimates[0]
     assert math.isnan(estimates[2])  # no record has this cloner
@@ -42,10 +42,10 @@ def test_records_of_a_gpu_say_nothing_of_a_processor_nor_the_other_way_round() -
     experiment = Experiment.of("digits", "0", **SMALL)
     record = run(experiment)
     other = Experiment.of("digits", "1", **SMALL)
-    assert plan.seconds([other], [record])[0] > 0
+    assert estimate.seconds([other], [record])[0] > 0
     machine = record["provenance"]["machine"]
     assert machine.pop("gpu", None) or not machine.update(gpu="G")
-    assert math.isnan(plan.seconds([other], [record])[0])
+    assert math.isnan(estimate.seconds([other], [record])[0])
 
 
 def test_records_of_one_training_count_as_one() -> None:
@@ -55,7 +55,7 @@ def test_records_of_one_training_count_as_one() -> None:
     ]
     for record, seconds in ((quick, 10), *((record, 90) for record in slow)):
         record["cost"]["seconds"] = seconds
-    assert plan.seconds([Experiment.of("digits", "2", **SMALL)], [quick, *slow]) == pytest.approx([50])
+    assert estimate.seconds([Experiment.of("digits", "2", **SMALL)], [quick, *slow]) == pytest.approx([50])
 
 
 def test_a_shared_training_counts_once() -> None:
@@ -64,18 +64,18 @@ def test_a_shared_training_counts_once() -> None:
         for changes in ({}, {"score_points": ("pool5",)}, {"epochs": 61}, {"seed": 1})
     )
     known = [run(Experiment.of("digits", "1", **SMALL))]
-    whole, evaluated, *rest = plan.seconds([first, other, longer, seed], known)
+    whole, evaluated, *rest = estimate.seconds([first, other, longer, seed], known)
     assert evaluated < whole / 2
     assert rest == pytest.approx([whole, whole], rel=0.05)
     run(first)
-    assert plan.seconds([first, other], known) == [evaluated, evaluated]
+    assert estimate.seconds([first, other], known) == [evaluated, evaluated]
 
 
 @pytest.mark.parametrize("points", [("pool2", "pool3", "pool4", "pool5"), ("pool5",), ("pool3", "pool4")])
 def test_disk_is_what_the_activations_take(points: tuple[str, ...], digits: Split) -> None:
     recipe = Recipe(size=40, critical_points=points, score_points=points)
     found = source_activations(make_source(recipe, torch.device("cpu")), digits.train[:2].pixels(40), recipe)
-    assert plan.activation_values(recipe) == sum(a[0].numel() for a in found.values())
+    assert estimate.activation_values(recipe) == sum(a[0].numel() for a in found.values())
 
 
 def test_disk_counts_what_is_shared_once_and_nothing_that_is_there() -> None:
@@ -83,25 +83,25 @@ def test_disk_counts_what_is_shared_once_and_nothing_that_is_there() -> None:
         Experiment.of("digits", "0", seed=seed, precision="fp32", **SMALL | changes)
         for seed, changes in ((0, {}), (1, {}), (2, {"augment": True}), (0, {"score_points": ("pool5",)}))
     )
-    image = 4 * plan.activation_values(first.recipe)
-    trained = plan.disk([first]) - 36 * image  # a training's cloners and its checkpoint
+    image = 4 * estimate.activation_values(first.recipe)
+    trained = estimate.disk([first]) - 36 * image  # a training's cloners and its checkpoint
     assert trained > 4 * parameter_count(Cloner()) * (3 + len(evaluated(first.recipe)))
-    assert plan.disk([first, second]) == 36 * image + 2 * trained
-    assert plan.disk([first, scored]) == plan.disk([first])
-    assert plan.disk([augmented]) == 20 * image + trained  # what is augmented is never kept
+    assert estimate.disk([first, second]) == 36 * image + 2 * trained
+    assert estimate.disk([first, scored]) == estimate.disk([first])
+    assert estimate.disk([augmented]) == 20 * image + trained  # what is augmented is never kept
     run(first)
-    assert plan.disk([first, second, augmented, scored]) == 2 * trained
+    assert estimate.disk([first, second, augmented, scored]) == 2 * trained
 
 
 def test_disk_is_what_a_run_leaves_there(tmp_path: Path) -> None:
     experiment = Experiment.of("textures", "brick", **SMALL, size=32)
-    expected = plan.disk([experiment])
+    expected = estimate.disk([experiment])
     run(experiment)
     folders = [tmp_path / "WORK" / name for name in ("activations", "trainings")]
     kept = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
     assert expected < kept < 1.02 * expected  # and the heads of the files
-    assert plan.disk([experiment]) == 0
-    maps = plan.disk([Experiment.of("textures", "brick", **SMALL, size=32, attribution="discrepancy")])
+    assert estimate.disk([experiment]) == 0
+    maps = estimate.disk([Experiment.of("textures", "brick", **SMALL, size=32, attribution="discrepancy")])
     assert maps == 4 * 20 * 32**2 * sum(has_maps(epoch, experiment.recipe) for epoch in evaluated(experiment.recipe))
 
 
@@ -116,7 +116,7 @@ def test_disk_is_what_a_run_leaves_there(tmp_path: Path) -> None:
     ],
 )
 def test_duration(seconds: float, words: str) -> None:
-    assert plan.duration(seconds) == words
+    assert estimate.duration(seconds) == words
 
 
 def test_the_nearest_right_name_comes_first() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.experiments.runs import CHECKPOINT, FINISHED, attribution_file, evaluated, has_maps, training_folder
+from kdlab.experiments.run_one import CHECKPOINT, FINISHED, attribution_file, evaluated, has_maps, training_folder
 from kdlib.activations import kept_folder
 from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision, parameter_count
 from kdlib.recipe import MANY_PASSES, Recipe

@@ -1,28 +1,56 @@
-"""Many experiments: whole tables of the paper, a pool of processes, and how far all of it is.
-
-Durability is in the files, not in the engine: whoever finishes writes its record, whoever starts skips what is there.
-"""
+"""Many experiments"""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import filelock
 import torch
 
-from kdlab import paper
-from kdlab.experiments.cluster import on_cluster
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.experiments.runs import run
-from kdlab.studies import studies
-from kdlib.errors import unknown
+from kdlab.experiments.run_one import run
 from kdlib.files import FOLDERS, ensure_folder, results_folder
+
+PATIENCE = 10  # seconds to wait for a scheduler
+Answer = TypeVar("Answer")
+
+
+def on_cluster(
+    attempt: Callable[..., Answer], experiments: Sequence[Experiment], *arguments: object, scheduler: str
+) -> Iterator[tuple[Experiment, Answer | BaseException]]:
+    """Each experiment with what ``attempt(experiment, *arguments)`` gives on the cluster, or raises, as it comes.
+
+    Raises:
+        ConnectionError: the scheduler is not there, or was lost.
+        ValueError: Dask is not installed, or workers have more than one thread.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise ValueError("scheduler: Dask is not installed; pip install 'kdlib[dask]'") from error
+    try:
+        client = Client(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise ConnectionError(f"scheduler {scheduler}: cannot be reached ({error}); is it started?") from error
+    with client:
+        if shared := [address for address, threads in client.nthreads().items() if threads != 1]:
+            raise ValueError(
+                f"scheduler {scheduler}: start its workers with --nthreads 1; {shared[0]} has more threads"
+            )
+        # A copy of an experiment leaves the images behind that the original has in memory.
+        futures = {client.submit(attempt, replace(e), *arguments, pure=False): e for e in experiments}
+        for future in as_completed(futures):
+            if future.cancelled():
+                raise ConnectionError(
+                    f"scheduler {scheduler}: was lost; start it again, and repeat the command for the rest"
+                )
+            yield futures[future], future.exception() or future.result()
 
 
 @dataclass(frozen=True)
@@ -32,86 +60,6 @@ class Outcome:
     experiment: Experiment
     record: Record | None = None
     error: str = ""
-
-
-def of_table(
-    number: int,
-    *,
-    dataset: str | None = None,
-    normals: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
-    preset: str = "paper",
-    profile: str = "paper",
-    **changes: Any,
-) -> list[Experiment]:
-    """The experiments behind the entries of a printed table that are the paper's own.
-
-    Args:
-        number: of the table.
-        dataset, normals: only this data set, only these classes or categories.
-        changes: settings of the recipe beside those of the table's own variants.
-    """
-    entries = paper.entries(table=number)
-    chosen = entries[entries["dataset"] == dataset] if dataset else entries
-    for what, name, column in [("data set", dataset, "dataset"), *(("class", n, "column") for n in normals or ())]:
-        known = (chosen if column == "column" else entries)[column].unique()
-        if name is not None and name not in known:
-            raise ValueError(unknown(f"table {number}: no {what}", name, known))
-    if normals:
-        chosen = chosen[chosen["column"].isin(normals)]
-    decided = {key for entry in chosen["method"] for key in paper.VARIANTS[entry]}
-    if both := decided & changes.keys():
-        raise ValueError(f"table {number}: its rows decide {', '.join(sorted(both))}; it cannot be set as well")
-    found = (
-        Experiment.of(
-            entry["dataset"],
-            entry["column"],
-            seed=seed,
-            preset=preset,
-            profile=profile,
-            **paper.VARIANTS[entry["method"]] | changes,
-        )
-        for seed in seeds
-        for entry in chosen.to_dict("records")
-    )
-    return list(dict.fromkeys(found))  # one experiment may stand in several rows
-
-
-def of_study(
-    name: str,
-    *,
-    dataset: str | None = None,
-    normals: Sequence[str] | None = None,
-    seeds: Sequence[int] | None = None,
-    profile: str | None = None,
-    **changes: Any,
-) -> list[Experiment]:
-    """The experiments of an ablation study of `kdlab.studies.studies`, cheap ones first.
-
-    Args:
-        dataset, normals: only this data set, only these classes or categories.
-        seeds, profile: instead of those of the study.
-        changes: settings of the recipe beside those that the study compares.
-    """
-    study = studies.study(name)
-    cells = [cell for cell in study.cells if dataset in (None, cell.dataset)]
-    if not cells:
-        raise ValueError(unknown(f"study {name}: no data set", dataset, dict.fromkeys(c.dataset for c in study.cells)))
-    known = dict.fromkeys(normal for cell in cells for normal in cell.normals)
-    if strange := [normal for normal in normals or () if normal not in known]:
-        raise ValueError(unknown(f"study {name}: no class", strange[0], known))
-    decided = {key for cell in cells for label in study.settings for key in study.changes(label, cell.dataset)}
-    if both := decided & changes.keys():
-        raise ValueError(f"study {name}: its settings decide {', '.join(sorted(both))}; it cannot be set as well")
-    found = (
-        study.experiment(label, cell.dataset, normal, seed=seed, profile=profile or cell.profile, **changes)
-        for cell in cells
-        for seed in seeds or cell.seeds
-        for normal in cell.normals
-        if not normals or normal in normals
-        for label in study.labels(cell.dataset)
-    )
-    return list(dict.fromkeys(found))
 
 
 def run_all(
@@ -159,7 +107,7 @@ def _attempts(
         return
     threads = max(1, (os.cpu_count() or 1) // workers)
     context = get_context("forkserver")  # its processes come from one that has torch and kdlib imported, once
-    context.set_forkserver_preload(["kdlab.experiments.runs"])
+    context.set_forkserver_preload(["kdlab.experiments.run_one"])
     with ProcessPoolExecutor(
         min(workers, len(experiments)),
         mp_context=context,

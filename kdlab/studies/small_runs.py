@@ -14,8 +14,8 @@ from torch import Tensor
 
 from kdlab.cost import multiplications
 from kdlab.experiments.experiment import Experiment
-from kdlab.studies.studies import study
-from kdlab.studies.verdicts import COLUMNS
+from kdlab.studies.catalogue import study
+from kdlab.studies.sentences import COLUMNS
 from kdlib.activations import batch_length, prepare
 from kdlib.data import Images, Split
 from kdlib.detector import Detector
@@ -46,7 +46,7 @@ def studied(
 ) -> pd.DataFrame:
     """Settings of a study run now, each an experiment of `small`, in profile ``"live"``.
 
-    Columns as of `verdicts.frame`, then lam (of the training), good and bad: mean score of normal and anomalous images.
+    Columns as of `sentences.frame`, then lam (of the training), good, bad: mean score of normal and anomalous images.
     """
     rows = []
     for (dataset, normal), seed, label in product(cells, seeds, labels):

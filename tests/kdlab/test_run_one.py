@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from kdlab.__main__ import main
 from kdlab.experiments import experiment as experiment_module
-from kdlab.experiments import runs
+from kdlab.experiments import run_one
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, Record, digest, late, read_record, records
-from kdlab.experiments.runs import has_maps, is_evaluated, run, summary
+from kdlab.experiments.run_one import has_maps, is_evaluated, run, summary
 from kdlib.recipe import Recipe
 from kdlib.weights import read_safetensors
 
@@ -117,7 +117,7 @@ def test_undefined_metrics_are_said_and_left_out(results: Path, monkeypatch: pyt
 
 
 def test_what_is_there_is_not_run_again(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "Detector", lambda *_, **__: pytest.fail("run again"))
+    monkeypatch.setattr(run_one, "Detector", lambda *_, **__: pytest.fail("run again"))
     assert run(experiment()) == record
 
 
@@ -188,7 +188,7 @@ def test_damaged_record(content: bytes, tmp_path: Path) -> None:
 
 def test_unwritable_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(runs, "Detector", lambda *_, **__: pytest.fail("worked in vain"))
+    monkeypatch.setattr(run_one, "Detector", lambda *_, **__: pytest.fail("worked in vain"))
     with pytest.raises(OSError, match="file/digits: cannot be written"):
         run(experiment(), results=tmp_path / "file")
 
@@ -355,7 +355,7 @@ def test_cloners_that_are_kept_are_evaluated_side_by_side(results: Path, monkeyp
                 free.append(lock)
         return 0.5
 
-    monkeypatch.setattr(runs, "auroc", lock_is_free)
+    monkeypatch.setattr(run_one, "auroc", lock_is_free)
     run(experiment(score_points=("pool5",)))
     assert free
     with pytest.raises(filelock.Timeout):

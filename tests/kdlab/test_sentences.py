@@ -14,11 +14,10 @@ from scipy import stats
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
-from kdlab.studies import verdicts
-from kdlab.studies.comparisons import COMPARISONS, Comparison
+from kdlab.studies import sentences
+from kdlab.studies.catalogue import STUDIES, study
+from kdlab.studies.sentences import COMPARISONS, Comparison, verdict
 from kdlab.studies.statistics import compare_aurocs
-from kdlab.studies.studies import STUDIES, study
-from kdlab.studies.verdicts import verdict
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -60,7 +59,7 @@ UP, DOWN, EITHER = [0.01, 0.012, 0.011], [-0.01, -0.012, -0.011], [0.01, -0.01, 
     ],
 )
 def test_four_outcomes(gains: dict[str, list[float]], outcome: str) -> None:
-    found = verdict(COMPARISONS["cloner_size"][1], verdicts.frame("cloner_size", sizes(gains)))
+    found = verdict(COMPARISONS["cloner_size"][1], sentences.frame("cloner_size", sizes(gains)))
     assert found.outcome == outcome
     assert set(found.tests["dataset"]) == gains.keys() & {"mvtec_ad", "cifar10"}
 
@@ -73,7 +72,7 @@ def test_three_seeds_or_all_classes_are_behind_a_finding(classes: int, seeds: in
         for seed in range(seeds)
         for size in ("small", "equal")
     ]
-    found = verdict(COMPARISONS["cloner_size"][1], pd.DataFrame(rows, columns=verdicts.COLUMNS)).tests
+    found = verdict(COMPARISONS["cloner_size"][1], pd.DataFrame(rows, columns=sentences.COLUMNS)).tests
     assert found["low"].item() > 0
     assert found["finding"].item() == outcome
 
@@ -87,7 +86,7 @@ def test_all_pairs_must_be_decided() -> None:
         for row, (label, level) in enumerate(levels.items())
         for seed in range(3)
     ]
-    found = verdict(COMPARISONS["critical_points"][0], verdicts.frame("critical_points", records))
+    found = verdict(COMPARISONS["critical_points"][0], sentences.frame("critical_points", records))
     findings = found.tests.set_index(["dataset", "better", "worse"])["finding"]
     assert found.outcome == "holds in part"
     assert set(findings.xs(("last 4", "last 3"), level=(1, 2))) == {"open"}
@@ -101,7 +100,7 @@ def test_a_test_is_the_paired_t_test(gains: list[float]) -> None:
         for seed, gain in enumerate(gains)
         for label in ("small", "equal")
     ]
-    frame = pd.DataFrame(rows, columns=verdicts.COLUMNS)
+    frame = pd.DataFrame(rows, columns=sentences.COLUMNS)
     comparison = Comparison(quote="", place="", pairs=(("small", "equal"),))
     row = verdict(comparison, frame).tests.iloc[0]
     assert (row["mean"], row["pairs"]) == (pytest.approx(np.mean(gains), abs=1e-9), len(gains))
@@ -119,8 +118,8 @@ def test_a_test_is_the_paired_t_test(gains: list[float]) -> None:
 def test_on_the_very_classes_from_the_committed_records() -> None:
     """Small over equal on bottle and capsule, from AUROC and scores in `results/`, written out."""
     comparison = COMPARISONS["cloner_size"][0]
-    frame = verdicts.frame("cloner_size", records(RESULTS, dataset="mvtec_ad", profile="laptop"))
-    (row,) = verdicts.on_these(comparison, frame, results=RESULTS).to_dict("records")
+    frame = sentences.frame("cloner_size", records(RESULTS, dataset="mvtec_ad", profile="laptop"))
+    (row,) = sentences.on_these(comparison, frame, results=RESULTS).to_dict("records")
     means, variances, terms = [], [], []
     for normal in ("bottle", "capsule"):
         gains, drawn = [], []
@@ -159,7 +158,7 @@ def test_classes_with_few_seeds_or_without_scores_are_not_judged_alone(tmp_path:
     comparison = COMPARISONS["cloner_size"][0]
 
     def found(kept: list[Record]) -> pd.DataFrame:
-        return verdicts.on_these(comparison, verdicts.frame("cloner_size", kept), results=tmp_path)
+        return sentences.on_these(comparison, sentences.frame("cloner_size", kept), results=tmp_path)
 
     assert found(made_here).empty  # no scores
     labels, random = np.repeat([0, 1], 20), np.random.default_rng(0)
@@ -179,7 +178,7 @@ def test_a_record_counts_by_its_recipe() -> None:
         made("loss_terms", "total", "mvtec_ad", "bottle", 3, 0.7, profile="smoke"),
         made("paper_or_code", "reference", "mnist", "0", 0, 0.6),
     ]
-    frame = verdicts.frame("loss_terms", records)
+    frame = sentences.frame("loss_terms", records)
     assert frame["experiment"].map(lambda each: (each.recipe.lam, each.seed)).tolist() == [(0.0, 3)] * 2
     assert frame.drop(columns=["auroc", "experiment", "record"]).to_numpy().tolist() == [
         ["mvtec_ad", "bottle", 3, "laptop", "value", "image_auroc"],
@@ -188,17 +187,17 @@ def test_a_record_counts_by_its_recipe() -> None:
     assert frame["auroc"].tolist() == pytest.approx([90, 45])
     by_command = Experiment.of("mnist", "0", preset="reference", profile="laptop")
     assert by_command.recipe == Experiment.from_dict(records[-1]["experiment"]).recipe
-    assert verdicts.frame("paper_or_code", records)["setting"].tolist() == ["reference"]
-    assert list(verdicts.frame("source", []).columns) == list(frame.columns)
+    assert sentences.frame("paper_or_code", records)["setting"].tolist() == ["reference"]
+    assert list(sentences.frame("source", []).columns) == list(frame.columns)
 
 
 def test_the_paper_s_own_setting_is_meant_where_two_are_the_same() -> None:
     records = [made("localization_gap", "as the paper", "head_ct", "head_ct", 0, 0.9, profile="paper")]  # 201 epochs
-    assert verdicts.frame("localization_gap", records)["setting"].tolist() == ["as the paper"]
+    assert sentences.frame("localization_gap", records)["setting"].tolist() == ["as the paper"]
 
 
 def test_printed_figures() -> None:
-    frame = verdicts.published_frame("critical_points")
+    frame = sentences.published_frame("critical_points")
     means = frame.groupby(["dataset", "setting"])["auroc"].mean()
     assert means["mnist", "last 3"] == pytest.approx(98.71, abs=0.01)
     assert means["mvtec_ad", "last 4"] == pytest.approx(87.74, abs=0.01)
@@ -206,7 +205,7 @@ def test_printed_figures() -> None:
     screw = frame[(frame["normal"] == "screw") & (frame["setting"] == "last 4")]["auroc"].item()
     assert screw == own  # Table 7 has another category's figure there
     outcomes = {
-        name: [verdict(c, verdicts.published_frame(name)).outcome for c in COMPARISONS[name]]
+        name: [verdict(c, sentences.published_frame(name)).outcome for c in COMPARISONS[name]]
         for name in ("critical_points", "cloner_size", "loss_terms")
     }
     unclear = "not decided by our runs"

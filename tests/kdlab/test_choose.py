@@ -11,11 +11,11 @@ from bs4 import BeautifulSoup
 from book import figures as show
 from book.figures import commands, gap, images, statistics, studies, tables
 from kdlab import paper
-from kdlab.experiments.commands import run_command
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.studies import ablations, stability, verdicts
-from kdlab.studies.studies import STUDIES
+from kdlab.studies import one_factor, sentences, uncertainty
+from kdlab.studies.catalogue import STUDIES
 
 DryRun = Callable[[str], list[Experiment]]
 POINTS = ("pool3", "pool4")
@@ -91,7 +91,7 @@ def test_rows_beside_the_paper(dry_run: DryRun) -> None:
 def test_rows_of_changed_settings(dry_run: DryRun) -> None:
     own = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
     other = Experiment.of("mvtec_ad", "bottle", normalize=True, critical_points=POINTS, score_points=POINTS)
-    found = ablations.factors(map(record, [*own, other]), table=3, dataset="mvtec_ad")
+    found = one_factor.factors(map(record, [*own, other]), table=3, dataset="mvtec_ad")
     check(tables.factors_table(found).data, [own, [other]], dry_run)
     many = pd.concat([found] * tables.LONG)
     assert tables.factors_table(many).data.startswith(f'<details class="kd-rows"><summary>All {len(many)} rows<')
@@ -111,7 +111,7 @@ def test_rows_of_a_study(name: str, dry_run: DryRun) -> None:
                 for seed in cell.seeds
             ]
     everything = [record(experiment) for its in made.values() for experiment in its]
-    frame = verdicts.frame(name, everything)
+    frame = sentences.frame(name, everything)
     html = studies.table(frame[frame["metric"] == "image_auroc"], list(study.settings)).data
     shown = [
         tuple(cell.get_text() for cell in row.select("td")[1:4])
@@ -138,7 +138,7 @@ def test_rows_of_the_evidence_for_maps(dry_run: DryRun) -> None:
 def test_rows_of_statistics(dry_run: DryRun) -> None:
     bottle = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
     zero = [Experiment.of("mnist", "0", profile="laptop")]
-    entries = stability.by_entry(map(record, [*bottle, *zero]))
+    entries = uncertainty.by_entry(map(record, [*bottle, *zero]))
     check(statistics.spread_table(entries).data, [zero, bottle], dry_run)
     check(statistics.last_mean_best(entries).data, [zero, bottle], dry_run)
 

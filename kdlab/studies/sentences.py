@@ -1,8 +1,9 @@
-"""What figures say of the sentences that set one setting above another (`comparisons`)."""
+"""Sentences of the paper that set one setting above another, and how our records, or its own tables, judge them."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +13,7 @@ import pandas as pd
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores
-from kdlab.studies import studies
-from kdlab.studies.comparisons import Comparison
+from kdlab.studies import catalogue
 from kdlab.studies.statistics import (
     SEEDS,
     PairedDifference,
@@ -22,6 +22,96 @@ from kdlab.studies.statistics import (
     paired_difference,
 )
 from kdlib.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A sentence of the paper as pairs of settings (better, worse), labels of a study.
+
+    ``datasets`` are those that it is about; none: all. ``metric`` is a value of `kdlab.paper.METRIC`.
+    """
+
+    quote: str
+    place: str
+    pairs: tuple[tuple[str, str], ...]
+    datasets: tuple[str, ...] = ()
+    metric: str = "image_auroc"
+
+
+# In the words of the later version of the paper; it has no captions of Tables 9 and 10, the earlier one has.
+COMPARISONS: Mapping[str, tuple[Comparison, ...]] = {
+    "critical_points": (
+        Comparison(
+            quote="Clearly, a consistent growth trend exists that shows the effectiveness of considering more layers.",
+            place="Sec. 3.3.1",
+            pairs=(("last 2", "last 1"), ("last 3", "last 2"), ("last 4", "last 3"), ("last 4", "last 2")),
+            datasets=("mvtec_ad", "mnist"),
+        ),
+    ),
+    "cloner_size": (
+        Comparison(
+            quote="Overall, the smaller network performs better with a margin of ∼ 3%.",
+            place="Sec. 3.3.2",
+            pairs=(("small", "equal"),),
+            datasets=("mvtec_ad",),
+        ),
+        Comparison(
+            quote="Also, smaller network for the cloner performs better in general.",
+            place="captions of Tables 9 and 10",
+            pairs=(("small", "equal"),),
+            datasets=("mvtec_ad", "cifar10"),
+        ),
+    ),
+    "loss_terms": (
+        Comparison(
+            quote="While L_dir and L_val fail noticeably in either of the cases, our proposed L_total, which is a "
+            "combination of the two losses, achieves the highest performance considering both classification-based and "
+            "defect detection settings at the same time.",
+            place="Sec. 3.3.3",
+            pairs=(("total", "value"), ("total", "direction")),
+            datasets=("mvtec_ad", "cifar10"),
+        ),
+        Comparison(
+            quote="Using only L_dir shows top results in cases where anomalies are essentially different from normal "
+            "cases and are more diverse, like in CIFAR-10.",
+            place="Sec. 3.3.3",
+            pairs=(("direction", "value"), ("direction", "total")),
+            datasets=("cifar10",),
+        ),
+        Comparison(
+            quote="In contrast, in cases with subtle anomalies, as in MVTecAD, MSE loss performs better.",
+            place="Sec. 3.3.3",
+            pairs=(("value", "direction"),),
+            datasets=("mvtec_ad",),
+        ),
+    ),
+    "bias": (
+        Comparison(
+            quote="In our work, though it can be negligible on datasets with diverse normal data, it can be "
+            "detrimental when normal images are roughly the same.",
+            place="Sec. 3.2",
+            pairs=(("no bias at all", "convolution bias"), ("no bias at all", "both")),
+            datasets=("mvtec_ad",),
+        ),
+    ),
+    "source": (
+        Comparison(
+            quote="This shows that the knowledge of the pre-trained network, S, has been precious to the cloner, C, "
+            "even in an entirely different domain of medical retinal OCT inputs.",
+            place="Sec. 4.2.3",
+            pairs=(("as the paper", "random"),),
+        ),
+    ),
+    "localization_gap": (
+        Comparison(
+            quote="Together, called opening, these operations remove small sporadic noises and yield clean maps.",
+            place="Sec. 3.1",
+            pairs=(("as the paper", "no opening"),),
+            metric="pixel_auroc",
+        ),
+    ),
+}
+
 
 HOLDS, PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not decided by our runs"
 COLUMNS = ["dataset", "normal", "seed", "profile", "setting", "metric", "auroc"]
@@ -45,31 +135,45 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     Columns: dataset, normal, seed, profile, setting, metric (a value of `paper.METRIC`), auroc (that of
     `paper.HEADLINE`), experiment, record. A record counts whatever command made it: its recipe decides.
     """
-    study = studies.study(name)
-    known: dict[tuple[str, str], dict[Recipe, str]] = {}
+    study = catalogue.study(name)
+    known: dict[tuple[str, str, str], dict[Recipe, str]] = {}
     rows = []
     for record in records:
         experiment = Experiment.from_dict(record["experiment"])
         dataset, normal, profile = experiment.dataset, experiment.normal, experiment.profile
         if profile == "smoke":
             continue
-        if (dataset, profile) not in known:
-            made = (study.experiment(s, dataset, normal, seed=0, profile=profile) for s in study.settings)
-            pairs = list(zip((e.recipe for e in made), study.settings, strict=True))
-            known[dataset, profile] = dict(reversed(pairs))  # where two are the same, the first is meant
-        setting = known[dataset, profile].get(experiment.recipe)
-        for task, metric in paper.METRIC.items() if setting else ():
-            for found in paper.by_seed([record], task).values():
-                auroc = found[experiment.seed]
-                rows.append((dataset, normal, experiment.seed, profile, setting, metric, auroc, experiment, record))
-    return pd.DataFrame(rows, columns=[*COLUMNS, "experiment", "record"])
+        for source in ("torchvision", "vgg-release"):
+            if (dataset, profile, source) not in known:
+                made = (study.experiment(s, dataset, normal, seed=0, profile=profile) for s in study.settings)
+                swapped = [
+                    e.recipe.replace(weights=source) if e.recipe.weights == Recipe().weights else e.recipe for e in made
+                ]
+                pairs = list(zip(swapped, study.settings, strict=True))
+                known[dataset, profile, source] = dict(reversed(pairs))  # where two are the same, the first is meant
+            setting = known[dataset, profile, source].get(experiment.recipe)
+            for task, metric in paper.METRIC.items() if setting else ():
+                for found in paper.by_seed([record], task).values():
+                    auroc = found[experiment.seed]
+                    place = (dataset, normal, experiment.seed, profile, setting, metric, auroc)
+                    rows.append((*place, source, experiment, record))
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "weights", "experiment", "record"])
+    chosen = []
+    for _, part in frame.groupby(["dataset", "profile"], sort=False):
+        counts = part.groupby("weights")["setting"].nunique().to_dict()
+        many = counts.get("torchvision", 0) > 1 and "random" != name
+        base = next(iter(study.settings))
+        has = {w: base in set(p["setting"]) for w, p in part.groupby("weights")}
+        source = "torchvision" if many and has.get("torchvision") else "vgg-release"
+        chosen.append(part[part["weights"] == source])
+    return pd.concat(chosen, ignore_index=True) if chosen else frame
 
 
 def published_frame(name: str) -> pd.DataFrame:
     """What the paper prints in a study, without means, in the columns of `frame`: seed 0, profile ``"published"``."""
     rows = [
         (entry["dataset"], entry["column"], 0, "published", setting, paper.METRIC[entry["task"]], entry["auroc"])
-        for setting, tables in studies.study(name).rows.items()
+        for setting, tables in catalogue.study(name).rows.items()
         for table, method in tables.items()
         for entry in paper.published(table=table, method=method).to_dict("records")
         if entry["column"] != "mean"

@@ -1,6 +1,6 @@
 """Ablation studies: which settings are set side by side, and on what.
 
-A study is to our ablations what a table is to the paper: `kdlab.experiments.grid.of_study` makes its experiments.
+A study is to our ablations what a table is to the paper: `kdlab.experiments.run_many.of_study` makes its experiments.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import reference
-from kdlab.studies.ablations import MAPS
+from kdlab.studies.one_factor import MAPS
 from kdlib.data.textures import CATEGORIES
 from kdlib.errors import unknown
 from kdlib.networks import CLONERS, CRITICAL_POINTS

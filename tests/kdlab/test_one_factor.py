@@ -7,7 +7,7 @@ import pytest
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.studies.ablations import BASE, causes, changes, factors, lambdas
+from kdlab.studies.one_factor import BASE, causes, changes, factors, lambdas
 
 
 def made(category: str, auroc: float | None, *, seed: int = 0, profile: str = "paper", **settings: Any) -> Record:

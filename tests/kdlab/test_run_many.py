@@ -8,7 +8,7 @@ import filelock
 import pytest
 
 from kdlab import paper
-from kdlab.experiments import grid
+from kdlab.experiments import choose, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import record_path, records
 from kdlab.presets import recipe_for
@@ -27,15 +27,15 @@ def tiny(*normals: str, seed: int = 0) -> list[Experiment]:
 
 
 def test_a_table_is_its_own_entries() -> None:
-    found = grid.of_table(2, dataset="fashion_mnist", seeds=(0, 1))
+    found = choose.of_table(2, dataset="fashion_mnist", seeds=(0, 1))
     assert [(e.normal, e.seed) for e in found] == [(str(n), s) for s in (0, 1) for n in range(10)]
     assert {e.recipe for e in found} == {recipe_for("fashion_mnist")}
 
 
 def test_rows_of_a_table_are_settings() -> None:
-    found = {e.recipe.critical_points for e in grid.of_table(8, normals=["3"])}
+    found = {e.recipe.critical_points for e in choose.of_table(8, normals=["3"])}
     assert found == {("pool5",), ("pool4", "pool5"), ("pool3", "pool4", "pool5")}
-    assert {(e.recipe.cloner, e.recipe.lam) for e in grid.of_table(9, normals=["bottle"])} == {
+    assert {(e.recipe.cloner, e.recipe.lam) for e in choose.of_table(9, normals=["bottle"])} == {
         ("small", None),
         ("equal", None),
         ("small", 0.0),
@@ -44,8 +44,8 @@ def test_rows_of_a_table_are_settings() -> None:
 
 
 def test_a_table_of_means_is_what_they_are_the_means_of() -> None:
-    assert {*grid.of_table(1)} == {*grid.of_table(11)}
-    assert len(grid.of_table(1, normals=["bottle"])) == 6
+    assert {*choose.of_table(1)} == {*choose.of_table(11)}
+    assert len(choose.of_table(1, normals=["bottle"])) == 6
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_table_of_means_is_what_they_are_the_means_of() -> None:
 )
 def test_what_no_table_has(table: int, chosen: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        grid.of_table(table, **chosen)
+        choose.of_table(table, **chosen)
 
 
 def test_every_entry_that_we_remake_is_known_by_its_row() -> None:
@@ -68,7 +68,7 @@ def test_every_entry_that_we_remake_is_known_by_its_row() -> None:
 @pytest.mark.slow
 def test_a_failure_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = tiny("0"), [Experiment.of("mvtec_ad", "bottle", profile="smoke")]
-    found = {outcome.experiment.dataset: outcome for outcome in grid.run_all([*bad, *good], workers=2)}
+    found = {outcome.experiment.dataset: outcome for outcome in run_many.run_all([*bad, *good], workers=2)}
     assert found["digits"].record == records()[0]
     assert found["mvtec_ad"].record is None
     assert "no folder" in found["mvtec_ad"].error
@@ -78,7 +78,7 @@ def test_a_failure_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_killed_worker_loses_nothing(results: Path) -> None:
     """The first outcome kills every worker; what was not done is done by new ones."""
     killed = False
-    for _ in grid.run_all(tiny("0", "1", "2", "3"), workers=2):
+    for _ in run_many.run_all(tiny("0", "1", "2", "3"), workers=2):
         if not killed:
             killed = True
             workers = multiprocessing.active_children()
@@ -93,7 +93,7 @@ def test_what_another_program_is_at_is_left_to_it(results: Path) -> None:
     path = record_path(experiment)
     path.parent.mkdir(parents=True)
     with filelock.FileLock(path.parent / f".{experiment.id}.lock"):
-        assert grid._attempt(experiment, results, patient=False) is None
-    outcome = grid._attempt(experiment, results, patient=False)
+        assert run_many._attempt(experiment, results, patient=False) is None
+    outcome = run_many._attempt(experiment, results, patient=False)
     assert outcome is not None
     assert outcome.record == records()[0]

@@ -17,8 +17,16 @@ import safetensors.torch
 import torch
 
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.provenance import data_provenance, provenance
-from kdlab.experiments.records import SCHEMA, Record, digest, late, read_record, record_path
+from kdlab.experiments.records import (
+    SCHEMA,
+    Record,
+    data_provenance,
+    digest,
+    late,
+    provenance,
+    read_record,
+    record_path,
+)
 from kdlib import weights
 from kdlib.activations import source_activations
 from kdlib.detector import Detector

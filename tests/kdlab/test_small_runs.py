@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from kdlab.studies import live
+from kdlab.studies import small_runs
 from kdlib import Detector, Split
 from kdlib.activations import prepare
 from kdlib.losses import discrepancy
@@ -22,7 +22,7 @@ def _random(count: int, *, seed: int = 0) -> Tensor:
 
 
 def test_activations_are_the_network_s(fitted: Detector, digits: Split) -> None:
-    found = live.activations(fitted.cloner, fitted, digits.test)
+    found = small_runs.activations(fitted.cloner, fitted, digits.test)
     x = prepare(digits.test.pixels(fitted.recipe.size), fitted.recipe, fitted.device)
     for point, expected in fitted.cloner(x).items():
         torch.testing.assert_close(found[point], expected.detach(), rtol=1e-4, atol=1e-5)
@@ -32,19 +32,19 @@ def test_activations_are_the_network_s(fitted: Detector, digits: Split) -> None:
 def test_the_share_of_the_mean_and_that_of_the_variance_make_one(values: np.ndarray) -> None:
     power = (values.astype(float) ** 2).mean()
     if power > 1e-3:
-        share = live.constant_share({"pool2": torch.from_numpy(values)})["pool2"]
+        share = small_runs.constant_share({"pool2": torch.from_numpy(values)})["pool2"]
         assert share == pytest.approx(1 - values.astype(float).var(axis=0).mean() / power, abs=1e-4)
 
 
 def test_the_share_is_one_where_all_images_get_the_same() -> None:
-    assert live.constant_share({"pool2": _random(1).repeat(5, 1, 1, 1)})["pool2"] == pytest.approx(1)
+    assert small_runs.constant_share({"pool2": _random(1).repeat(5, 1, 1, 1)})["pool2"] == pytest.approx(1)
     opposite = torch.cat([_random(1), -_random(1)])
-    assert live.constant_share({"pool2": opposite})["pool2"] == pytest.approx(0, abs=1e-6)
+    assert small_runs.constant_share({"pool2": opposite})["pool2"] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_constant_is_the_mean_of_images_or_of_images_and_positions() -> None:
     known = {"pool2": _random(6)}
-    fixed, channels = (live.constant(known, 4, by_channel=each)["pool2"] for each in (False, True))
+    fixed, channels = (small_runs.constant(known, 4, by_channel=each)["pool2"] for each in (False, True))
     assert fixed.shape == channels.shape == (4, 3, 2, 2)
     for image in range(4):
         np.testing.assert_allclose(fixed[image], known["pool2"].numpy().mean(axis=0), rtol=1e-5)
@@ -55,7 +55,7 @@ def test_a_constant_is_the_mean_of_images_or_of_images_and_positions() -> None:
 
 def test_no_constant_is_nearer_to_the_images_than_their_mean() -> None:
     known = {"pool2": _random(6)}
-    best, by_channel = (live.constant(known, 6, by_channel=each) for each in (False, True))
+    best, by_channel = (small_runs.constant(known, 6, by_channel=each) for each in (False, True))
     other = {"pool2": best["pool2"] + 0.1 * _random(1, seed=1)}
     losses = [float(discrepancy(known, fixed, lam=0.0).mean()) for fixed in (best, by_channel, other)]
     assert losses[0] < min(losses[1:])
@@ -64,20 +64,20 @@ def test_no_constant_is_nearer_to_the_images_than_their_mean() -> None:
 def test_likeness_is_the_cosine_of_what_changes() -> None:
     source, cloner, all_of_them = _random(5), _random(5, seed=1), torch.arange(5)
     normal, chosen = torch.tensor([0, 1, 2]), torch.tensor([3, 4])
-    found = live.likeness({"pool2": source}, {"pool2": cloner}, chosen, normal)["pool2"]
+    found = small_runs.likeness({"pool2": source}, {"pool2": cloner}, chosen, normal)["pool2"]
     s, c = (a.numpy().astype(float) for a in (source, cloner))
     s, c = ((a[3:] - a[:3].mean(axis=0)).ravel() for a in (s, c))
     assert found == pytest.approx(s @ c / np.sqrt((s @ s) * (c @ c)), rel=1e-5)
     scaled = {"pool2": 3 * source + 7}  # neither length nor offset is a change
-    assert live.likeness({"pool2": source}, scaled, all_of_them, all_of_them)["pool2"] == pytest.approx(1)
-    fixed = live.constant({"pool2": source}, 5)
-    assert live.likeness({"pool2": source}, fixed, all_of_them, all_of_them)["pool2"] == 0
+    assert small_runs.likeness({"pool2": source}, scaled, all_of_them, all_of_them)["pool2"] == pytest.approx(1)
+    fixed = small_runs.constant({"pool2": source}, 5)
+    assert small_runs.likeness({"pool2": source}, fixed, all_of_them, all_of_them)["pool2"] == 0
 
 
 @pytest.mark.slow
 def test_cloners_beside_constants() -> None:
     settings = ["BatchNorm shift", "no bias at all"]
-    points, areas = live.constants([("digits", "0")], settings, seed=0, epochs=2)
+    points, areas = small_runs.constants([("digits", "0")], settings, seed=0, epochs=2)
     networks = ["source", *(name for label in settings for name in (f"{label}, untrained", label))]
     assert points["network"].drop_duplicates().tolist() == networks
     assert {tuple(part["point"]) for _, part in points.groupby("network")} == {CRITICAL_POINTS}
@@ -86,8 +86,8 @@ def test_cloners_beside_constants() -> None:
     np.testing.assert_allclose(of_source[["normal", "anomalous"]], 1, atol=1e-6)
     assert areas["network"].tolist() == ["constant", "constant by channel", *settings]
     assert areas["black"].isna().tolist() == [True, True, False, False]
-    detector, data = live.fitted("bias", settings[1], "digits", "0", seed=0, epochs=2)
-    run = live.studied("bias", [("digits", "0")], settings[1:], epochs=2)
+    detector, data = small_runs.fitted("bias", settings[1], "digits", "0", seed=0, epochs=2)
+    run = small_runs.studied("bias", [("digits", "0")], settings[1:], epochs=2)
     assert areas["auroc"].iloc[-1] == pytest.approx(run["auroc"].item(), abs=0.1)
     assert not detector.recipe.norm_shift
     assert data.test.labels is not None
@@ -96,6 +96,6 @@ def test_cloners_beside_constants() -> None:
             if isinstance(module, torch.nn.BatchNorm2d):
                 assert module.running_mean is not None
                 module.running_mean.zero_()
-    found = live.activations(detector.cloner, detector, data.test)
-    assert live._black(detector, found) == 0
+    found = small_runs.activations(detector.cloner, detector, data.test)
+    assert small_runs._black(detector, found) == 0
     assert areas["black"].iloc[-1] > 0

@@ -12,7 +12,7 @@ import pandas as pd
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores, late
-from kdlab.studies.ablations import BASE, changes, label
+from kdlab.studies.one_factor import BASE, changes, label
 from kdlab.studies.statistics import (
     SEEDS,
     PairedDifference,
@@ -33,7 +33,7 @@ PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p", "expe
 
 
 def settings(record: Record) -> str:
-    """How a record differs from the paper's preset: `ablations.BASE`, or such as ``"preset=reference, lam=1.0"``."""
+    """How a record differs from the paper's preset: `one_factor.BASE`, or such as ``"preset=reference, lam=1.0"``."""
     preset = record["experiment"]["preset"]
     return label(({"preset": preset} if preset != "paper" else {}) | changes(record))
 

@@ -1,0 +1,121 @@
+"""From a table or a study of the paper to its experiments, and from experiments to the command that makes them."""
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kdlab import paper
+from kdlab.experiments.experiment import Experiment
+from kdlab.presets import recipe_for
+from kdlab.studies import catalogue
+from kdlib.data import ONE_VS_REST
+from kdlib.errors import unknown
+from kdlib.recipe import Recipe
+
+
+def of_table(
+    number: int,
+    *,
+    dataset: str | None = None,
+    normals: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    preset: str = "paper",
+    profile: str = "paper",
+    **changes: Any,
+) -> list[Experiment]:
+    """The experiments behind the entries of a printed table that are the paper's own.
+
+    Args:
+        number: of the table.
+        dataset, normals: only this data set, only these classes or categories.
+        changes: settings of the recipe beside those of the table's own variants.
+    """
+    entries = paper.entries(table=number)
+    chosen = entries[entries["dataset"] == dataset] if dataset else entries
+    for what, name, column in [("data set", dataset, "dataset"), *(("class", n, "column") for n in normals or ())]:
+        known = (chosen if column == "column" else entries)[column].unique()
+        if name is not None and name not in known:
+            raise ValueError(unknown(f"table {number}: no {what}", name, known))
+    if normals:
+        chosen = chosen[chosen["column"].isin(normals)]
+    decided = {key for entry in chosen["method"] for key in paper.VARIANTS[entry]}
+    if both := decided & changes.keys():
+        raise ValueError(f"table {number}: its rows decide {', '.join(sorted(both))}; it cannot be set as well")
+    found = (
+        Experiment.of(
+            entry["dataset"],
+            entry["column"],
+            seed=seed,
+            preset=preset,
+            profile=profile,
+            **paper.VARIANTS[entry["method"]] | changes,
+        )
+        for seed in seeds
+        for entry in chosen.to_dict("records")
+    )
+    return list(dict.fromkeys(found))  # one experiment may stand in several rows
+
+
+def of_study(
+    name: str,
+    *,
+    dataset: str | None = None,
+    normals: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    profile: str | None = None,
+    **changes: Any,
+) -> list[Experiment]:
+    """The experiments of an ablation study of `kdlab.studies.catalogue`, cheap ones first.
+
+    Args:
+        dataset, normals: only this data set, only these classes or categories.
+        seeds, profile: instead of those of the study.
+        changes: settings of the recipe beside those that the study compares.
+    """
+    study = catalogue.study(name)
+    cells = [cell for cell in study.cells if dataset in (None, cell.dataset)]
+    if not cells:
+        raise ValueError(unknown(f"study {name}: no data set", dataset, dict.fromkeys(c.dataset for c in study.cells)))
+    known = dict.fromkeys(normal for cell in cells for normal in cell.normals)
+    if strange := [normal for normal in normals or () if normal not in known]:
+        raise ValueError(unknown(f"study {name}: no class", strange[0], known))
+    decided = {key for cell in cells for label in study.settings for key in study.changes(label, cell.dataset)}
+    if both := decided & changes.keys():
+        raise ValueError(f"study {name}: its settings decide {', '.join(sorted(both))}; it cannot be set as well")
+    found = (
+        study.experiment(label, cell.dataset, normal, seed=seed, profile=profile or cell.profile, **changes)
+        for cell in cells
+        for seed in seeds or cell.seeds
+        for normal in cell.normals
+        if not normals or normal in normals
+        for label in study.labels(cell.dataset)
+    )
+    return list(dict.fromkeys(found))
+
+
+def run_command(experiments: Iterable[Experiment]) -> str:
+    """``python -m kdlab run …`` for these experiments and no others; a line each for unlike settings or seeds."""
+    seeds: dict[tuple[str, str, str, Recipe], dict[str, list[int]]] = {}
+    for each in dict.fromkeys(experiments):
+        alike = seeds.setdefault((each.dataset, each.preset, each.profile, each.recipe), {})
+        alike.setdefault(each.normal, []).append(each.seed)
+    lines = []
+    for (dataset, preset, profile, recipe), by_normal in seeds.items():
+        normals: dict[tuple[int, ...], list[str]] = {}
+        for normal, found in by_normal.items():
+            normals.setdefault(tuple(sorted(found)), []).append(normal)
+        default = vars(recipe_for(dataset, preset=preset, profile=profile))
+        changes = [f"{name}={_plain(value)}" for name, value in vars(recipe).items() if value != default[name]]
+        for wanted, names in normals.items():
+            words = ["--dataset", dataset, "--normal-class" if dataset in ONE_VS_REST else "--category", *names]
+            words += ["--set", *changes] if changes else []
+            words += ["--preset", preset] if preset != "paper" else []
+            words += ["--profile", profile] if profile != "paper" else []
+            words += ["--seed", *map(str, wanted)] if wanted != (0,) else []
+            lines.append(shlex.join(["python", "-m", "kdlab", "run", *words]))
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value) if isinstance(value, tuple) else str(value)

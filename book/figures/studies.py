@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from book.figures import figure
 from book.figures.tables import few, reproducible
+from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
 from kdlab.studies import sentences as judge
 from kdlab.studies.catalogue import study
@@ -29,6 +30,11 @@ from kdlib.data import ABOUT
 PROFILES = {"published": "published", "laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
 SOURCES = {"vgg-release": "measured with the release"}  # the paper's own source needs no word
 PRINTED = "the printed numbers"
+LIVE = {  # on what a page's own small run is made
+    "smoke": [("digits", "8")],
+    "laptop": [("digits", "8"), ("textures", "brick")],
+    "paper": [("digits", "8"), ("digits", "3"), ("textures", "brick"), ("textures", "gravel")],
+}
 KINDS = {  # what a difference is of
     "printed": {"color": "0.45", "marker": "s"},
     "ours": {"color": "C0", "marker": "o"},
@@ -40,6 +46,17 @@ def read(**wanted: Any) -> list[Record]:
     """`records`, without a word of those that are left out: the scoreboard lists them."""
     with warnings.catch_warnings(action="ignore"):
         return records(**wanted)
+
+
+def one_source(records: Iterable[Record]) -> list[Record]:
+    """Of each data set and profile the records with the paper's source where there are any, else with the release."""
+    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    for record in records:
+        experiment = Experiment.from_dict(record["experiment"])
+        groups.setdefault((experiment.dataset, experiment.profile), {}).setdefault(
+            experiment.recipe.weights, []
+        ).append(record)
+    return [r for found in groups.values() for r in found.get("torchvision", found.get("vgg-release", []))]
 
 
 def title(dataset: str) -> str:
@@ -76,24 +93,20 @@ class Page:
         """The rows of ours that pictures show."""
         return self.ours[self.ours["metric"] == self.metric]
 
-    @cached_property
-    def differences(self) -> pd.DataFrame:
-        """All that the verdicts rest on."""
-        return differences(self.name, self.printed, self.ours)
-
     def finding(self) -> Markdown:
         """The verdicts in a few words, and the largest differences that are decided: for the top of the page."""
-        lines = []
+        lines, decided = [], {}
         for each in COMPARISONS[self.name]:
             printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
-            parts = [f"by the printed numbers **{_outcome(printed, PRINTED)}**"] if len(printed.tests) else []
-            parts.append(f"{_ours(self.ours, profile, found)} **{found.outcome}**")
-            lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}): {', '.join(parts)}.")
-        sure = self.differences[(self.differences["figures"] == "ours") & (self.differences["finding"] != "open")]
-        sure = sure.reindex(sure["mean"].abs().sort_values(ascending=False).index)[:3]
-        largest = [f"{r.better} over {r.worse} {r.mean:+.1f} on {title(r.dataset)}" for r in sure.itertuples()]
-        said = f"What our runs decide, largest first, in points of AUROC: {'; '.join(largest)}." if largest else ""
-        return Markdown("\n".join(["**The finding**", "", *lines, "", said]))
+            parts = [f"{PRINTED}: **{_word(printed)}**"] if len(printed.tests) else []
+            parts.append(f"{_ours(self.ours, profile, found)}: **{_word(found)}**")
+            lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}) {'; '.join(parts)}.")
+            for row in found.tests[found.tests["finding"] != "open"].to_dict("records"):
+                said = f"{row['better']} over {row['worse']} {row['mean']:+.1f} on {title(row['dataset'])}"
+                decided[said] = abs(row["mean"])
+        largest = "; ".join(sorted(decided, key=lambda said: decided[said], reverse=True)[:3])
+        told = f"The largest differences that our runs decide, in points of AUROC: {largest}." if decided else ""
+        return Markdown("\n".join(["**The finding**", "", *lines, "", told]))
 
     def quotes(self) -> Markdown:
         """The sentences of the paper that the study puts to the test, each with its place."""
@@ -106,6 +119,14 @@ class Page:
             return Markdown("*Not run: no two settings have a record.*")
         drawn = figure(panels(frame, labels), alt=f"AUROC by setting. {said(frame, labels)}", caption=caption)
         return drawn if printed else HTML(drawn.data + table(frame, labels).data)
+
+    def curves(self, axes: Sequence[tuple[str, pd.Series]], caption: str) -> HTML | Markdown:
+        """`curves` of our numbers as a figure."""
+        labels = list(axes[0][1].index)
+        if not compared(self.shown, labels):
+            return Markdown("*Not run: no two settings have a record.*")
+        alt = f"AUROC against {' and '.join(name for name, _ in axes)}. {said(self.shown, labels)}"
+        return figure(curves(self.shown, axes), alt=alt, caption=caption)
 
     def missing(self) -> Markdown:
         """How much of the study has records of one source, data set by data set, and the commands that run the rest."""
@@ -123,14 +144,40 @@ class Page:
         code = "\n\nWhat runs the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
         return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
 
-    def forest(self) -> HTML | Markdown:
-        """`forest` of the differences as a figure, with their table folded below."""
-        rows = self.differences
+    def differences(
+        self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None, results: Path | None = None
+    ) -> pd.DataFrame:
+        """Pairs of settings, by default all that the verdicts rest on, each once, on every data set.
+
+        Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, and source (in words; of ours). Pairs of
+        one's own take of each data set the profile that says most.
+        """
+        known = dict.fromkeys(pair for each in COMPARISONS.get(self.name, ()) for pair in each.pairs)
+        chosen = list(pairs) or [p for n, p in enumerate(known) if {*p} not in map(set, [*known][:n])]
+        judge_by = metric or (COMPARISONS[self.name][0].metric if not pairs else self.metric)
+        each = Comparison(quote="", place="", pairs=tuple(chosen), metric=judge_by)
+        places = {
+            d: judged(replace(each, datasets=(d,)) if pairs else each, self.ours)[0] for d in self.ours["dataset"]
+        }
+        here = self.ours[self.ours["profile"] == self.ours["dataset"].map(places)]
+        tests = verdict(each, self.printed).tests, verdict(each, here).tests, on_these(each, here, results=results)
+        named = [part.assign(figures=kind) for kind, part in zip(KINDS, tests, strict=True)]
+        rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
+        words = {d: ", ".join([places[str(d)], *sources(part)]) for d, part in here.groupby("dataset")}
+        rows["source"] = [
+            "" if f == "printed" else words[d] for f, d in zip(rows["figures"], rows["dataset"], strict=True)
+        ]
+        rows["place"] = [chosen.index(pair) for pair in zip(rows["better"], rows["worse"], strict=True)]
+        return rows.sort_values(["place", "dataset"], kind="stable", ignore_index=True).drop(columns="place")
+
+    def forest(self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None) -> HTML | Markdown:
+        """`forest` of `differences` as a figure, with their table folded below."""
+        rows = self.differences(pairs, metric)
         if rows.empty:
             return Markdown("*Not run: no two settings have a number.*")
-        caption = (
-            "Behind the verdicts: differences, 95 % intervals. Right of zero the first is ahead; an arrow goes on."
-        )
+        caption = "Differences and their 95 % intervals. Right of zero the first is ahead; an arrow goes on."
+        words = sorted({word for word in rows["source"] if word})
+        caption += f" Ours: {'; '.join(words)}." if words else ""
         return HTML(figure(forest(rows), alt=told(rows), caption=caption).data + evidence(rows).data)
 
     def verdicts(self) -> Markdown:
@@ -275,7 +322,7 @@ def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFram
     decided = [] if here is None else alone_decided(found, here)
     alone = f" On the very classes that were run: {'; '.join(decided)}." if decided else ""
     missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]
-    return f"{who}: **{_outcome(found, who)}**.{alone}" + (f" Not run: {', '.join(missing)}." if missing else "")
+    return f"{who}: **{_word(found)}**.{alone}" + (f" Not run: {', '.join(missing)}." if missing else "")
 
 
 def alone_decided(found: Verdict, here: pd.DataFrame) -> list[str]:
@@ -293,25 +340,6 @@ def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:
     """The profile whose records say most about a comparison, and their verdict: paper where no other has more pairs."""
     found = {p: verdict(comparison, ours[ours["profile"] == p]) for p in ("paper", "laptop")}
     return max(found.items(), key=lambda item: item[1].tests["pairs"].sum())  # the first where it is a draw
-
-
-def differences(name: str, published: pd.DataFrame, ours: pd.DataFrame, *, results: Path | None = None) -> pd.DataFrame:
-    """All that the verdicts of a study rest on, each pair of settings once, on every data set.
-
-    Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, and source (in words; of ours).
-    """
-    pairs_of = [(better, worse) for each in COMPARISONS[name] for better, worse in each.pairs]
-    pairs = [pair for n, pair in enumerate(pairs_of) if {*pair} not in map(set, pairs_of[:n])]
-    each = replace(COMPARISONS[name][0], pairs=tuple(pairs), datasets=())
-    profile, found = judged(each, ours)
-    here = ours[ours["profile"] == profile]
-    parts = verdict(each, published).tests, found.tests, on_these(each, here, results=results)
-    named = [part.assign(figures=kind) for kind, part in zip(KINDS, parts, strict=True)]
-    rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
-    source = {dataset: ", ".join(sources(part)) for dataset, part in here.groupby("dataset")}
-    rows["source"] = ["" if r["figures"] == "printed" else source[r["dataset"]] for r in rows.to_dict("records")]
-    rows["place"] = [pairs.index(pair) for pair in zip(rows["better"], rows["worse"], strict=True)]
-    return rows.sort_values(["place", "dataset"], kind="stable", ignore_index=True).drop(columns="place")
 
 
 def forest(rows: pd.DataFrame) -> Figure:
@@ -387,7 +415,7 @@ def overview(records: Iterable[Record]) -> pd.DataFrame:
         for each in comparisons:
             printed, (profile, found) = verdict(each, published), judged(each, ours)
             alone = "; ".join(alone_decided(found, on_these(each, ours[ours["profile"] == profile])))
-            outcomes = printed.outcome if len(printed.tests) else "", found.outcome
+            outcomes = _word(printed) if len(printed.tests) else "", _word(found)
             where = _ours(ours, profile, found).removeprefix("our runs").removeprefix(", profile ")
             rows.append((name, each.quote, each.place, *outcomes, alone, where))
     return pd.DataFrame(rows, columns=["study", "sentence", "place", "printed", "ours", "alone", "profile"])
@@ -406,8 +434,8 @@ def _ours(ours: pd.DataFrame, profile: str, found: Verdict) -> str:
     return ", ".join(["our runs", *([f"profile {profile}", *sources(rows)] if len(rows) else [])])
 
 
-def _outcome(found: Verdict, who: str) -> str:
-    return found.outcome.replace("our runs", who) if who == PRINTED else found.outcome
+def _word(found: Verdict) -> str:
+    return found.outcome.removesuffix(" by our runs")
 
 
 def _pair(row: Mapping[Any, Any]) -> tuple[str, str, str]:

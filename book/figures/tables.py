@@ -3,21 +3,35 @@
 import html
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
+import itables
 import pandas as pd
 from IPython.display import HTML
 
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import made_on
-from kdlab.experiments.records import Record
+from kdlab.experiments.records import Record, made_on
 from kdlib.recipe import Recipe
 
 LONG = 12  # rows that a reader takes in
 _ROW = "command that makes this row again"
 ROW_SUMMARY = f'<summary title="{_ROW}" aria-label="{_ROW}"></summary>'
+# The theme makes every table a block that scrolls; DataTables lays its own out. Colours are the theme's. Sentences wrap.
+CSS = """
+.bd-article .dt-container { font-size: 0.78em; color: var(--pst-color-text-base); }
+.bd-article .dt-container .dt-layout-table { overflow-x: auto; }
+.bd-article .dt-container table.dataTable { display: table; max-width: none; overflow-x: visible; margin: 0; }
+.bd-article .dt-container table.dataTable :is(th, td) { padding: 0.15rem 0.3rem; text-align: left; }
+.bd-article .dt-container table.dataTable td { white-space: normal; vertical-align: top; }
+.bd-article .dt-container table.dataTable .kd-number { text-align: right; font-variant-numeric: tabular-nums; }
+.bd-article .dt-container table.dataTable .kd-long { min-width: 12em; }
+.bd-article .dt-container :is(input, select) {
+  color: inherit; background-color: var(--pst-color-background); border: 1px solid var(--pst-color-border);
+}
+"""
 _MARK = "font-weight: bold; color: var(--pst-color-danger, #D55E00)"  # of the book's theme, for both modes
 
 
@@ -72,13 +86,41 @@ def numbers(
     index: bool = True,
     limit: int = LONG,
 ) -> HTML:
-    """A table of numbers, with what makes each row; some columns are whole numbers, some have a sign; long ones fold."""
+    """A table of numbers, with what makes each row; some columns are whole, some have a sign; a long one is folded."""
     shown = frame.style.format(precision=2, na_rep="–")
     for columns, form in ((whole, "{:.0f}"), (signed, "{:+.2f}")):
         shown = shown.format(form, subset=list(columns), na_rep="–") if columns else shown
     shown = shown if index else shown.hide(axis="index")
     made = reproducible(shown.hide(names=True).set_table_attributes('class="kd-table"').to_html(), behind)
     return few(made, len(frame), limit)
+
+
+def sortable(frame: pd.DataFrame, *, name: str, **more: Any) -> HTML:
+    """A table that sorts and filters in the page, without kernel and without network.
+
+    Displays the scripts that it needs, 1 MB, beside what it returns the first time in a page.
+
+    Args:
+        name: id of the table; no heading of the page may have the same.
+        more: options of DataTables.
+    """
+    _scripts()
+    options: dict[str, Any] = {"paging": False, "order": [], "columnControl": ["order", "searchDropdown"]}
+    options["columnDefs"] = [{"targets": "_all", "className": "kd-long"}]
+    options |= {"ordering": {"indicators": False, "handler": True}, "text_in_header_can_be_selected": False}
+    known = {
+        "connected": False,
+        "table_id": name,
+        "showIndex": False,
+        "maxBytes": 0,
+        "display_logo_when_loading": False,
+    }
+    return HTML(itables.to_html_datatable(frame, css=CSS, autoWidth=False, **known | options | more))
+
+
+@cache
+def _scripts() -> None:
+    itables.init_notebook_mode(all_interactive=False, connected=False)
 
 
 def facts(rows: Mapping[str, object]) -> HTML:

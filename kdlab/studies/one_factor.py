@@ -118,17 +118,18 @@ def _together(frame: pd.DataFrame) -> list[str]:
 def lambdas(records: Iterable[Record]) -> pd.DataFrame:
     """The lambda that balances both terms of Eq. 4 on the untrained cloner, a row a training with the paper's settings.
 
-    Columns: dataset, normalize (whether the input was; the one setting that may be another), balanced, and code: the
-    fixed lambda of the reference code.
+    Columns: dataset, normalize (whether the input was), weights (of the source; no other setting may be another),
+    balanced, and code: the fixed lambda of the reference code.
     """
     found = {}
     for record in records:
         experiment, recipe = record["experiment"], Recipe.from_dict(record["experiment"]["recipe"])
-        if recipe.lam is None and changes(record).keys() - set(SCORING) <= {"normalize"}:
-            training = experiment["dataset"], recipe.normalize, paper.normal_of(experiment), experiment["seed"]
+        if recipe.lam is None and changes(record).keys() - set(SCORING) <= {"normalize", "weights"}:
+            settings = recipe.normalize, recipe.weights
+            training = experiment["dataset"], *settings, paper.normal_of(experiment), experiment["seed"]
             found[training] = float(record["training"]["lam"])
-    rows = [(dataset, normalize, lam, reference(dataset).lam) for (dataset, normalize, *_), lam in found.items()]
-    return pd.DataFrame(rows, columns=["dataset", "normalize", "balanced", "code"])
+    rows = [(*training[:3], lam, reference(training[0]).lam) for training, lam in found.items()]
+    return pd.DataFrame(rows, columns=["dataset", "normalize", "weights", "balanced", "code"])
 
 
 def label(changed: Mapping[str, Any]) -> str:

@@ -161,7 +161,7 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     chosen = []
     for _, part in frame.groupby(["dataset", "profile"], sort=False):
         counts = part.groupby("weights")["setting"].nunique().to_dict()
-        many = counts.get("torchvision", 0) > 1 and "random" != name
+        many = counts.get("torchvision", 0) > 1 and name != "random"
         base = next(iter(study.settings))
         has = {w: base in set(p["setting"]) for w, p in part.groupby("weights")}
         source = "torchvision" if many and has.get("torchvision") else "vgg-release"

@@ -33,9 +33,13 @@ PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p", "expe
 
 
 def settings(record: Record) -> str:
-    """How a record differs from the paper's preset: `one_factor.BASE`, or such as ``"preset=reference, lam=1.0"``."""
-    preset = record["experiment"]["preset"]
-    return label(({"preset": preset} if preset != "paper" else {}) | changes(record))
+    """How a record differs from the paper's preset: `one_factor.BASE`, or such as ``"preset=reference, lam=1.0"``.
+
+    The release of the VGG group is no change: who compares takes care that both sides have one source.
+    """
+    preset, changed = record["experiment"]["preset"], changes(record)
+    changed = {name: value for name, value in changed.items() if (name, value) != ("weights", "vgg-release")}
+    return label(({"preset": preset} if preset != "paper" else {}) | changed)
 
 
 def by_entry(
@@ -109,9 +113,10 @@ def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.Dat
     for record in records:
         experiment = record["experiment"]
         place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], experiment["seed"]
-        groups.setdefault((*place, _tested(record)), {})[settings(record)] = record
+        source = Experiment.from_dict(experiment).recipe.weights
+        groups.setdefault((*place, _tested(record), source), {})[settings(record)] = record
     rows: list[dict[str, Any]] = []
-    for (dataset, normal, profile, seed, _), members in sorted(groups.items()):
+    for (dataset, normal, profile, seed, *_), members in sorted(groups.items()):
         base = last_scores(members[BASE], results) if BASE in members else None
         for name in sorted(members.keys() - {BASE}):
             other = last_scores(members[name], results)

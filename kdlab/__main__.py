@@ -11,10 +11,11 @@ from kdlab.experiments import choose, estimate, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late, record_path, records
 from kdlab.inventory import inventory
-from kdlab.presets import PRESETS, PROFILES
+from kdlab.presets import PRESETS, PROFILES, VGG16S
 from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish
 from kdlib.data import ABOUT, DATASETS, normals
+from kdlib.files import results_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("data", help="what data is there, against the originals; damaged files")
     command.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
     command.add_argument("--json", action="store_true")
-    command = commands.add_parser("status", help="how much of the paper has records")
+    command = commands.add_parser("status", help="how much of the paper has records, by preset")
+    command.add_argument("--weights", default=VGG16S[0], choices=VGG16S, help="of the source in the records that count")
     command.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     actions = {"run": _run, "data": _data, "status": _status}
@@ -57,6 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     estimates = dict(zip(experiments, estimate.seconds(experiments, known), strict=True))
     waiting = [e for e in experiments if not record_path(e).exists()]
     if options.dry_run:
+        _say_folder(len(known))
         earlier = {Experiment.from_dict(record["experiment"]): record["id"] for record in known}
         for experiment in experiments:
             other = earlier.get(experiment)
@@ -131,8 +134,13 @@ def _data(options: argparse.Namespace) -> int:
     return 1 if any(each.problems for each in found) else 0
 
 
+def _say_folder(count: int) -> None:
+    print(f"{results_folder()} holds {count or 'no'} record{'s' * (count > 1)}", file=sys.stderr, flush=True)
+
+
 def _status(options: argparse.Namespace) -> int:
-    rows = coverage.status()
+    _say_folder(len(records()))
+    rows = [row for preset in PRESETS for row in coverage.status(preset=preset, weights=options.weights)]
     print(json.dumps(rows, indent=1) if options.json else coverage.as_text(rows))
     return 0
 

@@ -75,10 +75,7 @@ TRAIN = {
     "source in each step": ("source", "cloner", "cloner, weights"),
     "reference code": ("source", "source, weights", "cloner", "cloner, weights"),
 }
-TEST = {
-    "score": ("source", "cloner"),
-    "localize, gradients": ("source", "cloner", "source, image", "cloner, image"),
-}
+TEST = {"score": ("source", "cloner"), "localize, gradients": ("source", "cloner", "source, image", "cloner, image")}
 
 
 def of_records(records: Iterable[Record]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from kdlab import paper
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
-from kdlab.presets import PROFILES, recipe_for
+from kdlab.presets import PROFILES, VGG16S, recipe_for
 from kdlib.recipe import Recipe
 
 SHOWN = ("paper", "laptop")  # profiles that may stand beside a printed figure: the first that has the entry does
@@ -25,10 +25,10 @@ Entry = dict[str, Any]  # a row of `paper.own_entries`
 
 
 class Measured:
-    """The records of a preset, sorted once by what makes an entry of the paper."""
+    """The records of a preset and source weights, sorted once by what makes an entry of the paper."""
 
-    def __init__(self, found: Iterable[Record], *, preset: str = "paper") -> None:
-        self.preset = preset
+    def __init__(self, found: Iterable[Record], *, preset: str = "paper", weights: str = VGG16S[0]) -> None:
+        self.preset, self.weights = preset, weights
         self._groups: dict[Hashable, list[Record]] = {}
         for record in found:
             experiment = record["experiment"]
@@ -59,7 +59,8 @@ class Measured:
             by_seed = self.by_seed(entry, profile)
             seeds = {seed for normal in paper.normals(entry["dataset"], entry["column"]) for seed in by_seed[normal]}
             notes = self.notes(entry, profile)
-        settings: dict[str, Any] = {"preset": self.preset, "profile": profile or SHOWN[0], "seeds": sorted(seeds)}
+        settings: dict[str, Any] = {"preset": self.preset, "weights": self.weights}
+        settings |= {"profile": profile or SHOWN[0], "seeds": sorted(seeds)}
         return {
             **{key: entry[key] for key in ("table", "task", "dataset", "method", "column", "plus_minus")},
             "published": entry["auroc"],
@@ -76,7 +77,7 @@ class Measured:
         """By table, row and column: other tables that print another figure of the same experiment (rounding aside)."""
         same: dict[Hashable, list[Entry]] = {}
         for entry in _own():
-            recipe = _recipe(entry["dataset"], entry["method"], self.preset, SHOWN[0])
+            recipe = _recipe(entry["dataset"], entry["method"], self.preset, SHOWN[0], self.weights)
             same.setdefault((entry["task"], entry["dataset"], entry["column"], recipe), []).append(entry)
         found: dict[Hashable, list[str]] = {}
         for others in same.values():
@@ -91,33 +92,37 @@ class Measured:
     def _find(self, dataset: str, method: str, profile: str) -> list[Record]:
         if not profile:
             return []
-        return self._groups.get((dataset, profile, _recipe(dataset, method, self.preset, profile)), [])
+        recipe = _recipe(dataset, method, self.preset, profile, self.weights)
+        return self._groups.get((dataset, profile, recipe), [])
 
 
-def scoreboard(results: Path | None = None, *, preset: str = "paper") -> pd.DataFrame:
+def scoreboard(results: Path | None = None, *, preset: str = "paper", weights: str = VGG16S[0]) -> pd.DataFrame:
     """Every entry of `paper.own_entries` with ours beside it, AUROC in %; `COLUMNS` names the columns.
 
     ``profile`` is the first of `SHOWN` in which the entry has a record, or `NOT_RUN`. Smoke figures are never shown. A
     mean is of one profile: all classes or categories in it, or not run. ``command`` remakes what is shown, or makes
     what is not. ``note``: where the data of our records differs from its publisher's, and which other table prints
     another figure of the same experiment.
+
+    Args:
+        weights: of the source, one of `presets.VGG16S`; records of others do not count.
     """
-    measured = Measured(records(results, preset=preset), preset=preset)
+    measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
     return pd.DataFrame([measured.beside(entry) for entry in _own()], columns=list(COLUMNS))
 
 
-def status(results: Path | None = None, *, preset: str = "paper") -> list[dict[str, Any]]:
+def status(results: Path | None = None, *, preset: str = "paper", weights: str = VGG16S[0]) -> list[dict[str, Any]]:
     """How much of the paper has records: a row a table, data set and profile that has any.
 
-    Each has table, dataset, entries (how many the paper prints of its own, means too), profile ("" where nothing ran),
-    records (entries that have what they need) and mean_absolute_difference (points of AUROC, over those; None in
-    profile smoke, whose figures say nothing).
+    Each has preset, table, dataset, entries (how many the paper prints of its own, means too), profile ("" where
+    nothing ran), records (entries that have what they need) and mean_absolute_difference (points of AUROC, over
+    those; None in profile smoke, which says nothing).
     """
-    measured = Measured(records(results, preset=preset), preset=preset)
+    measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
     rows: list[dict[str, Any]] = []
     for group, printed in paper.own_entries().groupby(["table", "dataset"], sort=True):
         table, dataset = cast(tuple[int, str], group)
-        about: dict[str, Any] = {"table": int(table), "dataset": dataset, "entries": len(printed)}
+        about: dict[str, Any] = {"preset": preset, "table": int(table), "dataset": dataset, "entries": len(printed)}
         counted = []
         for profile in PROFILES:
             found = [(measured.ours(entry, profile), entry["auroc"]) for entry in _dicts(printed)]
@@ -130,25 +135,42 @@ def status(results: Path | None = None, *, preset: str = "paper") -> list[dict[s
 
 
 def as_text(rows: Iterable[dict[str, Any]]) -> str:
-    """What `status` found, for a terminal."""
-    lines = [f"{'table':>5}  {'data set':<14} {'records':>9}  {'profile':<8} {'mean |difference|':>17}"]
+    """What `status` found of one preset or several, side by side, for a terminal."""
+    cells: dict[tuple[int, str], dict[str, dict[str, str]]] = {}
+    presets: dict[str, dict[tuple[int, str], int]] = {}
     for row in rows:
-        count, difference = f"{row['records']} of {row['entries']}", row["mean_absolute_difference"]
+        place, difference = (row["table"], row["dataset"]), row["mean_absolute_difference"]
+        presets.setdefault(row["preset"], {})[place] = row["entries"]
         shown = "" if difference is None else f"{difference:.2f}"
-        lines.append(f"{row['table']:>5}  {row['dataset']:<14} {count:>9}  {row['profile']:<8} {shown:>17}")
+        cell = f"{row['records']:>4} of {row['entries']:>3} {shown:>12}"
+        cells.setdefault(place, {}).setdefault(row["profile"], {})[row["preset"]] = cell
+    lines = [f"{'table':>5}  {'data set':<14} {'profile':<8}" + "".join(f"  {p:>11} |difference|" for p in presets)]
+    for (table, dataset), profiles in cells.items():
+        for profile in [p for p in profiles if p] or [""]:
+            found = profiles[profile]
+            none = {p: f"{0:>4} of {entries[table, dataset]:>3} {'':>12}" for p, entries in presets.items()}
+            line = "".join(f"  {found.get(preset, none[preset]):>24}" for preset in presets)
+            lines.append(f"{table:>5}  {dataset:<14} {profile:<8}{line}")
     return "\n".join(lines)
 
 
-def command(entry: Entry, *, preset: str = "paper", profile: str = "paper", seeds: Sequence[int] = (0,)) -> str:
+def command(
+    entry: Entry,
+    *,
+    preset: str = "paper",
+    profile: str = "paper",
+    seeds: Sequence[int] = (0,),
+    weights: str = VGG16S[0],
+) -> str:
     """The shell command whose experiments are those behind an entry of `paper.own_entries`, and no others."""
-    dataset, recipe = entry["dataset"], _recipe(entry["dataset"], entry["method"], preset, profile)
+    dataset, recipe = entry["dataset"], _recipe(entry["dataset"], entry["method"], preset, profile, weights)
     settings = {"dataset": dataset, "preset": preset, "profile": profile, "recipe": recipe}
     behind = paper.normals(dataset, entry["column"])
     return run_command(Experiment(normal=normal, seed=seed, **settings) for seed in seeds for normal in behind)
 
 
-def _recipe(dataset: str, method: str, preset: str, profile: str) -> Recipe:
-    return recipe_for(dataset, preset=preset, profile=profile).replace(**paper.VARIANTS[method])
+def _recipe(dataset: str, method: str, preset: str, profile: str, weights: str) -> Recipe:
+    return recipe_for(dataset, preset=preset, profile=profile).replace(weights=weights, **paper.VARIANTS[method])
 
 
 def _place(entry: Entry) -> Hashable:

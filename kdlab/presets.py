@@ -5,6 +5,8 @@ from typing import Any
 from kdlib.errors import unknown
 from kdlib.recipe import Recipe
 
+VGG16S = ("torchvision", "vgg-release")  # weights of a whole source network, the paper's own first
+
 _BY_DATASET: dict[str, dict[str, Any]] = {
     "mnist": {"size": 32, "epochs": 51},
     "fashion_mnist": {"size": 32, "epochs": 51},

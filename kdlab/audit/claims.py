@@ -111,8 +111,7 @@ def large_margin(p: Printed) -> tuple[list[bool], str]:
 
 
 @_says(
-    "Sec. 2",
-    "For example, GT fails on subtle anomaly datasets like MVTecAD while performs well on one-class settings.",
+    "Sec. 2", "For example, GT fails on subtle anomaly datasets like MVTecAD while performs well on one-class settings."
 )
 def gt_fails(p: Printed) -> tuple[list[bool], str]:
     ranked = {d: p.means(TABLES[d], d).rank(ascending=False) for d in ("cifar10", "mvtec_ad")}
@@ -240,8 +239,7 @@ def _tables(numbers: pd.Index) -> str:
 
 
 @_says(
-    "Sec. 3.3.1",
-    "Clearly, a consistent growth trend exists that shows the effectiveness of considering more layers.",
+    "Sec. 3.3.1", "Clearly, a consistent growth trend exists that shows the effectiveness of considering more layers."
 )
 def growth(p: Printed) -> tuple[list[bool], str]:
     parts, text = [], []

@@ -69,32 +69,30 @@ def digest(record: Record) -> str:
 def records(results: Path | None = None, **wanted: Any) -> list[Record]:
     """All records whose experiment has the wanted settings, such as ``dataset="fashion_mnist", profile="paper"``.
 
-    Warns of a file that is no record, and of a record that a later one of the same experiment replaces, as data or
-    weights have changed; both are left out.
+    Warns of a file that is no record, of one whose settings no recipe can have any more, and of one that a later one of
+    the same experiment replaces, as data or weights have changed; all three are left out.
     """
-    found: dict[str, Record] = {}
+    found: dict[Experiment, Record] = {}
     dataset = wanted.get("dataset", "*")
     for path in sorted((results or results_folder(dataset)).glob(f"{dataset}/*.json")):
         try:
             record = read_record(path)
+            experiment = Experiment.from_dict(record["experiment"])
         except ValueError as error:
-            warnings.warn(str(error), stacklevel=2)
+            warnings.warn(str(error) if str(path) in str(error) else f"{path}: {error}", stacklevel=2)
             continue
-        experiment = record["experiment"]
-        normal = experiment.get("normal_class", experiment.get("category"))
-        known = experiment["recipe"] | experiment | {"normal": normal}
+        plain = experiment.to_dict()
+        known = plain | {"normal": experiment.normal} | plain["recipe"]
         if not all(known.get(key) == value for key, value in wanted.items()):
             continue
-        settings = json.dumps(Experiment.from_dict(experiment).to_dict(), sort_keys=True)
-        other = found.get(settings)
-        if other:
+        if other := found.get(experiment):
             record, other = sorted((record, other), key=lambda r: r["provenance"]["date"], reverse=True)
             warnings.warn(
-                f"{experiment['dataset']}: record {other['id']} is of the same experiment as {record['id']}, but "
-                "older, of other data or weights; remove it",
+                f"{experiment.dataset}: record {other['id']} is of the same experiment as {record['id']}, but older, "
+                "of other data or weights; remove it",
                 stacklevel=2,
             )
-        found[settings] = record
+        found[experiment] = record
     return list(found.values())
 
 

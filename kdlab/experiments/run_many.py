@@ -1,16 +1,17 @@
-"""Many experiments"""
+"""Many experiments at once, by Dask: in processes of this machine, or on a cluster that has an address.
 
+Durability is in the files, not in the engine: whoever finishes writes its record, whoever starts skips what is there.
+"""
+
+import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import filelock
-import torch
 
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
@@ -18,39 +19,6 @@ from kdlab.experiments.run_one import run
 from kdlib.files import FOLDERS, ensure_folder, results_folder
 
 PATIENCE = 10  # seconds to wait for a scheduler
-Answer = TypeVar("Answer")
-
-
-def on_cluster(
-    attempt: Callable[..., Answer], experiments: Sequence[Experiment], *arguments: object, scheduler: str
-) -> Iterator[tuple[Experiment, Answer | BaseException]]:
-    """Each experiment with what ``attempt(experiment, *arguments)`` gives on the cluster, or raises, as it comes.
-
-    Raises:
-        ConnectionError: the scheduler is not there, or was lost.
-        ValueError: Dask is not installed, or workers have more than one thread.
-    """
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        raise ValueError("scheduler: Dask is not installed; pip install 'kdlib[dask]'") from error
-    try:
-        client = Client(scheduler, timeout=PATIENCE)
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        raise ConnectionError(f"scheduler {scheduler}: cannot be reached ({error}); is it started?") from error
-    with client:
-        if shared := [address for address, threads in client.nthreads().items() if threads != 1]:
-            raise ValueError(
-                f"scheduler {scheduler}: start its workers with --nthreads 1; {shared[0]} has more threads"
-            )
-        # A copy of an experiment leaves the images behind that the original has in memory.
-        futures = {client.submit(attempt, replace(e), *arguments, pure=False): e for e in experiments}
-        for future in as_completed(futures):
-            if future.cancelled():
-                raise ConnectionError(
-                    f"scheduler {scheduler}: was lost; start it again, and repeat the command for the rest"
-                )
-            yield futures[future], future.exception() or future.result()
 
 
 @dataclass(frozen=True)
@@ -75,63 +43,79 @@ def run_all(
 
     Raises:
         ConnectionError: the scheduler is not there, or was lost; what finished until then has its record.
+        ValueError: Dask is not installed, or workers of the cluster have more than one thread.
     """
     results = ensure_folder(results or results_folder()).resolve()
-    waiting, patient = list(experiments), False
-    while waiting:
-        left, killed = list(waiting), False
-        try:
-            for experiment, outcome in _attempts(waiting, results, patient, workers, scheduler):
-                if outcome:  # None: another program is at it
-                    left.remove(experiment)
-                    yield outcome
-        except BrokenProcessPool:
-            killed = True
-        if killed and len(left) == len(waiting):
-            reason = "its process was killed, and no other finished meanwhile; is there enough memory?"
-            yield from (Outcome(experiment, error=reason) for experiment in left)
-            return
-        waiting, patient = left, not killed
-
-
-def _attempts(
-    experiments: Sequence[Experiment], results: Path, patient: bool, workers: int, scheduler: str
-) -> Iterator[tuple[Experiment, Outcome | None]]:
-    if scheduler:
-        settings = {name: str(folder().resolve()) for name, folder in FOLDERS.items()}, results, patient
-        for experiment, found in on_cluster(_attempt_there, experiments, *settings, scheduler=scheduler):
-            yield experiment, Outcome(experiment, error=str(found)) if isinstance(found, BaseException) else found
+    waiting = list(experiments)
+    if not waiting:
         return
-    if workers == 1:
+    client = _client(min(workers, len(waiting)), scheduler) if scheduler or workers > 1 else None
+    with client or nullcontext():
+        for patient in (False, True):
+            left = []
+            for experiment, outcome in _outcomes(client, waiting, results, patient):
+                if outcome:
+                    yield outcome
+                else:  # another program is at it
+                    left.append(experiment)
+            waiting = left
+
+
+def _client(workers: int, scheduler: str) -> Any:
+    """A client of the cluster at an address, or of one that it starts here and ends with itself."""
+    try:
+        import dask
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError("run: several workers need Dask, which is not installed; pip install 'kdlib[dask]'") from error
+    if not scheduler:
+        # Two workers start in 11 s on a busy two-core machine; "spawn" takes 16, a bare pool of processes some 5 less.
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        return Client(
+            n_workers=workers,
+            threads_per_worker=1,  # experiments at a time
+            env={"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+            memory_limit=0,  # mapped files are no reason to end a worker
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+    try:
+        client = Client(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise ConnectionError(f"scheduler {scheduler}: cannot be reached ({error}); is it started?") from error
+    if shared := [address for address, threads in client.nthreads().items() if threads != 1]:
+        client.close()
+        raise ValueError(f"scheduler {scheduler}: start its workers with --nthreads 1; {shared[0]} has more threads")
+    return client
+
+
+def _outcomes(
+    client: Any, experiments: Sequence[Experiment], results: Path, patient: bool
+) -> Iterator[tuple[Experiment, Outcome | None]]:
+    if client is None:
         yield from ((experiment, _attempt(experiment, results, patient)) for experiment in experiments)
         return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    context = get_context("forkserver")  # its processes come from one that has torch and kdlib imported, once
-    context.set_forkserver_preload(["kdlab.experiments.run_one"])
-    with ProcessPoolExecutor(
-        min(workers, len(experiments)),
-        mp_context=context,
-        initializer=_begin,
-        initargs=(threads, dict(os.environ)),
-    ) as pool:
-        # A copy of an experiment leaves the images behind that the original has in memory.
-        futures = {pool.submit(_attempt, replace(e), results, patient): e for e in experiments}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+    from distributed import KilledWorker, as_completed
+
+    folders = {name: str(folder().resolve()) for name, folder in FOLDERS.items()}
+    # A copy of an experiment leaves the images behind that the original has in memory.
+    futures = {client.submit(_attempt, replace(e), results, patient, folders, pure=False): e for e in experiments}
+    for future in as_completed(futures):
+        if future.cancelled():
+            address = client.scheduler.address
+            raise ConnectionError(f"scheduler {address}: was lost; start it again, and repeat the command for the rest")
+        experiment, error = futures[future], future.exception()
+        killed = "its process was killed, and so were those that tried again; is there enough memory?"
+        reason = killed if isinstance(error, KilledWorker) else str(error)
+        yield experiment, Outcome(experiment, error=reason) if error else future.result()
 
 
-def _begin(threads: int, environment: Mapping[str, str]) -> None:
-    os.environ.update(environment)  # the fork server's is that of its own start
-    torch.set_num_threads(threads)
-
-
-def _attempt_there(experiment: Experiment, folders: Mapping[str, str], results: Path, patient: bool) -> Outcome | None:
-    os.environ.update(folders)
-    return _attempt(experiment, results, patient)
-
-
-def _attempt(experiment: Experiment, results: Path, patient: bool) -> Outcome | None:
+def _attempt(
+    experiment: Experiment, results: Path, patient: bool, folders: Mapping[str, str] | None = None
+) -> Outcome | None:
     """The outcome of one experiment; None where another program is at it and we do not wait."""
+    os.environ.update(folders or {})  # those of who asked
     try:
         folder = ensure_folder(results / experiment.dataset)
         with filelock.FileLock(folder / f".{experiment.id}.lock", timeout=-1 if patient else 0):

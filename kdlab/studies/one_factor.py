@@ -1,6 +1,6 @@
 """One factor at a time: records sorted by the settings in which they differ from the paper's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from kdlab import paper
 from kdlab.experiments.records import Record
-from kdlab.presets import recipe_for, reference
+from kdlab.presets import VGG16S, recipe_for, reference
 from kdlib.recipe import MAP, SCORE, SCORING, Recipe
 
 BASE = "as the paper"
@@ -16,11 +16,36 @@ MAPS = {*MAP, "sigma", "opening"} - {*SCORE}  # settings that change no score
 
 
 def changes(record: Record) -> dict[str, Any]:
-    """The settings of a record's recipe that are not those of its data set, preset and profile."""
+    """The settings of a record's recipe that are not those of its data set, preset and profile, on either VGG-16."""
     experiment = record["experiment"]
     base = recipe_for(experiment["dataset"], preset=experiment["preset"], profile=experiment["profile"]).to_dict()
     recipe = Recipe.from_dict(experiment["recipe"]).to_dict()
+    base["weights"] = recipe["weights"] if recipe["weights"] in VGG16S else base["weights"]
     return {name: value for name, value in recipe.items() if value != base[name]}
+
+
+def weights_of(record: Record) -> str:
+    """The weights of a record's source."""
+    return str(Recipe.from_dict(record["experiment"]["recipe"]).weights)
+
+
+def one_source(seen: Iterable[tuple[Hashable, str, Hashable, str]], base: str = BASE) -> dict[Hashable, str]:
+    """Which of `VGG16S` a group of records is told of: never both, as they give other numbers.
+
+    The paper's own, where a setting can be compared with ``base`` on it, or none can on the release's either.
+
+    Args:
+        seen: a group, the weights, where they are compared (such as class and seed), and the setting, of each record.
+    """
+    settings: dict[tuple[Hashable, str], dict[Hashable, set[str]]] = {}
+    for group, weights, place, setting in seen:
+        settings.setdefault((group, weights), {}).setdefault(place, set()).add(setting)
+    most = {key: max(len(s) * (base in s) for s in places.values()) for key, places in settings.items()}
+    found = {}
+    for group, _ in most:
+        own, other = (most.get((group, weights), 0) for weights in VGG16S)
+        found[group] = VGG16S[0] if (group, VGG16S[0]) in most and own >= min(2, other) else VGG16S[1]
+    return found
 
 
 def factors(
@@ -30,19 +55,25 @@ def factors(
 
     Columns: normal, settings (`BASE`, or such as ``"normalize=True"``), published (of the table's own row), ours (mean
     over seeds), spread (over seeds), seeds, difference (ours - published), gain (over the paper's own settings, on the
-    seeds that both have; NaN where they share none), experiments.
+    seeds that both have; NaN where they share none), weights (of `one_source`, by class), experiments.
     """
     frame = paper.published(table=table, dataset=dataset, method=paper.OURS)
     task: str = frame["task"].iloc[0]
     printed = dict(zip(frame["column"], frame["auroc"].astype(float), strict=True))
-    groups: dict[tuple[str, str], list[Record]] = {}
+    known = []
     for record in records:
         experiment = record["experiment"]
         if (experiment["dataset"], experiment["preset"], experiment["profile"]) == (dataset, preset, profile):
             changed = changes(record)
             if task == "detection" and changed.keys() & MAPS:
                 continue  # it has the scores of the same settings without
-            groups.setdefault((paper.normal_of(experiment), label(changed)), []).append(record)
+            place = paper.normal_of(experiment), weights_of(record), experiment["seed"], label(changed)
+            known.append((place, record))
+    source = one_source(place for place, _ in known)
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for (normal, weights, _, name), record in known:
+        if weights not in VGG16S or weights == source[normal]:
+            groups.setdefault((normal, name), []).append(record)
     rows = []
     for (normal, name), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != BASE, item[0][1])):
         found = paper.by_seed(group, task).get(normal, {})
@@ -60,11 +91,12 @@ def factors(
                 "seeds": len(ours),
                 "difference": np.mean(ours) - printed[normal],
                 "gain": np.mean([found[s] - base[s] for s in shared]) if shared and name != BASE else np.nan,
+                "weights": source[normal],
                 "experiments": paper.experiments(group, dataset, [normal]),
             }
         )
-    columns = ["normal", "settings", "published", "ours", "spread", "seeds", "difference", "gain", "experiments"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["normal", "settings", "published", "ours", "spread", "seeds", "difference", "gain"]
+    return pd.DataFrame(rows, columns=[*columns, "weights", "experiments"])
 
 
 def causes(frame: pd.DataFrame, errors: Mapping[str, float] | None = None) -> str:
@@ -118,18 +150,28 @@ def _together(frame: pd.DataFrame) -> list[str]:
 def lambdas(records: Iterable[Record]) -> pd.DataFrame:
     """The lambda that balances both terms of Eq. 4 on the untrained cloner, a row a training with the paper's settings.
 
-    Columns: dataset, normalize (whether the input was), weights (of the source; no other setting may be another),
-    balanced, and code: the fixed lambda of the reference code.
+    Columns: dataset, normalize (whether the input was; the one setting that may be another), balanced, code: the fixed
+    lambda of the reference code, and weights (of `one_source`, by data set).
     """
     found = {}
     for record in records:
         experiment, recipe = record["experiment"], Recipe.from_dict(record["experiment"]["recipe"])
-        if recipe.lam is None and changes(record).keys() - set(SCORING) <= {"normalize", "weights"}:
-            settings = recipe.normalize, recipe.weights
-            training = experiment["dataset"], *settings, paper.normal_of(experiment), experiment["seed"]
+        if recipe.lam is None and changes(record).keys() - set(SCORING) <= {"normalize"}:
+            training = (
+                experiment["dataset"],
+                recipe.normalize,
+                recipe.weights,
+                paper.normal_of(experiment),
+                experiment["seed"],
+            )
             found[training] = float(record["training"]["lam"])
-    rows = [(*training[:3], lam, reference(training[0]).lam) for training, lam in found.items()]
-    return pd.DataFrame(rows, columns=["dataset", "normalize", "weights", "balanced", "code"])
+    source = one_source((dataset, weights, 0, BASE) for dataset, _, weights, *_ in found)
+    rows = [
+        (dataset, normalize, lam, reference(dataset).lam, weights)
+        for (dataset, normalize, weights, *_), lam in found.items()
+        if weights == source[dataset]
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "normalize", "balanced", "code", "weights"])
 
 
 def label(changed: Mapping[str, Any]) -> str:

@@ -13,7 +13,9 @@ import pandas as pd
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores
+from kdlab.presets import VGG16S
 from kdlab.studies import catalogue
+from kdlab.studies.one_factor import one_source
 from kdlab.studies.statistics import (
     SEEDS,
     PairedDifference,
@@ -133,7 +135,8 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     """What records say in a study, AUROC in %: a row a record, setting and metric; smoke records are left out.
 
     Columns: dataset, normal, seed, profile, setting, metric (a value of `paper.METRIC`), auroc (that of
-    `paper.HEADLINE`), experiment, record. A record counts whatever command made it: its recipe decides.
+    `paper.HEADLINE`), experiment, record, weights: the source's on which the settings are compared, the same in a data
+    set and profile (`one_factor.one_source`). A record counts whatever command made it: its recipe decides.
     """
     study = catalogue.study(name)
     known: dict[tuple[str, str, str], dict[Recipe, str]] = {}
@@ -141,32 +144,28 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         experiment = Experiment.from_dict(record["experiment"])
         dataset, normal, profile = experiment.dataset, experiment.normal, experiment.profile
-        if profile == "smoke":
-            continue
-        for source in ("torchvision", "vgg-release"):
-            if (dataset, profile, source) not in known:
-                made = (study.experiment(s, dataset, normal, seed=0, profile=profile) for s in study.settings)
-                swapped = [
-                    e.recipe.replace(weights=source) if e.recipe.weights == Recipe().weights else e.recipe for e in made
-                ]
-                pairs = list(zip(swapped, study.settings, strict=True))
-                known[dataset, profile, source] = dict(reversed(pairs))  # where two are the same, the first is meant
-            setting = known[dataset, profile, source].get(experiment.recipe)
+        for weights in VGG16S if profile != "smoke" else ():
+            if (dataset, profile, weights) not in known:
+                known[dataset, profile, weights] = _recipes(study, dataset, profile, weights)
+            setting = known[dataset, profile, weights].get(experiment.recipe)
             for task, metric in paper.METRIC.items() if setting else ():
                 for found in paper.by_seed([record], task).values():
-                    auroc = found[experiment.seed]
-                    place = (dataset, normal, experiment.seed, profile, setting, metric, auroc)
-                    rows.append((*place, source, experiment, record))
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "weights", "experiment", "record"])
-    chosen = []
-    for _, part in frame.groupby(["dataset", "profile"], sort=False):
-        counts = part.groupby("weights")["setting"].nunique().to_dict()
-        many = counts.get("torchvision", 0) > 1 and name != "random"
-        base = next(iter(study.settings))
-        has = {w: base in set(p["setting"]) for w, p in part.groupby("weights")}
-        source = "torchvision" if many and has.get("torchvision") else "vgg-release"
-        chosen.append(part[part["weights"] == source])
-    return pd.concat(chosen, ignore_index=True) if chosen else frame
+                    place = dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]
+                    rows.append((*place, experiment, record, weights))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "experiment", "record", "weights"])
+    seen = (((r.dataset, r.profile), r.weights, (r.normal, r.seed), r.setting) for r in table.itertuples())
+    source = one_source(seen, base=next(iter(study.settings)))
+    kept = [source[r.dataset, r.profile] == r.weights for r in table.itertuples()]
+    return table[np.array(kept, bool)].reset_index(drop=True)
+
+
+def _recipes(study: catalogue.Study, dataset: str, profile: str, weights: str) -> dict[Recipe, str]:
+    """The settings of a study by recipe, on these weights where a setting has none of its own."""
+    found = {}
+    for setting in reversed(study.settings):  # where two are the same, the first is meant
+        own = {"weights": weights} | dict(study.changes(setting, dataset))
+        found[Experiment.of(dataset, "", profile=profile, **own).recipe] = setting
+    return found
 
 
 def published_frame(name: str) -> pd.DataFrame:

@@ -12,7 +12,8 @@ import pandas as pd
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores, late
-from kdlab.studies.one_factor import BASE, changes, label
+from kdlab.presets import VGG16S
+from kdlab.studies.one_factor import BASE, changes, label, one_source, weights_of
 from kdlab.studies.statistics import (
     SEEDS,
     PairedDifference,
@@ -27,19 +28,26 @@ STABLE = 1.0  # points of AUROC: how far apart what this book calls stable may b
 PLACE = ["dataset", "normal", "profile", "settings"]
 ENTRY = [
     *(*PLACE, "seed", "seeds", "same_images", "good", "bad", "last", "mean", "best", "optimism"),
-    *("evaluations", "between_seeds", "images", "low", "high", "published", "plus_minus", "experiments"),
+    *("evaluations", "between_seeds", "images", "low", "high", "published", "plus_minus", "weights", "experiments"),
 ]
-PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p", "experiments"]
+PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p", "weights", "experiments"]
 
 
 def settings(record: Record) -> str:
-    """How a record differs from the paper's preset: `one_factor.BASE`, or such as ``"preset=reference, lam=1.0"``.
+    """How a record differs from the paper's preset: `one_factor.BASE`, or such as ``"preset=reference, lam=1.0"``."""
+    preset = record["experiment"]["preset"]
+    return label(({"preset": preset} if preset != "paper" else {}) | changes(record))
 
-    The release of the VGG group is no change: who compares takes care that both sides have one source.
-    """
-    preset, changed = record["experiment"]["preset"], changes(record)
-    changed = {name: value for name, value in changed.items() if (name, value) != ("weights", "vgg-release")}
-    return label(({"preset": preset} if preset != "paper" else {}) | changed)
+
+def _of_one_source(records: Iterable[Record]) -> list[Record]:
+    """Of each class and profile the records of the VGG-16 that `one_factor.one_source` says."""
+    known = []
+    for record in records:
+        e = record["experiment"]
+        group = e["dataset"], paper.normal_of(e), e["profile"]
+        known.append(((group, weights_of(record), e["seed"], settings(record)), record))
+    source = one_source(place for place, _ in known)
+    return [record for place, record in known if place[1] not in VGG16S or place[1] == source[place[0]]]
 
 
 def by_entry(
@@ -52,10 +60,10 @@ def by_entry(
     `records.late`), best: means over seeds; optimism: best - mean. evaluations, between_seeds: standard deviations of
     `statistics.spread`; images: DeLong's standard error, root mean square over seeds. low, high: BCa interval of the
     first seed's last evaluation, from ``samples`` test sets. published, plus_minus: as printed, of the paper's own
-    settings. experiments: behind the row. NaN where there is nothing to tell from.
+    settings. weights: those of the source. experiments: behind the row. NaN where there is nothing to tell from.
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record in sorted(records, key=lambda r: r["experiment"]["seed"]):
+    for record in sorted(_of_one_source(records), key=lambda r: r["experiment"]["seed"]):
         experiment = record["experiment"]
         if record["metrics"]["image_auroc"]:
             place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], settings(record)
@@ -92,6 +100,7 @@ def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str,
         "optimism": values["best"] - values["mean_last_10"],
         "evaluations": within,
         "between_seeds": between,
+        "weights": weights_of(group[0]),
         "experiments": _experiments(group),
     }
     scored = [pair for record in group if (pair := last_scores(record, results))]
@@ -110,13 +119,12 @@ def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.Dat
     Only records of one class, profile, seed and fingerprint of test images are compared, by the paired test of DeLong.
     """
     groups: dict[tuple[Any, ...], dict[str, Record]] = {}
-    for record in records:
+    for record in _of_one_source(records):
         experiment = record["experiment"]
         place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], experiment["seed"]
-        source = Experiment.from_dict(experiment).recipe.weights
-        groups.setdefault((*place, _tested(record), source), {})[settings(record)] = record
+        groups.setdefault((*place, _tested(record)), {})[settings(record)] = record
     rows: list[dict[str, Any]] = []
-    for (dataset, normal, profile, seed, *_), members in sorted(groups.items()):
+    for (dataset, normal, profile, seed, _), members in sorted(groups.items()):
         base = last_scores(members[BASE], results) if BASE in members else None
         for name in sorted(members.keys() - {BASE}):
             other = last_scores(members[name], results)
@@ -126,7 +134,8 @@ def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.Dat
                 row |= {key: 100 * value for key, value in found._asdict().items() if key != "p"}
                 last = {key: 100 * members[key]["metrics"]["image_auroc"]["last"] for key in (BASE, name)}
                 row |= {"base": last[BASE], "other": last[name]}
-                rows.append(row | {"experiments": _experiments([members[BASE], members[name]])})
+                behind = {"weights": weights_of(members[BASE])}
+                rows.append(row | behind | {"experiments": _experiments([members[BASE], members[name]])})
     return pd.DataFrame(rows, columns=PAIR)
 
 

@@ -11,9 +11,11 @@ from bs4 import BeautifulSoup
 from book import figures as show
 from book.figures import commands, gap, images, statistics, studies, tables
 from kdlab import paper
+from kdlab.experiments import choose
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
+from kdlab.presets import recipe_for
 from kdlab.studies import one_factor, sentences, uncertainty
 from kdlab.studies.catalogue import STUDIES
 
@@ -159,3 +161,42 @@ def test_a_figure_carries_the_command_of_its_records(plots: None, dry_run: DryRu
     assert caption.find(string=True, recursive=False) == "A & b."
     assert dry_run(caption.select_one("details pre").get_text()) == experiments  # type: ignore[union-attr]
     assert "figcaption" not in show.figure(plt.figure(), alt="Nothing.").data
+
+
+def test_a_table_is_its_own_entries() -> None:
+    found = choose.of_table(2, dataset="fashion_mnist", seeds=(0, 1))
+    assert [(e.normal, e.seed) for e in found] == [(str(n), s) for s in (0, 1) for n in range(10)]
+    assert {e.recipe for e in found} == {recipe_for("fashion_mnist")}
+
+
+def test_rows_of_a_table_are_settings() -> None:
+    found = {e.recipe.critical_points for e in choose.of_table(8, normals=["3"])}
+    assert found == {("pool5",), ("pool4", "pool5"), ("pool3", "pool4", "pool5")}
+    assert {(e.recipe.cloner, e.recipe.lam) for e in choose.of_table(9, normals=["bottle"])} == {
+        ("small", None),
+        ("equal", None),
+        ("small", 0.0),
+        ("small", float("inf")),
+    }
+
+
+def test_a_table_of_means_is_what_they_are_the_means_of() -> None:
+    assert {*choose.of_table(1)} == {*choose.of_table(11)}
+    assert len(choose.of_table(1, normals=["bottle"])) == 6
+
+
+@pytest.mark.parametrize(
+    ("table", "chosen", "message"),
+    [
+        (12, {}, "none of its own entries has table=12; its tables are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
+        (2, {"dataset": "mvtec_ad"}, "table 2: no data set 'mvtec_ad'; known are mnist, fashion_mnist, cifar10"),
+        (3, {"normals": ["botle"]}, "table 3: no class 'botle'; did you mean 'bottle'. Known are bottle"),
+    ],
+)
+def test_what_no_table_has(table: int, chosen: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        choose.of_table(table, **chosen)
+
+
+def test_every_entry_that_we_remake_is_known_by_its_row() -> None:
+    assert set(paper.entries()["method"]) == set(paper.VARIANTS)

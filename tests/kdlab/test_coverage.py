@@ -21,6 +21,7 @@ from book.figures import coverage as show_coverage
 from kdlab import coverage, paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, digest
+from kdlab.presets import PRESETS, VGG16S
 
 Write = Callable[..., None]
 
@@ -180,6 +181,7 @@ def test_status_of_everything(write: Write) -> None:
     write("fashion_mnist", "4", 0.94, normalize=True)  # another recipe
     (row,) = (row for row in coverage.status() if row["records"])
     assert row == {
+        "preset": "paper",
         "table": 2,
         "dataset": "fashion_mnist",
         "entries": 11,
@@ -187,15 +189,23 @@ def test_status_of_everything(write: Write) -> None:
         "records": 1,
         "mean_absolute_difference": 0.8,
     }
-    lines = coverage.as_text(coverage.status()).splitlines()
-    assert lines[0].split() == ["table", "data", "set", "records", "profile", "mean", "|difference|"]
-    assert lines[3].split() == ["2", "fashion_mnist", "1", "of", "11", "paper", "0.80"]
+    rows = [row for preset in PRESETS for row in coverage.status(preset=preset)]
+    lines = coverage.as_text(rows).splitlines()
+    heads = ["table", "data", "set", "profile", "paper", "|difference|", "reference", "|difference|"]
+    assert lines[0].split() == heads
+    assert lines[3].split() == ["2", "fashion_mnist", "paper", "1", "of", "11", "0.80", "0", "of", "11"]
     assert len({len(line) for line in lines}) == 1
+    assert len(lines) == 1 + len(coverage.status())
 
 
-def test_presets_stay_apart(write: Write) -> None:
+def test_presets_and_weights_stay_apart(write: Write) -> None:
     write("mnist", "3", 0.9, preset="reference")
+    write("mnist", "4", 0.8, weights="vgg-release")
     assert coverage.scoreboard()["ours"].isna().all()
+    release = one(coverage.scoreboard(weights="vgg-release").dropna(subset="ours"))
+    assert (release["column"], release["ours"]) == ("4", pytest.approx(80))
+    assert release["command"] == "python -m kdlab run --dataset mnist --normal-class 4 --set weights=vgg-release"
+    assert [sum(r["records"] for r in coverage.status(weights=w)) for w in VGG16S] == [0, 1]
     row = one(coverage.scoreboard(preset="reference").dropna(subset="ours"))
     assert (row["table"], row["column"], row["preset"]) == (2, "3", "reference")
     assert row["command"] == "python -m kdlab run --dataset mnist --normal-class 3 --preset reference"
@@ -232,11 +242,7 @@ def test_notes(write: Write) -> None:
 
 @pytest.mark.parametrize(("preset", "profile", "seeds"), [("paper", "paper", [0]), ("reference", "laptop", [2, 0])])
 def test_a_command_lists_the_experiments_of_its_entry_and_no_others(
-    preset: str,
-    profile: str,
-    seeds: list[int],
-    results: Path,
-    dry_run: Callable[[str], list[Experiment]],
+    preset: str, profile: str, seeds: list[int], results: Path, dry_run: Callable[[str], list[Experiment]]
 ) -> None:
     seen: dict[str, set[Experiment]] = {}
     entries: list[Any] = paper.own_entries().to_dict("records")

@@ -117,7 +117,9 @@ def test_settings(text: str, expected: tuple[str, object]) -> None:
 def test_dry_run_runs_nothing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = ["run", "--dataset", "digits", "--profile", "smoke", "--set", "train_limit=8", "test_limit=20"]
     assert main([*tiny, "--normal", "0", "1", "--dry-run"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert err.endswith(f"{results} holds no record\n")
     assert [line.split(" ", 5)[-1] for line in lines[:2]] == ["to do, time unknown"] * 2
     assert lines[2].startswith("2 to do: time unknown of work, 0.0 GB of disk")
     assert not list(results.glob("**/*.json"))
@@ -184,11 +186,15 @@ def test_data_lists_what_is_there(
     assert "did you mean 'mnist'?" in capsys.readouterr().err
 
 
-def test_status_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_as_json_and_as_text(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    (row,) = (row for row in rows if (row["table"], row["dataset"]) == (2, "mnist"))
+    said = capsys.readouterr()
+    assert said.err == f"{results} holds no record\n"
+    rows = json.loads(said.out)
+    row, other = (row for row in rows if (row["table"], row["dataset"]) == (2, "mnist"))
+    assert other == row | {"preset": "reference"}
     assert row == {
+        "preset": "paper",
         "table": 2,
         "dataset": "mnist",
         "entries": 11,  # ten classes and their mean
@@ -197,7 +203,7 @@ def test_status_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
         "mean_absolute_difference": None,
     }
     assert main(["status"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 1 + len(rows)
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(rows) // 2
 
 
 def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,4 +212,4 @@ def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with os.fdopen(here, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
         assert main(["status"]) == 141
-    assert not capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("holds no record\n")

@@ -23,6 +23,8 @@ def test_changes_are_what_differs_from_the_preset_and_profile() -> None:
     old = made("bottle", 0.9)
     del old["experiment"]["recipe"]["map_lam"]  # a setting that the library learned later
     assert changes(old) == {}
+    assert changes(made("bottle", 0.9, weights="vgg-release", lam=0.0)) == {"lam": 0.0}  # either VGG-16 is the paper's
+    assert changes(made("bottle", 0.9, weights="random")) == {"weights": "random"}
 
 
 @pytest.mark.parametrize("table", [3, 4])
@@ -50,6 +52,19 @@ def test_each_factor_beside_the_paper_s_settings(table: int) -> None:
     assert (frame["ours"] - frame["published"]).tolist() == pytest.approx(frame["difference"].tolist())
     assert frame["published"].iloc[0] == published
     assert list(factors([], table=table, dataset="mvtec_ad").columns) == list(frame.columns)
+
+
+def test_a_class_is_told_of_one_source() -> None:
+    release = [made("bottle", 0.8, weights="vgg-release", **c) for c in ({}, {"lam": 1.0})]
+    own = [made("bottle", 0.9, **c) for c in ({}, {"sigma": 1.0, "lam": 1.0}, {"lam": 1.0})]
+
+    def told(*records: Record) -> list[tuple[str, float]]:
+        frame = factors(records, table=3, dataset="mvtec_ad")
+        return list(zip(frame["weights"], frame["ours"].round(6), strict=True))
+
+    assert told(*release, own[0]) == [("vgg-release", 80)] * 2  # nothing to compare with
+    assert told(*release, *own) == [("torchvision", 90)] * 2
+    assert told(release[0], own[0]) == [("torchvision", 90)]
 
 
 def test_causes_name_what_brings_a_figure_nearer_to_the_printed_one() -> None:

@@ -1,19 +1,26 @@
-"""Many experiments: tables, the pool, status."""
+"""Many experiments: processes that fail and are killed, a real Dask scheduler with two workers, one that dies."""
 
 import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pytest
+from distributed import Client
 
-from kdlab import paper
-from kdlab.experiments import choose, run_many
+from kdlab.__main__ import main
+from kdlab.experiments import run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import record_path, records
-from kdlab.presets import recipe_for
 
 TINY: dict[str, Any] = {"epochs": 1, "train_limit": 8, "test_limit": 20}
+FAST = ["--no-dashboard", "--protocol", "tcp", "--host", "127.0.0.1"]
 
 
 @pytest.fixture(autouse=True)
@@ -24,45 +31,6 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tiny(*normals: str, seed: int = 0) -> list[Experiment]:
     return [Experiment.of("digits", normal, seed=seed, profile="smoke", **TINY) for normal in normals]
-
-
-def test_a_table_is_its_own_entries() -> None:
-    found = choose.of_table(2, dataset="fashion_mnist", seeds=(0, 1))
-    assert [(e.normal, e.seed) for e in found] == [(str(n), s) for s in (0, 1) for n in range(10)]
-    assert {e.recipe for e in found} == {recipe_for("fashion_mnist")}
-
-
-def test_rows_of_a_table_are_settings() -> None:
-    found = {e.recipe.critical_points for e in choose.of_table(8, normals=["3"])}
-    assert found == {("pool5",), ("pool4", "pool5"), ("pool3", "pool4", "pool5")}
-    assert {(e.recipe.cloner, e.recipe.lam) for e in choose.of_table(9, normals=["bottle"])} == {
-        ("small", None),
-        ("equal", None),
-        ("small", 0.0),
-        ("small", float("inf")),
-    }
-
-
-def test_a_table_of_means_is_what_they_are_the_means_of() -> None:
-    assert {*choose.of_table(1)} == {*choose.of_table(11)}
-    assert len(choose.of_table(1, normals=["bottle"])) == 6
-
-
-@pytest.mark.parametrize(
-    ("table", "chosen", "message"),
-    [
-        (12, {}, "none of its own entries has table=12; its tables are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
-        (2, {"dataset": "mvtec_ad"}, "table 2: no data set 'mvtec_ad'; known are mnist, fashion_mnist, cifar10"),
-        (3, {"normals": ["botle"]}, "table 3: no class 'botle'; did you mean 'bottle'. Known are bottle"),
-    ],
-)
-def test_what_no_table_has(table: int, chosen: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        choose.of_table(table, **chosen)
-
-
-def test_every_entry_that_we_remake_is_known_by_its_row() -> None:
-    assert set(paper.entries()["method"]) == set(paper.VARIANTS)
 
 
 @pytest.mark.slow
@@ -97,3 +65,58 @@ def test_what_another_program_is_at_is_left_to_it(results: Path) -> None:
     outcome = run_many._attempt(experiment, results, patient=False)
     assert outcome is not None
     assert outcome.record == records()[0]
+
+
+def start(processes: ExitStack, *arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
+    process = processes.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    processes.callback(process.kill)
+    return process
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Address and process of a scheduler with two workers."""
+    with ExitStack() as processes:
+        file = tmp_path / "scheduler.json"
+        scheduler = start(processes, "scheduler", *FAST, "--port", "0", "--scheduler-file", str(file))
+        for _ in range(2):
+            start(processes, "worker", *FAST, "--nthreads", "1", "--no-nanny", "--scheduler-file", str(file))
+        with Client(scheduler_file=str(file), timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, scheduler
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_two_workers_make_the_records(cluster: tuple[str, object]) -> None:
+    bad = Experiment.of("mvtec_ad", "bottle", profile="smoke")
+    outcomes = list(run_many.run_all([*tiny("0", "1", "2"), bad], scheduler=cluster[0]))
+    assert sorted(o.experiment.normal for o in outcomes if o.record) == ["0", "1", "2"]
+    assert ["no folder" in o.error for o in outcomes if not o.record] == [True]
+    assert {r["experiment"]["normal_class"] for r in records()} == {"0", "1", "2"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_that_dies_is_named_and_nothing_is_lost(cluster: tuple[str, "subprocess.Popen[bytes]"]) -> None:
+    address, scheduler = cluster
+    outcomes = run_many.run_all(
+        [*tiny("0"), Experiment.of("digits", "1", profile="smoke", **TINY | {"epochs": 2000})], scheduler=address
+    )
+    assert next(outcomes).record
+    scheduler.send_signal(signal.SIGKILL)
+    with pytest.raises(ConnectionError, match=f"scheduler {address}: was lost; start it again"):
+        next(outcomes)
+    assert [r["experiment"]["normal_class"] for r in records()] == ["0"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdlab.experiments.run_many.PATIENCE", 1)
+    begin = time.monotonic()
+    arguments = ["run", "--dataset", "digits", "--normal-class", "0", "--profile", "smoke"]
+    assert main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "scheduler tcp://127.0.0.1:9: cannot be reached" in capsys.readouterr().err
+    assert time.monotonic() - begin < 60

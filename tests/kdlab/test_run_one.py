@@ -24,6 +24,7 @@ from kdlab.experiments import run_one
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, Record, digest, late, read_record, records
 from kdlab.experiments.run_one import has_maps, is_evaluated, run, summary
+from kdlib import weights
 from kdlib.recipe import Recipe
 from kdlib.weights import read_safetensors
 
@@ -72,7 +73,7 @@ def test_record_says_everything(record: Record) -> None:
     assert 1e8 < record["cost"]["peak_memory_bytes"] < 1e11
     origin = record["provenance"]
     assert {"versions", "python", "commit", "machine", "precision", "weights", "data", "date"} <= set(origin)
-    assert origin["weights"]["checksum"].startswith("3be917fb")
+    assert origin["weights"]["checksum"] == weights.checksum("torchvision")
     assert (origin["data"]["train"]["images"], origin["data"]["test"]["images"]) == (16, 20)
 
 
@@ -177,6 +178,15 @@ def test_of_two_records_of_one_experiment_the_newer_counts(record: Record, resul
         write(record | {"id": name, "provenance": record["provenance"] | {"date": date}}, results)
     with pytest.warns(UserWarning, match="record old is of the same experiment as new, but older"):
         assert [r["id"] for r in records()] == ["new"]
+
+
+def test_a_setting_that_is_no_more(record: Record, results: Path) -> None:
+    """The record is read; it is no experiment that could be run again."""
+    recipe = record["experiment"]["recipe"] | {"scaling": "critical_point", "weights": "vgg-release"}
+    path = write(record | {"experiment": record["experiment"] | {"recipe": recipe}}, results)
+    assert read_record(path)["experiment"]["recipe"] == recipe
+    with pytest.warns(UserWarning, match=rf"{path.name}: recipe: the scaling 'critical_point' of vgg-release"):
+        assert records() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00"])

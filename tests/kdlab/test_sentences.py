@@ -120,13 +120,14 @@ def test_on_the_very_classes_from_the_committed_records() -> None:
     comparison = COMPARISONS["cloner_size"][0]
     frame = sentences.frame("cloner_size", records(RESULTS, dataset="mvtec_ad", profile="laptop"))
     (row,) = sentences.on_these(comparison, frame, results=RESULTS).to_dict("records")
+    (weights,) = frame["weights"].unique()
     means, variances, terms = [], [], []
     for normal in ("bottle", "capsule"):
         gains, drawn = [], []
         for seed in range(3):
             pair = []
             for cloner in ("small", "equal"):
-                wanted = Experiment.of("mvtec_ad", normal, seed=seed, profile="laptop", cloner=cloner)
+                wanted = Experiment.of("mvtec_ad", normal, seed=seed, profile="laptop", cloner=cloner, weights=weights)
                 (one,) = (r for r in records(RESULTS, dataset="mvtec_ad", normal=normal) if same(r, wanted))
                 with np.load(RESULTS / "mvtec_ad" / f"{one['id']}.npz") as arrays:
                     pair.append((100 * one["metrics"]["image_auroc"]["mean_last_10"], dict(arrays)))
@@ -180,7 +181,8 @@ def test_a_record_counts_by_its_recipe() -> None:
     ]
     frame = sentences.frame("loss_terms", records)
     assert frame["experiment"].map(lambda each: (each.recipe.lam, each.seed)).tolist() == [(0.0, 3)] * 2
-    assert frame.drop(columns=["auroc", "experiment", "record"]).to_numpy().tolist() == [
+    assert set(frame["weights"]) == {"torchvision"}
+    assert frame.drop(columns=["auroc", "experiment", "record", "weights"]).to_numpy().tolist() == [
         ["mvtec_ad", "bottle", 3, "laptop", "value", "image_auroc"],
         ["mvtec_ad", "bottle", 3, "laptop", "value", "pixel_auroc"],
     ]
@@ -189,6 +191,31 @@ def test_a_record_counts_by_its_recipe() -> None:
     assert by_command.recipe == Experiment.from_dict(records[-1]["experiment"]).recipe
     assert sentences.frame("paper_or_code", records)["setting"].tolist() == ["reference"]
     assert list(sentences.frame("source", []).columns) == list(frame.columns)
+
+
+def test_a_data_set_is_told_of_one_source() -> None:
+    """The paper's own weights where two settings have them, else the release's; never one of each."""
+
+    def of(weights: str, *labels: str, normal: str = "bottle") -> list[Record]:
+        found = [made("cloner_size", label, "mvtec_ad", normal, 0, 0.9) for label in labels]
+        for record in found:
+            record["experiment"]["recipe"]["weights"] = weights
+        return found
+
+    def told(*records: Record) -> dict[str, set[str]]:
+        frame = sentences.frame("cloner_size", records)
+        return {str(weights): set(rows["setting"]) for weights, rows in frame.groupby("weights")}
+
+    both, release = of("torchvision", "small", "equal"), of("vgg-release", "small", "equal", "medium")
+    assert told(*both, *release) == {"torchvision": {"small", "equal"}}
+    assert told(both[0], *release) == {"vgg-release": {"small", "equal", "medium"}}
+    assert told(both[1], *of("torchvision", "medium"), *release).keys() == {"vgg-release"}  # neither is the paper's own
+    assert told(both[0], *of("torchvision", "equal", normal="capsule"), *release).keys() == {"vgg-release"}
+    assert told(both[0], release[0]) == {"torchvision": {"small"}}
+    assert told(*release) == {"vgg-release": {"small", "equal", "medium"}}
+    source = [made("source", label, "mnist", "0", 0, 0.9) for label in ("as the paper", "random", "release")]
+    assert set(sentences.frame("source", source)["setting"]) == {"as the paper", "random", "release"}
+    assert set(sentences.frame("source", source[1:])["setting"]) == {"as the paper", "random"}  # of the release
 
 
 def test_the_paper_s_own_setting_is_meant_where_two_are_the_same() -> None:

@@ -4,16 +4,35 @@
 ``<category>/ground_truth/<defect>/<name>_mask.png``.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from kdlib.data.about import ABOUT, find, missing
 from kdlib.data.images import Images, Split
-from kdlib.data.reading import image_size, list_images
+from kdlib.data.reading import SUFFIXES, image_size, is_litter, list_images, orientation, warn_of_left_out
 from kdlib.errors import unknown
 
 LAYOUT = ABOUT["mvtec_ad"].layout
+GOOD = ("good", "ok", "okay", "normal", "pass", "passed", "gut", "io")  # what a folder of good images is called
+HALF_GOOD = re.compile(r"good|ok|normal|pass|fine|clean|intact|undamaged|free|no|none|without", re.IGNORECASE)
+
+
+def is_good(kind: str) -> bool:
+    """Whether the folder ``test/<kind>`` holds good images; case does not matter.
+
+    Raises:
+        ValueError: a name that may mean either, such as ``good_day2`` or ``no_crack``.
+    """
+    if kind.lower() in GOOD:
+        return True
+    if any(HALF_GOOD.fullmatch(word) for word in re.split(r"[^a-zA-Z]+", kind)):
+        raise ValueError(
+            f"test/{kind}: good images or a kind of defect? Rename it: good images lie in a folder called one of "
+            f"{', '.join(GOOD)}; any other name is a kind of defect"
+        )
+    return False
 
 
 def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
@@ -39,20 +58,27 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
         raise FileNotFoundError(
             f"{unknown(f'{dataset}: no category', category, found)}, below {root}. Layout: {LAYOUT}"
         )
-    train = list_images(folder / "train" / "good")
+    kinds = sorted(p.name for p in (folder / "train").iterdir() if p.is_dir() and not is_litter(p.name))
+    good = [kind for kind in kinds if kind.lower() in GOOD]
+    train = list_images(folder / "train" / (good[0] if len(good) == 1 else "good"))
+    warn_of_left_out(str(folder / "train"), {kind: "not trained on" for kind in kinds if kind != train[0].parent.name})
     test: list[Path] = []
     if not (folder / "test").is_dir():
         raise FileNotFoundError(f"{dataset}: no folder {folder / 'test'}. Layout: {LAYOUT}")
-    for kind in sorted(p for p in (folder / "test").iterdir() if p.is_dir()):
-        test.extend(list_images(kind))
+    labels: list[int] = []
+    for kind in sorted(p for p in (folder / "test").iterdir() if p.is_dir() and not is_litter(p.name)):
+        label = int(not is_good(kind.name))
+        found = list_images(kind)
+        test.extend(found)
+        labels.extend([label] * len(found))
     if not test:
         raise FileNotFoundError(f"{dataset}: no test images below {folder / 'test'}. Layout: {LAYOUT}")
-    labels = np.array([int(path.parent.name != "good") for path in test])
     truth = folder / "ground_truth"
-    masks = tuple(_mask(truth, path) for path in test) if truth.is_dir() else None
+    pairs = zip(test, labels, strict=True)
+    masks = tuple(_mask(truth, path) if label else None for path, label in pairs) if truth.is_dir() else None
     _check_sizes(dataset, (*train, *test), tuple(zip(test, masks, strict=True)) if masks else ())
     official = ABOUT["mvtec_ad"].counts.get(category) if dataset == "mvtec_ad" else None
-    few = official[1] - int((labels == 0).sum()) if official else 0
+    few = official[1] - labels.count(0) if official else 0
     width, height = image_size(train[0])
     notes = [f"{few} good test images of the original are missing"] if few > 0 else []
     if dataset == "mvtec_ad" and width < 700:
@@ -61,7 +87,7 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
         dataset=dataset,
         normal=category,
         train=Images(train, _names(train), np.zeros(len(train), dtype=int)),
-        test=Images(tuple(test), _names(test), labels, masks),
+        test=Images(tuple(test), _names(test), np.array(labels), masks),
         has_masks=masks is not None,
         copy_note="; ".join(notes),
     )
@@ -71,10 +97,11 @@ def _names(paths: tuple[Path, ...] | list[Path]) -> tuple[str, ...]:
     return tuple(f"{path.parent.name}/{path.name}" for path in paths)
 
 
-def _mask(truth: Path, image: Path) -> Path | None:
-    if image.parent.name == "good":
-        return None
-    mask = truth / image.parent.name / f"{image.stem}_mask.png"
+def _mask(truth: Path, image: Path) -> Path:
+    folder = truth / image.parent.name
+    mask = folder / f"{image.stem}_mask.png"
+    names = (f"{image.stem}{ending}{suffix}" for ending in ("_mask", "") for suffix in SUFFIXES)
+    mask = next((folder / name for name in (mask.name, *names) if (folder / name).is_file()), mask)
     if not mask.is_file():
         raise FileNotFoundError(f"{image}: no mask {mask}; add it, or remove ground_truth to go without masks")
     return mask
@@ -90,8 +117,10 @@ def _check_sizes(dataset: str, images: tuple[Path, ...], masks: tuple[tuple[Path
             f"{other} is {sizes[other][0]}x{sizes[other][1]}; crop or resize them to one size first"
         )
     for image, mask in masks:
-        if mask is not None and image_size(mask) != sizes[image]:
-            width, height = image_size(mask)
+        if mask is None or (found := image_size(mask)) == sizes[image]:
+            continue
+        if found[::-1] != sizes[image] or orientation(image) < 5:  # else it was drawn before the image was turned
+            width, height = found
             raise ValueError(
                 f"{dataset}: {mask} is {width}x{height}, its image {image.name} is {expected[0]}x{expected[1]}; "
                 "masks must have the size of their images"

@@ -1,6 +1,7 @@
 """`Images`: pictures on demand with labels, masks, names and a fingerprint. One small type for every data set."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,9 +12,21 @@ from typing import Self
 import numpy as np
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
-from kdlib.data.reading import image_size, list_images, read_image, read_mask
+from kdlib.data.reading import (
+    Levels,
+    frames_left_out,
+    image_size,
+    list_images,
+    own_levels,
+    read_deep,
+    read_image,
+    read_mask,
+    to_8_bit,
+    warn_of_left_out,
+)
 from kdlib.files import keep_array, work_folder
 
 
@@ -22,7 +35,7 @@ class Images:
     """Images in memory or on disk.
 
     Attributes:
-        content: 8-bit pixels, (N, H, W) or (N, H, W, 3), or the files to read.
+        content: pixels (N, H, W) or (N, H, W, 3), 8-bit, grey ones of any other depth too; or the files to read.
         names: what to call each image.
         labels: 0 normal, 1 anomalous, (N,); None where unknown.
         masks: one file or None (no defect) per image; None where there are none.
@@ -56,45 +69,84 @@ class Images:
             masks=None if self.masks is None else tuple(self.masks[i] for i in which),
         )
 
-    def image(self, index: int) -> Image.Image:
-        """One image as 8-bit RGB.
+    def image(self, index: int, levels: Levels | None = None) -> Image.Image:
+        """One image as 8-bit RGB; ``levels`` as for `reading.read_image`.
 
         Raises:
             ValueError: the file is not a readable image.
         """
-        if isinstance(self.content, np.ndarray):
-            return Image.fromarray(self.content[index]).convert("RGB")
-        return read_image(self.content[index])
+        if not isinstance(self.content, np.ndarray):
+            return read_image(self.content[index], levels)
+        values = self.content[index]
+        if values.dtype != np.uint8:
+            values = to_8_bit(values, levels or own_levels(values))
+        return Image.fromarray(values).convert("RGB")
 
-    def pixels(self, size: int, *, crop: int | None = None, keep: bool = False) -> Tensor:
+    @cached_property
+    def levels(self) -> Levels | None:
+        """Black and white for all of these images where they have more than 8 bits; None where they have 8.
+
+        What nearly all values lie between, and a quarter more on both sides: an anomaly may be darker or brighter.
+
+        Raises:
+            ValueError: some have 8 bits and some have more, or a file is not readable.
+        """
+        deep = isinstance(self.content, np.ndarray) and self.content.dtype != np.uint8
+        with ThreadPoolExecutor() as pool:
+            each = list(pool.map(self._own_levels, range(len(self)))) if deep or self._files else []
+        found = [levels for levels in each if levels]
+        if not found:
+            return None
+        if len(found) < len(each):
+            raise ValueError(
+                f"images: {len(found)} of {len(each)} have more than 8 bits, the others have 8; the first of these is "
+                f"{self.names[each.index(None)]}; save all of them alike"
+            )
+        low, high = min(low for low, _ in found), max(high for _, high in found)
+        margin = (high - low) / 4 or 1.0
+        return low - margin, high + margin
+
+    @property
+    def _files(self) -> bool:
+        return not isinstance(self.content, np.ndarray)
+
+    def _own_levels(self, index: int) -> Levels | None:
+        values = read_deep(self.content[index]) if self._files else self.content[index]
+        return None if values is None else own_levels(values)
+
+    def pixels(self, size: int, *, crop: int | None = None, levels: Levels | None = None, keep: bool = False) -> Tensor:
         """All images resized to ``size`` x ``size``, then centre-cropped: 8-bit, (N, 3, S, S).
 
         Args:
+            levels: values that become black and white where images have more than 8 bits; by default `levels` of these.
             keep: in the work folder, mapped into memory: the next who asks does not decode again.
 
         Raises:
             ValueError: names every file that cannot be read.
             OSError: they cannot be kept, as the disk is full.
         """
+        levels = levels or self.levels
         if keep:
-            path = work_folder() / "pixels" / f"{self.fingerprint}-{size}-{crop or size}.npy"
-            return torch.from_numpy(keep_array(path, lambda: self.pixels(size, crop=crop).numpy()))
+            name = f"{self.fingerprint}-{size}-{crop or size}" + ("-{:g}-{:g}".format(*levels) if levels else "")
+            path = work_folder() / "pixels" / f"{name}.npy"
+            array = keep_array(path, lambda: self.pixels(size, crop=crop, levels=levels).numpy())
+            return _as_tensor(array)
         side = crop or size
-        out = torch.empty((len(self), 3, side, side), dtype=torch.uint8)
+        out = np.empty((len(self), 3, side, side), dtype=np.uint8)
 
         def one(index: int) -> str | None:
             try:
-                image = _resize(self.image(index), size, crop, Image.Resampling.BILINEAR)
+                image = _resize(self.image(index, levels), size, crop, Image.Resampling.BILINEAR)
             except ValueError as error:
                 return str(error)
-            out[index] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            out[index] = np.array(image).transpose(2, 0, 1)
             return None
 
         with ThreadPoolExecutor() as pool:
             problems = [p for p in pool.map(one, range(len(self))) if p]
         if problems:
             raise ValueError(f"{len(problems)} of {len(self)} images cannot be read:\n" + "\n".join(problems))
-        return out
+        return _as_tensor(out)
 
     def mask_pixels(self, size: int, *, crop: int | None = None) -> np.ndarray:
         """Masks at the same working size, True where defective: (N, S, S); all False without masks."""
@@ -102,7 +154,9 @@ class Images:
         out = np.zeros((len(self), side, side), dtype=bool)
         for index, path in enumerate(self.masks or ()):
             if path is not None:
-                out[index] = np.array(_resize(read_mask(path), size, crop, Image.Resampling.NEAREST)) > 0
+                image = self.content[index] if self._files else None
+                out[index] = _small_mask(np.array(read_mask(path, image)) > 0, size, crop)
+                _warn_of_inverted(path, out[index])
         return out
 
     @cached_property
@@ -135,42 +189,137 @@ class Split:
     copy_note: str = ""  # how this copy of the data differs from the original
 
 
-def as_images(images: "Images | str | Path | np.ndarray | Tensor") -> Images:
-    """What a user has, as `Images`.
+Picture = str | Path | Image.Image | np.ndarray | Tensor
+
+
+def as_images(images: "Images | Picture | Sequence[Picture]") -> Images:
+    """What a user has, as `Images`: one picture is one, and what could be one or many is refused.
 
     Args:
-        images: a folder; an array (N, H, W) or (N, H, W, 3) of 8-bit values; a float tensor (N, 3, H, W) in [0, 1].
+        images: a folder, an image file, a PIL image, or a sequence of image files, PIL images or arrays of one size;
+            an array (N, H, W, C), (N, C, H, W), (N, H, W), (H, W, C) or (H, W) with 1, 3 or 4 channels C; a tensor of
+            these shapes or (C, H, W). 8-bit values; floating-point ones in [0, 1]; grey ones of more bits, see
+            `Images.levels`.
 
     Raises:
         ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable.
         OSError: no such folder, or no image in it.
     """
     if isinstance(images, Images):
+        if not len(images):
+            raise ValueError("images: there are none")
         return images
     if isinstance(images, str | Path):
-        files = list_images(Path(images))
-        sizes = {image_size(path): path for path in files}
-        if len(sizes) > 1:
-            (a, first), (b, second), *_ = sizes.items()
-            raise ValueError(
-                f"{images}: images of mixed sizes: {first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}; "
-                "crop or resize them to one size first"
-            )
-        return Images(files, tuple(path.name for path in files), size=next(iter(sizes)))
+        path = Path(images).expanduser()
+        return _from_files([path] if path.is_file() else list_images(path), str(images), given=path.is_file())
+    if isinstance(images, Image.Image):
+        return as_images(np.array(images.convert("RGB")))
+    if isinstance(images, list | tuple):
+        if not images:
+            raise ValueError("images: there are none")
+        if all(isinstance(each, str | Path) for each in images):
+            return _from_files([Path(each).expanduser() for each in images], "images", given=True)
+        each = [as_images(picture) for picture in images]
+        if len(shapes := {one.content.shape[1:] for one in each if isinstance(one.content, np.ndarray)}) != 1:
+            raise ValueError(f"images: pictures of mixed sizes: {', '.join(map(str, sorted(shapes)))}")
+        return as_images(np.concatenate([one.content for one in each]))
+    return _from_array(images)
+
+
+def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
+    if folder := next((path for path in files if path.is_dir()), None):
+        raise ValueError(f"{folder}: is a folder among files; give one folder, or files alone")
+    if missing := next((path for path in files if not path.is_file()), None):
+        raise FileNotFoundError(f"{missing}: no such file")
+    if given:
+        warn_of_left_out(where, frames_left_out(files))
+    sizes = {image_size(path): path for path in files}
+    if len(sizes) > 1:
+        (a, first), (b, second), *_ = sizes.items()
+        raise ValueError(
+            f"{where}: images of mixed sizes: {first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}; "
+            "crop or resize them to one size first"
+        )
+    return Images(tuple(files), tuple(path.name for path in files), size=next(iter(sizes)))
+
+
+def _from_array(images: np.ndarray | Tensor) -> Images:
+    tensor = isinstance(images, Tensor)
     array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
-    expected = "8-bit (N, H, W) or (N, H, W, 3), or float (N, 3, H, W) in [0, 1]"
-    if array.dtype.kind == "f" and array.ndim == 4 and array.shape[1] == 3:
+    expected = "(N, H, W, C), (N, C, H, W), (N, H, W), (H, W, C) or (H, W) with 1, 3 or 4 channels"
+    shape = tuple(array.shape)
+    if array.ndim not in (2, 3, 4) or not (array.dtype.kind == "f" or array.dtype in (np.uint8, np.uint16)):
+        raise ValueError(f"images: expected {expected}, uint8, uint16 or floating; found {array.dtype} {shape}")
+    if not array.size:
+        raise ValueError("images: there are none")
+    channels = (1, 3, 4)
+    if array.ndim == 2 or (array.ndim == 3 and shape[2] in channels):
+        array = array[None]  # one picture
+    elif array.ndim == 3 and shape[0] in channels:
+        if not tensor and shape[0] != 1:
+            raise ValueError(
+                f"images: {shape} may be {shape[0]} grey images or one with channels first; "
+                "give (N, H, W, 1) or (H, W, C)"
+            )
+        array = array[None]
+    if array.ndim == 4 and array.shape[3] not in channels:
+        if array.shape[1] not in channels:
+            raise ValueError(f"images: expected {expected}; found {array.dtype} {shape}")
+        array = array.transpose(0, 2, 3, 1)
+    if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             bad = np.unique(np.nonzero(~np.isfinite(array))[0])
             raise ValueError(f"images: NaN or infinite pixels in {len(bad)} of {len(array)}, first in number {bad[0]}")
-        if array.size and (array.min() < 0 or array.max() > 1):
-            raise ValueError(f"images: expected {expected}; found values from {array.min():.3g} to {array.max():.3g}")
-        array = np.round(array * 255).astype(np.uint8).transpose(0, 2, 3, 1)
-    if array.dtype != np.uint8 or not (array.ndim == 3 or (array.ndim == 4 and array.shape[3] == 3)):
-        raise ValueError(f"images: expected {expected}; found {array.dtype} {tuple(array.shape)}")
-    if not array.size:
-        raise ValueError("images: there are none")
+        if array.min() < 0 or array.max() > 1:
+            low, high = array.min(), array.max()
+            raise ValueError(
+                f"images: floating-point values are expected in [0, 1]; found values from {low:.3g} to {high:.3g}"
+            )
+        array = np.round(array * 255).astype(np.uint8)
+    if array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]
+    if array.dtype != np.uint8 and array.ndim == 4:
+        raise ValueError(f"images: colours are expected in 8 bits; found {array.dtype} {shape}")
+    if array.ndim == 4 and array.shape[3] == 4:  # on white where it is transparent, as files are
+        alpha = array[..., 3:] / 255
+        array = np.round(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
     return Images(array, tuple(str(i) for i in range(len(array))), size=(array.shape[2], array.shape[1]))
+
+
+def _as_tensor(array: np.ndarray) -> Tensor:
+    with torch.inference_mode(False):  # what is made inside of it cannot be used outside
+        return torch.from_numpy(array)
+
+
+def _small_mask(mask: np.ndarray, size: int, crop: int | None) -> np.ndarray:
+    """A mask at working size; a region that would vanish, small or thin, keeps the pixels that it touches."""
+
+    def small(part: np.ndarray) -> np.ndarray:
+        return np.array(_resize(Image.fromarray(part), size, None, Image.Resampling.NEAREST))
+
+    out = small(mask)
+    regions, count = ndimage.label(mask, np.ones((3, 3)))
+    kept = np.unique(regions[_nearest(mask.shape[0], size)][:, _nearest(mask.shape[1], size)])
+    for number in set(range(1, count + 1)) - set(kept.tolist()):
+        rows, columns = np.nonzero(regions == number)
+        out[rows * size // mask.shape[0], columns * size // mask.shape[1]] = True
+    start = (size - (crop or size)) // 2
+    return out[start : size - start, start : size - start] if crop else out
+
+
+def _nearest(length: int, size: int) -> np.ndarray:
+    """The rows or columns that PIL's nearest-neighbour resizing takes."""
+    return ((np.arange(size) + 0.5) * length / size).astype(int)
+
+
+def _warn_of_inverted(path: Path, mask: np.ndarray) -> None:
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if border.all() and mask.mean() > 0.5:
+        warnings.warn(
+            f"{path}: marks {mask.mean():.0%} of its image as defective, the whole border among it; if white means "
+            "good there, invert it",
+            stacklevel=3,
+        )
 
 
 def _resize(image: Image.Image, size: int, crop: int | None, resample: Image.Resampling) -> Image.Image:

@@ -53,8 +53,17 @@ def head_ct(normal: str = "head_ct", *, root: Path | None = None, seed: int = 0)
     table = folder / "labels.csv"
     if not table.is_file():
         raise FileNotFoundError(f"head_ct: no file {table}; expected a line id,hemorrhage and a line for each image")
+    labels = {}
     with table.open(newline="") as file:
-        labels = {int(row[0]): int(row[1]) for row in list(csv.reader(file, skipinitialspace=True))[1:] if row}
+        for number, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
+            if row and number > 1:
+                try:
+                    key, label = map(int, row)
+                except ValueError as error:
+                    raise ValueError(
+                        f"{table}, line {number}: expected id,hemorrhage such as 7,0; found {','.join(row)!r}"
+                    ) from error
+                labels[key] = label
     files = {int(path.stem): path for path in list_images(folder / "head_ct")}
     if different := sorted(files.keys() ^ labels.keys()):
         raise ValueError(f"head_ct: {table} and the images differ in {len(different)} ids, first in {different[0]}")

@@ -1,56 +1,150 @@
-"""Image files: which ones a folder holds, their size, and their pixels as 8-bit RGB, upright."""
+"""Image files: which ones a folder holds, their size, and their pixels as 8-bit RGB, upright; masks of them."""
 
-from collections.abc import Iterator
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-ORIENTATION = 274  # the EXIF tag; from 5 on width and height change places
+# By suffix, as far as PIL reads them. A file of another suffix is one of them if PIL recognises its content.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".avif")
+SUFFIXES += (".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "WEBP",
+    "GIF",
+    "AVIF",
+    "PPM",
+    "JPEG2000",
+    "HEIF",
+)  # the last by a plug-in
+WITH_FRAMES = (".tif", ".tiff", ".gif", ".webp", ".avif")
+NOTES = (
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".xml",
+    ".md",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".ini",
+    ".log",
+    ".html",
+    ".py",
+    ".ipynb",
+)
+MASK = re.compile(r"(.+?)[-_ .]?(?:mask|label|gt|seg|segmentation|annotation|ground_?truth)s?", re.IGNORECASE)
+ORIENTATION, PHOTOMETRIC, BITS = 274, 262, 258  # tags of EXIF and TIFF
+WHITE_IS_ZERO = 0
+Levels = tuple[float, float]  # values that are shown black and white, of images with more than 8 bits
 
 
-def read_image(path: Path) -> Image.Image:
-    """An 8-bit RGB image, upright as its EXIF note says; transparency is dropped.
+class LeftOut(UserWarning):
+    """Something in a folder that may be a picture is not read."""
 
-    16-bit values are divided by 257, whatever part of their range is used. Where all of them lie below 4096 the image
-    is refused: they are 12-bit values, or so dark that 16 of the 256 levels would be left.
+
+def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
+    """An 8-bit RGB image, upright as its EXIF note says, on white where it is transparent.
+
+    Args:
+        levels: of grey images with more than 8 bits, and of floating-point ones: the values that become black and
+            white. By default those of this image (`own_levels`), which is right for looking at it and for nothing else.
 
     Raises:
-        ValueError: the file is not an image, or not a whole one, or its values have no certain range: floating point,
-            16-bit below 4096, 32-bit above 65535.
+        ValueError: not an image, or not a whole one; values that are not finite; 16-bit colours of which a small part
+            of the range is used, as PIL keeps 8 bits of them.
     """
     with _opened(path) as file:
-        deep = ";16" in str(file.tile) and file.format != "BMP"  # PIL halves 16-bit colours itself; BMP's have 5 bits
+        if _is_deep(file):
+            values = _values(file, path)
+            return Image.fromarray(to_8_bit(values, levels or own_levels(values))).convert("RGB")
+        deep = ";16" in str(file.tile) and file.format != "BMP"  # BMP's 16 bits are three colours of 5
         _turn(file)
-        if file.mode == "F":
-            raise ValueError(f"{path}: holds floating-point values, of no certain range; save it with 8 bits")
-        if file.mode.startswith("I"):
-            values = np.array(file)
-            low, high = int(values.min()), int(values.max())
-            if low < 0 or high > 65535:
-                raise ValueError(f"{path}: values from {low} to {high}, expected 0 to 65535; save it with 8 bits")
-            image = Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
+        if file.has_transparency_data:
+            image = Image.new("RGBA", file.size, "white")
+            image.alpha_composite(file.convert("RGBA"))
+            image = image.convert("RGB")
         else:
-            transparent = "transparency" in file.info  # PIL warns when it goes from a palette to RGB at once
-            image = (file.convert("RGBA") if transparent else file).convert("RGB")
-            high = 256 * max(top for _, top in image.getextrema()) if deep else 65535  # type: ignore[misc]
-        if high < 4096:
-            raise ValueError(
-                f"{path}: 16-bit, but all values lie below 4096 and would become nearly black; multiply 12-bit values "
-                "by 16, or save it with 8 bits"
-            )
+            image = file.convert("RGB")
+        low, high = np.array(image.getextrema()).T
+        if deep and high.max() - low.min() < 64:  # type: ignore[operator]
+            raise ValueError(f"{path}: 16-bit colours of which a small range is used; stretch and save it with 8 bits")
         return image
 
 
-def read_mask(path: Path) -> Image.Image:
-    """A mask as 8-bit grey, non-zero where defective, whatever the values are."""
+def read_deep(path: Path) -> np.ndarray | None:
+    """The values (H, W) of a grey image with more than 8 bits, upright; None of any other image."""
     with _opened(path) as file:
+        return _values(file, path) if _is_deep(file) else None
+
+
+def own_levels(values: np.ndarray) -> Levels:
+    """Black and white for one image: all but a thousandth of its values at either end, so that no hot pixel decides."""
+    low, high = np.percentile(values, 0.1, method="lower"), np.percentile(values, 99.9, method="higher")
+    return float(low), float(high)
+
+
+def to_8_bit(values: np.ndarray, levels: Levels) -> np.ndarray:
+    """Values between the levels as 0 to 255, what lies outside black or white."""
+    low, high = levels
+    scaled = (values - low) * (255 / max(high - low, np.finfo(np.float32).tiny))
+    return np.round(scaled).clip(0, 255).astype(np.uint8)
+
+
+def read_mask(path: Path, image: Path | None = None) -> Image.Image:
+    """A mask as 8-bit grey, upright, non-zero where defective.
+
+    Whatever is not black counts, of JPEG what is nearer to white, as its black is not exact. Where transparency
+    varies, what is seen counts.
+
+    Args:
+        image: that it belongs to. Where EXIF turns it, and the mask was drawn before that, the mask is turned as well.
+
+    Raises:
+        ValueError: not an image, or nobody can tell how a turned image and its mask belong together.
+    """
+    with _opened(path) as file:
+        lossy, palette, (turned, _) = file.format in ("JPEG", "MPO"), file.mode == "P", _orientation(file)
+        _turn(file)
         if file.mode[0] in "IF":
-            _turn(file)
-            return Image.fromarray(np.array(file) != 0).convert("L")
-    return read_image(path).convert("L")
+            marked = np.array(file) != 0
+        elif lossy:
+            grey = np.array(file.convert("L"))
+            marked = grey > max(int(grey.max()), 64) // 2
+        else:
+            rgba = np.array(file.convert("RGBA"))
+            marked, seen = rgba[..., :3].any(2), rgba[..., 3] > 0
+            if palette and marked.all():  # number 0 is background, whatever its colour
+                marked = np.array(file) != 0
+            if not seen.all():
+                marked = marked & seen if (marked & seen).any() else seen
+    mask = Image.fromarray(marked).convert("L")
+    if image is None or turned != 1:
+        return mask
+    with _opened(image) as file:
+        turn, stored = _orientation(file)
+    if turn == 1:
+        return mask
+    if turn < 5 or stored[0] == stored[1]:
+        raise ValueError(
+            f"{image}: is turned by its EXIF note, and nobody can tell whether {path.name} was drawn before or after; "
+            "save the image upright, without the note"
+        )
+    return mask.transpose(_TURNS[turn]) if mask.size == stored else mask
+
+
+_TURNS = {5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE}
+_TURNS |= {8: Image.Transpose.ROTATE_90}
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -60,15 +154,21 @@ def image_size(path: Path) -> tuple[int, int]:
         ValueError: the file is not an image.
     """
     with _opened(path) as file:
-        turned = 1
-        if file.format != "TIFF" and "exif" in file.info:  # PIL has turned TIFF's already
-            with suppress(Exception):
-                turned = file.getexif().get(ORIENTATION, 1)
-        return file.size if turned not in (5, 6, 7, 8) else (file.height, file.width)
+        turn, (width, height) = _orientation(file)
+        return (width, height) if turn < 5 else (height, width)
+
+
+def orientation(path: Path) -> int:
+    """How the EXIF note of an image turns it: 1 for upright, from 5 on width and height change places."""
+    with _opened(path) as file:
+        return _orientation(file)[0]
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
     """Image files of a folder, sorted by name, so that every machine sees one order.
+
+    Warns, as `LeftOut`, of what may be a picture and is not among them: sub-folders with files, formats that PIL does
+    not read, further pages or frames of a file, masks beside their images.
 
     Raises:
         FileNotFoundError, NotADirectoryError: no such folder, or no image in it; tells what is there instead.
@@ -77,22 +177,67 @@ def list_images(folder: Path) -> tuple[Path, ...]:
         raise NotADirectoryError(f"{folder}: is a file, expected a folder of images")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    found = tuple(sorted(p for p in folder.iterdir() if _is_image(p)))
+    entries = sorted(p for p in folder.iterdir() if not is_litter(p.name))
+    found = [p for p in entries if not p.is_dir() and _is_image(p)]
+    stems = {p.stem.lower() for p in found}
+    masks = {p for p in found if (name := MASK.fullmatch(p.stem)) and name[1].lower() in stems - {p.stem.lower()}}
+    found = [p for p in found if p not in masks]
     if not found:
         raise FileNotFoundError(f"{folder}: no images in it; {_instead(folder)}")
+    others = {f"{p.name}/": "a folder" for p in entries if p.is_dir() and any(map(_matters, p.rglob("*")))}
+    others |= {p.name: "a mask" for p in entries if p in masks}
+    known = {*found, *masks}
+    others |= {p.name: "not read" for p in entries if p not in known and not p.is_dir() and _matters(p)}
+    warn_of_left_out(str(folder), others | frames_left_out(found))
+    return tuple(found)
+
+
+def frames_left_out(files: Iterable[Path]) -> dict[str, str]:
+    """Which further pages or frames of files are not read."""
+    found = {}
+    for path in files:
+        if path.suffix.lower() in WITH_FRAMES:
+            with suppress(ValueError), _opened(path) as file:  # a file that cannot be read is an error later
+                if (count := getattr(file, "n_frames", 1)) > 1:
+                    found[path.name] = f"the first of {count} pages or frames is read"
     return found
 
 
+def warn_of_left_out(where: str, others: dict[str, str]) -> None:
+    """One warning that names what is not read and why."""
+    if others:
+        named = ", ".join(f"{name} ({why})" for name, why in list(others.items())[:10])
+        more = f" and {len(others) - 10} more" if len(others) > 10 else ""
+        warnings.warn(f"{where}: not judged: {len(others)}: {named}{more}", LeftOut, stacklevel=3)
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder is there for a program's sake: hidden ones, ``__MACOSX``, ``@eaDir``, ``Thumbs.db``."""
+    return name.startswith((".", "@", "__", "$", "~")) or name.lower() in ("thumbs.db", "desktop.ini", "lost+found")
+
+
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    if path.suffix.lower() in NOTES:
+        return False
+    with suppress(Exception), Image.open(path, formats=_formats()):
+        return True
+    return False
+
+
+def _matters(path: Path) -> bool:
+    """Whether a file may hold a picture: anything that is no note beside pictures and no program's own."""
+    return path.is_file() and not is_litter(path.name) and path.suffix.lower() not in NOTES
 
 
 def _instead(folder: Path) -> str:
     """What to do about a folder without images."""
     if (folder / "train" / "good").is_dir():
         return f"it has train/good: give {folder / 'train' / 'good'}"
-    below = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    if holders := [p.name for p in below if p.is_dir() and any(map(_is_image, p.iterdir()))]:
+    below = sorted(p for p in folder.iterdir() if not is_litter(p.name))
+    holds = [p for p in below if p.is_dir() and any(q.suffix.lower() in SUFFIXES for q in p.iterdir())]
+    if holders := [p.name for p in holds]:
         return f"its subfolders {', '.join(holders[:5])}{' …' * (len(holders) > 5)} hold images: name one of them"
     other = sorted({p.suffix for p in below if p.suffix and p.is_file()})
     found = f", found {', '.join(other)}" if other else ""
@@ -103,16 +248,65 @@ def _instead(folder: Path) -> str:
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The file, header read; what PIL raises on broken files, here or while it decodes, as ValueError."""
     try:
-        with Image.open(path) as file:
-            yield file
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            Image.MAX_IMAGE_PIXELS = max_pixels() // 2  # PIL refuses what has twice as many
+            # Not by name: PIL would map an uncompressed TIFF into memory, and scramble it where EXIF turns it.
+            with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
+                yield file
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{path}: has more than {max_pixels() / 1e6:.0f} million pixels; if it is to be read, set KDLIB_MAX_PIXELS "
+            "to more"
+        ) from error
+    except (OSError, SyntaxError) as error:
         unknown = isinstance(error, UnidentifiedImageError)  # repeats the path
         reason = "of no known format" if unknown else getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: not a readable image ({reason}); replace or remove it") from error
 
 
+def max_pixels() -> int:
+    """Pixels of the largest image that is read: ``$KDLIB_MAX_PIXELS``, or what PIL takes."""
+    text = os.environ.get("KDLIB_MAX_PIXELS", "180_000_000")
+    try:
+        return int(float(text))
+    except ValueError as error:
+        raise ValueError(f"KDLIB_MAX_PIXELS: expected a number of pixels, found {text!r}") from error
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _is_deep(file: ImageFile.ImageFile) -> bool:
+    return file.mode[0] in "IF"
+
+
+def _values(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
+    """Those of a grey image with more than 8 bits, upright, higher is brighter: (H, W), double."""
+    tags = getattr(file, "tag_v2", {})
+    inverted, bits = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and file.mode != "F", tags.get(BITS, (16,))[0]
+    _turn(file)
+    values = np.array(file).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: {np.count_nonzero(~np.isfinite(values))} values are not finite; replace them")
+    return 2**bits - 1 - values if inverted else values
+
+
+def _orientation(file: ImageFile.ImageFile) -> tuple[int, tuple[int, int]]:
+    """How EXIF turns an image that is not decoded yet, 1 for upright, and its size as stored: from 5 on they swap."""
+    turn, size = 1, file.size
+    with suppress(Exception):  # what a damaged note raises depends on its bytes; it is taken for none
+        found = int(file.getexif().get(ORIENTATION, 1))
+        turn = found if found in range(1, 9) else 1
+    if file.format == "TIFF" and turn > 4:  # PIL gives the size of the upright image
+        size = size[::-1]
+    return turn, size
+
+
 def _turn(file: ImageFile.ImageFile) -> None:
     """Decode, and turn as the EXIF note says."""
     file.load()
-    with suppress(Exception):  # what a damaged note raises depends on its bytes; it is taken for none
+    with suppress(Exception):
         ImageOps.exif_transpose(file, in_place=True)

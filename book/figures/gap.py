@@ -33,7 +33,7 @@ def worth(gained: pd.DataFrame) -> pd.DataFrame:
 
 
 def factors(gained: pd.DataFrame) -> Figure:
-    """What each setting is worth: a row per setting, a mark per category and seed, the mean over categories as a bar."""
+    """What each setting is worth: a row per setting, a mark per category and seed, the mean as a bar."""
     rows = worth(gained)
     places = dict(zip(rows["setting"], rows.index, strict=True))
     fig, axis = plt.subplots(figsize=(7.5, 1.2 + 0.3 * len(rows)))
@@ -73,7 +73,7 @@ def shares(terms: Terms, masks: np.ndarray, lam: float) -> Shares:
 
 
 def taken_apart(found: dict[str, Shares], points: tuple[str, ...]) -> Figure:
-    """`Shares` of some sources, a column each: how good the map of each term alone is, and how loud it is in the sum."""
+    """`Shares` of some sources, a column each: how good each term's own map is, and how loud it is."""
     fig, axes = plt.subplots(2, len(found), figsize=(4 * len(found), 4.6), sharex=True, sharey="row", squeeze=False)
     place = np.arange(len(points))
     for column, (name, parts) in zip(axes.T, found.items(), strict=True):

@@ -19,16 +19,18 @@ from matplotlib.figure import Figure
 
 from book.figures import figure
 from book.figures.tables import few, reproducible
-from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
+from kdlab.presets import VGG16S
+from kdlab.studies import one_factor
 from kdlab.studies import sentences as judge
 from kdlab.studies.catalogue import study
+from kdlab.studies.one_factor import weights_of
 from kdlab.studies.sentences import COMPARISONS, TESTS, Comparison, Verdict, on_these, verdict
 from kdlab.studies.statistics import SEEDS
 from kdlib.data import ABOUT
 
 PROFILES = {"published": "published", "laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
-SOURCES = {"vgg-release": "measured with the release"}  # the paper's own source needs no word
+SOURCES = {VGG16S[1]: "measured with the release"}  # the paper's own source needs no word
 PRINTED = "the printed numbers"
 LIVE = {  # on what a page's own small run is made
     "smoke": [("digits", "8")],
@@ -50,13 +52,16 @@ def read(**wanted: Any) -> list[Record]:
 
 def one_source(records: Iterable[Record]) -> list[Record]:
     """Of each data set and profile the records with the paper's source where there are any, else with the release."""
-    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
-    for record in records:
-        experiment = Experiment.from_dict(record["experiment"])
-        groups.setdefault((experiment.dataset, experiment.profile), {}).setdefault(
-            experiment.recipe.weights, []
-        ).append(record)
-    return [r for found in groups.values() for r in found.get("torchvision", found.get("vgg-release", []))]
+    kept = list(records)
+    places = [(r["experiment"]["dataset"], r["experiment"]["profile"], weights_of(r)) for r in kept]
+    wanted = {(*place, next(w for w in VGG16S if (*place, w) in places)) for *place, w in places if w in VGG16S}
+    return [record for record, place in zip(kept, places, strict=True) if place in wanted]
+
+
+def lambdas(records: Iterable[Record]) -> pd.DataFrame:
+    """`one_factor.lambdas` of either source, one below the other."""
+    kept = list(records)
+    return pd.concat([one_factor.lambdas(r for r in kept if weights_of(r) == w) for w in VGG16S], ignore_index=True)
 
 
 def title(dataset: str) -> str:

@@ -19,7 +19,7 @@ from kdlib.recipe import Recipe
 LONG = 12  # rows that a reader takes in
 _ROW = "command that makes this row again"
 ROW_SUMMARY = f'<summary title="{_ROW}" aria-label="{_ROW}"></summary>'
-# The theme makes every table a block that scrolls; DataTables lays its own out. Colours are the theme's. Sentences wrap.
+# The theme makes every table a block that scrolls; DataTables lays its own out. Colours are the theme's.
 CSS = """
 .bd-article .dt-container { font-size: 0.78em; color: var(--pst-color-text-base); }
 .bd-article .dt-container .dt-layout-table { overflow-x: auto; }

@@ -262,8 +262,8 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     parts = compared(frame, labels)
     if not parts:
         return HTML("<p><em>Not run.</em></p>")
-    rows = pd.concat([part.assign(data=title(key[0])).sort_values("normal") for key, part in parts])
-    rows["profile"] += rows["weights"].map({name: f", {word}" for name, word in SOURCES.items()}).fillna("")
+    named = [p.assign(data=title(d), profile=", ".join([where, *sources(p)])) for (d, where), p in parts]
+    rows = pd.concat([part.sort_values("normal") for part in named])
     places = ["data", "profile", "normal"]
     groups = rows.groupby([*places, "setting"], sort=False)["auroc"]
     cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()

@@ -25,16 +25,32 @@ def entry(normal: str, **changes: Any) -> dict[str, Any]:
     row |= {"same_images": True, "good": 20, "bad": 63, "last": 91.0, "mean": 90.0, "best": 93.0, "optimism": 3.0}
     row |= {"evaluations": 0.25, "between_seeds": np.nan, "images": 4.0, "low": 85.0, "high": 97.0}
     row["experiments"] = (Experiment.of("mvtec_ad", normal),)
-    return row | {"published": 99.0, "plus_minus": 0.5} | changes
+    return row | {"weights": "torchvision"} | {"published": 99.0, "plus_minus": 0.5} | changes
 
 
+OWN = Experiment.of("textures", "x", profile="laptop")
+RELEASED = Experiment.of("textures", "x", weights="vgg-release")
 BOTH = [entry("bottle"), entry("capsule", evaluations=0.75, optimism=1.0, published=88.0)]
-ENTRIES = pd.DataFrame([*BOTH, entry("x", dataset="own", profile="laptop")], columns=ENTRY)
+ENTRIES = pd.DataFrame([*BOTH, entry("x", experiments=(OWN,))], columns=ENTRY)
 GAINS = {0: 0.5, 1: 2.5}
 BOTTLE = Experiment.of("mvtec_ad", "bottle")
 PAIRS = pd.DataFrame(
     [
-        ["mvtec_ad", "bottle", "paper", "lam=1.0", s, 90, 90 + g, g, g - 1, g + 1, 0.33 - s * 0.3, (BOTTLE,)]
+        [
+            "mvtec_ad",
+            "bottle",
+            "paper",
+            "lam=1.0",
+            s,
+            90,
+            90 + g,
+            g,
+            g - 1,
+            g + 1,
+            0.33 - s * 0.3,
+            "torchvision",
+            (BOTTLE,),
+        ]
         for s, g in GAINS.items()
     ],
     columns=PAIR,
@@ -81,9 +97,9 @@ def test_curves_have_a_panel_a_data_set_and_a_line_a_record(drawn: list[Figure])
 
 def test_spreads_tell_medians_and_draw_what_is_known(drawn: list[Figure]) -> None:
     said = alt(show_statistics.spreads(ENTRIES))
-    assert "MVTec AD: last evaluations 0.50, test images 4.00, published ± 0.50; own (laptop):" in said
+    assert "MVTec AD: last evaluations 0.50, test images 4.00, published ± 0.50; textures (laptop):" in said
     assert "between seeds" not in said  # no entry has any
-    assert [text.get_text() for text in drawn[0].axes[0].get_yticklabels()] == ["MVTec AD", "own (laptop)"]
+    assert [text.get_text() for text in drawn[0].axes[0].get_yticklabels()] == ["MVTec AD", "textures (laptop)"]
     table = cells(show_statistics.spread_table(ENTRIES))
     assert table[1] == ["MVTec AD", "20", "63", "1", "0.50", "–", "4.00", "0.50"]
 
@@ -101,6 +117,12 @@ def test_intervals_name_seeds_only_where_a_class_stands_twice() -> None:
     assert "printed" not in said
     figure, _ = show_statistics.intervals(pd.concat([splits, ENTRIES[:1]]))
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["h, seed 0", "h, seed 1", "bottle"]
+
+
+def test_places_name_profile_and_source_where_these_are_not_the_paper_s() -> None:
+    assert show_statistics.place(BOTTLE) == "MVTec AD"
+    assert show_statistics.place(OWN) == "textures (laptop)"
+    assert show_statistics.place(RELEASED) == "textures (measured with the release)"
 
 
 def test_last_mean_and_best_stand_together() -> None:

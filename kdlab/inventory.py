@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kdlab.originals import ORIGINALS, copy_note
 from kdlib.data import ABOUT, DATASETS, find, normals
 from kdlib.data.images import Images, Split
 from kdlib.data.reading import read_image, read_mask
@@ -74,10 +75,10 @@ def inventory(dataset: str) -> Inventory:
         except (OSError, ValueError) as error:
             problems.append(str(error))
             continue
-        parts.append(_part(split, about.counts[normal]))
+        parts.append(_part(split, ORIGINALS[dataset][normal]))
         problems += unreadable(split.train, split.test)
     unique = tuple(dict.fromkeys(problems))  # all classes of a damaged file fail alike
-    absent = tuple(normal for normal in about.counts if normal not in here)
+    absent = tuple(normal for normal in about.normals if normal not in here)
     return Inventory(dataset, str(folder), about.terms, about.publisher, tuple(parts), absent, unique)
 
 
@@ -102,4 +103,4 @@ def _part(split: Split, official: tuple[int, int, int]) -> Part:
     labels = split.test.labels
     anomalous = 0 if labels is None else int(labels.sum())
     counts = len(split.train), len(split.test) - anomalous, anomalous
-    return Part(split.normal, counts, official, (split.train.fingerprint, split.test.fingerprint), split.copy_note)
+    return Part(split.normal, counts, official, (split.train.fingerprint, split.test.fingerprint), copy_note(split))

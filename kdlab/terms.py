@@ -1,7 +1,7 @@
 """Attribution by term: Eq. 4 is a sum over critical points and terms, and the gradient of a sum is a sum of gradients.
 
 So the signed gradient of each term is kept, and another choice of points or lambda adds arrays, then takes ``|.|``: the
-maps of `attributions.attribution` in milliseconds. Guided backpropagation is no sum; its cloner alone is run again.
+maps of `localize.attribution` in milliseconds. Guided backpropagation is no sum; its cloner alone is run again.
 """
 
 import math
@@ -16,8 +16,8 @@ from captum.log import log_usage
 from torch import Tensor
 
 from kdlib.activations import batch_length
-from kdlib.attributions import Score, attribution, mean_of_noisy_copies
 from kdlib.detector import Detector
+from kdlib.localize import Score, attribution, mean_of_noisy_copies
 from kdlib.losses import loss_terms
 from kdlib.networks import half_precision
 
@@ -54,7 +54,7 @@ class Terms:
         return np.tensordot(self._losses, self._weights(points, lam), 2)
 
     def attribution(self, method: str, points: tuple[str, ...], lam: float) -> np.ndarray:
-        """`attributions.attribution` of all images with these ``map_points`` and ``map_lam``: (N, H, W)."""
+        """`localize.attribution` of all images with these ``map_points`` and ``map_lam``: (N, H, W)."""
         weights = self._weights(points, lam)
         if method == "discrepancy":
             return np.tensordot(weights, self._positions, 2)
@@ -104,7 +104,7 @@ class Terms:
 
     @cached_property
     def _smooth(self) -> np.ndarray:
-        """Means of `_gradients` of noisy copies, with the noise of `attributions.attribution`."""
+        """Means of `_gradients` of noisy copies, with the noise of `localize.attribution`."""
         recipe, terms = self.detector.recipe, self._signed()
         images = self._x.detach().clone()
         return self._unpacked([mean_of_noisy_copies(terms, image[None], recipe).detach() for image in images])

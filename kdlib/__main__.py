@@ -4,71 +4,61 @@ import argparse
 import ast
 import csv
 import hashlib
+import io
 import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from kdlib.data import Images, as_images
-from kdlib.data.reading import SUFFIXES
-from kdlib.detector import DEFAULT, Detector
-from kdlib.files import ensure_folder, write_atomically
-from kdlib.saved import is_detector
+from kdlib.data.reading import SUFFIXES, LeftOut
+from kdlib.detector import DEFAULT, Detector, is_detector
+from kdlib.files import ensure_folder, fill_own, refuse_foreign
 
 QUANTILE = 0.99
-SHAPE_TOLERANCE = 0.01  # relative, of width over height
+LEFT_OUT = 3  # exit status: done, but something in a folder was not judged
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The three commands and their options."""
-    command = commands.add_parser("fit", help="fit a detector on a folder of good images")
-    command.add_argument("images", type=Path, help="folder of good images, all of one size")
-    command.add_argument("detector", type=Path, help="file to write, such as detector.safetensors")
-    command.add_argument("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
-    command.add_argument(
-        "--held-out",
-        type=float,
-        default=0.1,
-        metavar="PART",
-        help="of the good images, not trained on: the threshold comes from them; 0.1 by default",
+    fit = commands.add_parser("fit", help="fit a detector on a folder of good images")
+    score = commands.add_parser("score", help="score a folder of images: CSV with name, score, anomalous; worst first")
+    localize = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
+    fit.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
+    fit.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
+    fit.add_argument("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
+    held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"
+    fit.add_argument("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
+    apart = "good images of another day: the threshold comes from them instead"
+    fit.add_argument("--apart", type=Path, metavar="FOLDER", help=apart)
+    fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="settings, such as size=256")
+    for command in (score, localize):
+        command.add_argument("detector", type=Path, help="file that fit wrote")
+        images = "folder of images, or files, shaped as the good ones"
+        command.add_argument("images", type=Path, nargs="+", help=images)
+    add = score.add_mutually_exclusive_group().add_argument
+    add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
+    add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
+    localize.add_argument(
+        "maps", type=Path, help="folder to write <name>_map.png to; new, empty, or of an earlier call"
     )
-    command.add_argument(
-        "--apart", type=Path, metavar="FOLDER", help="good images of another day: the threshold comes from them instead"
-    )
-    command.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as size=256"
-    )
-    command = commands.add_parser(
-        "score", help="score a folder of images: CSV with name, score, anomalous; worst first"
-    )
-    _add_inputs(command)
-    choice = command.add_mutually_exclusive_group()
-    choice.add_argument(
-        "--quantile", type=float, default=QUANTILE, help=f"part of good images that should pass, {QUANTILE} by default"
-    )
-    choice.add_argument("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
-    command = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
-    _add_inputs(command)
-    command.add_argument("maps", type=Path, help="folder to write <name>_map.png to")
-    command.add_argument(
-        "--scale",
-        type=number,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="what is black and what is white; lowest and highest of these maps by default",
-    )
+    scale = "what is black and what is white; lowest and highest of these maps by default"
+    localize.add_argument("--scale", type=number, nargs=2, metavar=("LOW", "HIGH"), help=scale)
+    allowed = f"exit 0, not {LEFT_OUT}, though something in a folder was not judged"
+    for command in (fit, score, localize):
+        command.add_argument("--allow-left-out", action="store_true", help=allowed)
 
 
-def _add_inputs(command: argparse.ArgumentParser) -> None:
-    command.add_argument("detector", type=Path, help="file that fit wrote")
-    command.add_argument("images", type=Path, help="folder of images, of one size, the shape of the good ones")
+def _new_file(text: str) -> Path:
+    if text.endswith(("/", os.sep)):
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it, such as {text}d.safetensors")
+    return Path(text)
 
 
 def number(text: str) -> float:
@@ -81,24 +71,19 @@ def number(text: str) -> float:
 def fit(options: argparse.Namespace) -> int:
     """Whatever would stop it is found before the training; an existing file is replaced if it is a detector."""
     path, settings = options.detector, options.settings
-    for name in ("train_limit", "test_limit"):
-        if name in settings:
-            raise ValueError(f"--set: {name} is for experiments; fit takes all images of the folder")
+    if limits := {"train_limit", "test_limit"} & settings.keys():
+        raise ValueError(f"--set: {limits.pop()} is for experiments; fit takes all images of the folder")
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; fit takes the images first, then the file to write")
     if path.exists() and path.stat().st_size and not is_detector(path):
         raise ValueError(f"{path}: exists and is no detector; name another file to write")
     detector = Detector(DEFAULT.replace(**settings), seed=options.seed)
-    images, apart = as_images(options.images), options.apart and as_images(options.apart)
-    if apart:
-        _check_size(apart, images.size, options.apart)
+    images, apart = _images(options.images), options.apart and as_images(options.apart)
     _tell_copies(images, apart)
     ensure_folder(path.parent)
     begin = time.monotonic()
-    detector.fit(images, held_out=options.held_out)
-    kept = 0 if detector.held_out_scores is None else len(detector.held_out_scores)
-    if apart:
-        detector.calibrate(apart)
+    detector.fit(images, held_out=options.held_out, apart=apart)
+    kept = math.ceil(options.held_out * len(images))
     detector.save(path)
     about = _threshold(detector, QUANTILE)[1]
     counts = f"{len(images) - kept} images trained on, {kept} held out" + (f", {len(apart)} apart" if apart else "")
@@ -109,44 +94,43 @@ def fit(options: argparse.Namespace) -> int:
 def score(options: argparse.Namespace) -> int:
     """CSV to standard output; the threshold, and what is to be known about it, to standard error."""
     detector, images = _load(options)
-    if options.threshold is None:
+    limit, about = options.threshold, f"threshold {options.threshold or 0:.6g}, as given"
+    if limit is None:
         limit, about = _threshold(detector, options.quantile)
-    else:
-        limit, about = options.threshold, f"threshold {options.threshold:.6g}, as given"
     scores = detector.score(images)
     _note(about)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["name", "score", "anomalous"])
-    for index in np.argsort(-scores):
-        verdict = "" if limit is None else int(scores[index] > limit)
-        writer.writerow([images.names[index], f"{scores[index]:.6g}", verdict])
+    verdicts = [""] * len(scores) if limit is None else (scores > limit).astype(int)
+    rows = [(_readable(images.names[i]), f"{scores[i]:.6g}", verdicts[i]) for i in np.argsort(-scores)]
+    csv.writer(sys.stdout, lineterminator="\n").writerows([("name", "score", "anomalous"), *rows])
     return 0
 
 
 def localize(options: argparse.Namespace) -> int:
     """``<name>_map.png`` for each image, its suffix dropped; the scale to standard error."""
-    if options.maps.exists() and options.images.exists() and options.maps.samefile(options.images):
-        raise ValueError(f"{options.maps}: is the folder of the images; name another one for the maps")
+    for path in options.images:
+        if options.maps.exists() and path.exists() and options.maps.samefile(path):
+            raise ValueError(f"{options.maps}: is the folder of the images; name another one for the maps")
+    if options.maps.is_file():
+        raise ValueError(f"{options.maps}: is a file; localize takes the detector, the images, the folder for the maps")
+    refuse_foreign(options.maps)
     if options.scale and not options.scale[0] < options.scale[1]:
         raise ValueError("--scale: expected LOW below HIGH, found {:g} and {:g}".format(*options.scale))
     detector, images = _load(options)
     names: dict[str, str] = {}  # by the file's name as case-blind disks see it
     for name in images.names:
         if (first := names.setdefault(Path(name).stem.lower(), name)) != name:
-            raise ValueError(f"{options.images}: {first} and {name} would have one map; rename one of them")
-    folder = ensure_folder(options.maps)
-    maps = detector.localize(images)
+            raise ValueError(f"{options.images[0]}: {first} and {name} would have one map; rename one of them")
+    ensure_folder(options.maps)
+    maps, contents = detector.localize(images), {}
     low, high = options.scale or (maps.min(), maps.max())
     for name, heat in zip(images.names, maps, strict=True):
-        content = BytesIO()
+        content = io.BytesIO()
         grey = 255 * ((heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).clip(0, 1)
         Image.fromarray(grey.astype(np.uint8)).save(content, format="PNG")
-        write_atomically(folder / f"{Path(name).stem}_map.png", content.getvalue())
+        contents[f"{Path(name).stem}_map.png"] = content.getvalue()
+    fill_own(options.maps, contents)
     _note(f"black is {low:.6g}, white is {high:.6g}; other images on this scale: --scale {low:.6g} {high:.6g}")
     return 0
-
-
-ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"fit": fit, "score": score, "localize": localize}
 
 
 def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
@@ -154,87 +138,99 @@ def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         kind = "a folder" if path.is_dir() else "an image"
         raise ValueError(f"{path}: is {kind}; {options.command} takes the detector first, then the folder of images")
-    detector, images = Detector.load(path), as_images(options.images)
-    _check_size(images, detector.image_size, options.images)
-    return detector, images
+    return Detector.load(path), _images(options.images)
 
 
-def _check_size(images: Images, good: tuple[int, int] | None, folder: Path) -> None:
-    """Refuse another shape than the good images have: all become squares, and a circle no longer the same ellipse."""
-    if good is None or images.size is None or images.size == good:
-        return
-    sizes = "{}: images of {}x{}, the good ones have {}x{}".format(folder, *images.size, *good)
-    if abs(images.size[0] * good[1] / (images.size[1] * good[0]) - 1) > SHAPE_TOLERANCE:
-        raise ValueError(f"{sizes}: another shape, which would be squeezed; crop or pad them alike")
-    _note(f"{sizes}; this is right if they show the same field of view")
+def _images(paths: Sequence[Path]) -> Images:
+    return as_images(paths[0] if len(paths) == 1 else paths)
 
 
 def _threshold(detector: Detector, quantile: float) -> tuple[float | None, str]:
     """The threshold, None without images for it, and what to say about it."""
     if detector.held_out_scores is None:
-        return (
-            None,
-            "no threshold, as no good images were held out: fit with --held-out or --apart, or give --threshold",
-        )
+        why = "as no good images were held out: fit with --held-out or --apart, or give --threshold"
+        return None, f"no threshold, {why}"
     limit, count = detector.threshold(quantile), len(detector.held_out_scores)
     if (count + 1) * (1 - quantile) < 1 - 1e-9:
-        _note(
-            f"{count} good images cannot give quantile {quantile:g}: expect 1 good image in {count + 1} to be flagged"
-        )
+        expected = f"expect 1 good image in {count + 1} to be flagged"
+        _note(f"{count} good images cannot give quantile {quantile:g}: {expected}")
     return limit, f"threshold {limit:.6g}, quantile {quantile:g} of {count} good images"
 
 
-def _tell_copies(*sets: Images | None) -> None:
+def _tell_copies(images: Images, apart: Images | None) -> None:
     """Note files with the same bytes: a copy of a trained image makes the threshold too low."""
-    first: dict[bytes, Path] = {}
+    first: dict[bytes, object] = {}
     copies = []
-    for path in (file for images in sets if images for file in images.content):
+    for path in (*images.content, *(apart.content if apart else ())):
         twin = first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
-        copies += [(path, twin)] if twin is not path else []
+        copies += [f"{path}, the same as {twin}"] if twin is not path else []
     if copies:
-        _note(
-            "{} copies, such as {}, the same as {}; a threshold from copies is too low".format(len(copies), *copies[0])
-        )
+        _note(f"{len(copies)} copies, such as {copies[0]}; a threshold from copies is too low")
 
 
 def _note(text: str) -> None:
-    print(f"kdlib: {text}", file=sys.stderr)
+    print("kdlib:", _readable(text), file=sys.stderr)
+
+
+def _readable(text: str) -> str:
+    """Names of files are bytes, of any encoding: what is not UTF-8 as ``\\xf6``."""
+    return os.fsencode(text).decode(errors="backslashreplace")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments say; the status is that of `finish`."""
     parser = argparse.ArgumentParser(prog="kdlib", description="Multiresolution knowledge distillation.")
     add_arguments(parser.add_subparsers(dest="command", required=True))
-    options = parser.parse_args(arguments)
-    return finish(options, ACTIONS[options.command])
+    options = parser.parse_args(_settings_apart(sys.argv[1:] if arguments is None else arguments))
+    return finish(options, {"fit": fit, "score": score, "localize": localize}[options.command])
+
+
+def _settings_apart(words: Sequence[str]) -> list[str]:
+    """``--set a=1 b=2 photos`` as ``--set=a=1 --set=b=2 photos``: what is no setting is not taken for one."""
+    found, setting = [], False
+    for word in words:
+        setting = word == "--set" or (setting and "=" in word and not word.startswith("-"))
+        if word != "--set":
+            found.append(f"--set={word}" if setting else word)
+    return found
 
 
 def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], int]) -> int:
-    """What an action returns, 0 or 1; 2 where arguments or data are not usable.
+    """What an action returns, 0 or 1; 2 where arguments or data are not usable; `LEFT_OUT` where some was not judged.
 
-    Where the reader of the output has gone, as ``head`` does, it ends without a word: 141, as the signal would.
+    Where the reader of the output has gone, as ``head`` does, it ends without a word: 141, as the signal would; and 130
+    where the user stopped it.
     """
+    left_out = False
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        nonlocal left_out
+        left_out |= isinstance(message, LeftOut)
+        _note(str(message))
+
     try:
+        if sys.stdout is None:
+            raise OSError("standard output is closed; there is nowhere to write to")
         options.settings = parse_settings(getattr(options, "set", []))
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: print(f"kdlib: {message}", file=sys.stderr)
+            warnings.simplefilter("always", LeftOut)
+            warnings.showwarning = show
             code = action(options)
         sys.stdout.flush()
-        return code
+        return LEFT_OUT if left_out and code == 0 and not getattr(options, "allow_left_out", True) else code
+    except KeyboardInterrupt:
+        _note("stopped")
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
         return 141
-    except (ValueError, OSError) as error:
-        print(f"kdlib: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        _note(str(error))
         return 2
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, object]:
-    """``["lam=1", "cloner=equal"]`` as names and Python values; what is no literal is a string.
-
-    Raises:
-        ValueError: not NAME=VALUE, or a name that comes twice.
-    """
+    """``["lam=1", "cloner=equal"]`` as names and Python values; what is no literal is a string."""
     found: dict[str, object] = {}
     for text in texts:
         name, separator, value = text.partition("=")

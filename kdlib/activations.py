@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kdlib import weights
-from kdlib.allocator import keep_freed_memory
-from kdlib.files import ensure_folder, work_folder
+from kdlib.files import ensure_folder, whole_folder, work_folder
 from kdlib.networks import Source, half_precision
 from kdlib.recipe import Recipe
 
@@ -33,9 +31,7 @@ def prepare(pixels: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     """What the networks see: 8-bit pixels (B, 3, H, W) as floats in [0, 1], normalised where the recipe says so."""
     x = pixels.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
     if recipe.normalize:
-        mean, std = (
-            torch.tensor(v, device=device).view(3, 1, 1) for v in (weights.IMAGENET_MEAN, weights.IMAGENET_STD)
-        )
+        mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in weights.IMAGENET)
         x = x.sub_(mean).div_(std)
     return x
 
@@ -60,13 +56,11 @@ def source_activations(
     Args:
         pixels: 8-bit, (N, 3, H, W).
         key: names the images; where given, the activations are kept in the work folder and found again.
-        memory: bytes that they may take before they go to files that are mapped into memory; half of what is free by
-            default.
+        memory: bytes that they may take before they go to mapped files; half of what is free by default.
 
     Raises:
         OSError: the work folder cannot be written, or its disk is too small.
     """
-    keep_freed_memory()
     with torch.inference_mode():
         first = source(prepare(pixels[:1], recipe, source.device))
     shapes = {p: (len(pixels), a.shape[2], a.shape[3], a.shape[1]) for p, a in first.items()}
@@ -77,26 +71,19 @@ def source_activations(
         empty = {p: torch.empty(shape, dtype=source.dtype, device=where) for p, shape in shapes.items()}
         return _fill({p: a.permute(0, 3, 1, 2) for p, a in empty.items()}, source, pixels, recipe)
 
+    def mapped(folder: Path, *, write: bool = False) -> dict[str, Tensor]:
+        sizes = {p: math.prod(shape) for p, shape in shapes.items()}
+        flat = {p: torch.from_file(str(folder / p), write, n, dtype=source.dtype) for p, n in sizes.items()}
+        return {p: a.view(shapes[p]).permute(0, 3, 1, 2) for p, a in flat.items()}
+
     folder = kept_folder(recipe, key, source.dtype)
     parent = ensure_folder(folder.parent)
     if key and folder.is_dir():
-        return {p: _mapped(folder / p, shape, source.dtype) for p, shape in shapes.items()}
+        return mapped(folder)
     if (free := shutil.disk_usage(parent).free) < size:
         raise OSError(f"{parent}: the source's activations need {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-    scratch = Path(tempfile.mkdtemp(dir=parent, prefix=".part-"))
-    try:
-        mapped = {p: _mapped(scratch / p, shape, source.dtype, write=True) for p, shape in shapes.items()}
-        kept = _fill(mapped, source, pixels, recipe)
-        if key:
-            scratch.chmod(0o755)
-            try:
-                scratch.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # another process may have been faster: its files are the same
-                    raise
-        return kept
-    finally:  # an unlinked file stays mapped until nobody uses it
-        shutil.rmtree(scratch, ignore_errors=True)
+    with whole_folder(folder, keep=bool(key)) as scratch:  # an unlinked file stays mapped until nobody uses it
+        return _fill(mapped(scratch, write=True), source, pixels, recipe)
 
 
 def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
@@ -117,10 +104,6 @@ def kept_folder(recipe: Recipe, key: str, dtype: torch.dtype) -> Path:
     return work_folder() / "activations" / name
 
 
-def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype, *, write: bool = False) -> Tensor:
-    return torch.from_file(str(path), shared=write, size=math.prod(shape), dtype=dtype).view(shape).permute(0, 3, 1, 2)
-
-
 def _free_memory() -> float:
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -134,6 +117,6 @@ def take(activations: Mapping[str, Tensor], chosen: Tensor | slice, device: torc
 
 
 def progress(total: int, what: str, *, done: int = 0) -> tqdm:
-    """A progress bar over images; none where ``KDLIB_PROGRESS`` is 0, as in executed notebooks."""
-    hidden = os.environ.get("KDLIB_PROGRESS") == "0"
+    """A progress bar over images; none in a file, nor where ``KDLIB_PROGRESS`` is 0, as in executed notebooks."""
+    hidden = os.environ.get("KDLIB_PROGRESS") == "0" or None  # None: where nobody looks at a screen
     return tqdm(total=total, initial=done, desc=what, unit="image", disable=hidden, leave=False)

@@ -1,19 +1,27 @@
 """`Detector`: the one object a user needs. Fit it on good images; score, localize and threshold any others."""
 
+import json
+import os
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
-from kdlib import saved
+from kdlib import weights
 from kdlib.activations import batch_length, make_source, prepare, progress, source_activations, take
 from kdlib.data import Images, as_images
+from kdlib.data.images import ImagesLike
+from kdlib.data.reading import Levels
 from kdlib.distill import Training, distill, make_cloner
-from kdlib.files import ensure_folder
-from kdlib.localize import localization_map
+from kdlib.files import ensure_folder, read_safetensors, write_atomically
 from kdlib.losses import Activations, discrepancy
 from kdlib.networks import Cloner, Source, default_device, half_precision
 from kdlib.recipe import Recipe
@@ -21,7 +29,33 @@ from kdlib.recipe import Recipe
 # For images of one's own: normalised as the source was trained, which the paper does for photographs only.
 DEFAULT = Recipe(size=128, normalize=True, epochs=50, attribution="best")
 
-ImagesLike = Images | str | Path | np.ndarray | Tensor  # an 8-bit (N, 3, S, S) holds pixels at working size
+FORMAT = "kdlib.detector/1"  # of a file: one safetensors file, with recipe and training in its header
+SHAPE_TOLERANCE = 0.01  # relative, of width over height
+
+# A forked process has none of its parent's threads, and would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Gradients and single precision, in whatever mode the caller is; out of memory in words.
+
+    Raises:
+        MemoryError: says what to do.
+    """
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+            advice = "give fewer images at once, or fit with a smaller size"
+            raise MemoryError(f"out of memory ({error}); {advice}") from error
+        raise
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 class Detector:
@@ -36,22 +70,24 @@ class Detector:
     >>> detector.score("photos/new") > detector.threshold()  # doctest: +SKIP
     """
 
+    @plain_torch()
     def __init__(self, recipe: Recipe = DEFAULT, *, seed: int = 0, device: str | torch.device | None = None) -> None:
         self.recipe, self.seed = recipe, seed
-        self.device = torch.device(device) if device else default_device()
+        self.device = _device(device)
         if self.device.type == "cuda" and not half_precision(recipe.precision, self.device):
             torch.backends.cudnn.allow_tf32 = False  # torch's default rounds to 10 bits: single precision is 23
         self.cloner: Cloner = make_cloner(recipe, self.device, seed=seed).eval()
         self.training = Training()
         self.held_out_scores: np.ndarray | None = None  # of normal images, for `threshold`: (N,)
         self.image_size: tuple[int, int] | None = None  # of the images it was fitted on, where all had one
+        self.levels: Levels | None = None  # black and white of images with more than 8 bits
         self._source: Source | None = None
 
     @property
     def source(self) -> Source:
         """The frozen source, loaded when first needed."""
         if self._source is None:
-            with torch.inference_mode(False):  # what is made in inference mode has no gradients, which localize needs
+            with plain_torch():  # what is made in inference mode has no gradients, which localize needs
                 self._source = make_source(self.recipe, self.device)
         return self._source
 
@@ -59,18 +95,19 @@ class Detector:
     def lam(self) -> float:
         """Weight of the direction loss in the score (Eq. 4): the recipe's ``score_lam``, or that of the training.
 
-        Raises:
-            ValueError: not fitted.
+        ValueError where it is not fitted, as from all that needs a fitted detector.
         """
         if not self.training.epoch:
             raise ValueError("detector: not fitted; call fit with normal images, or load one")
         return self.training.lam if self.recipe.score_lam is None else self.recipe.score_lam
 
+    @plain_torch()
     def fit(
         self,
         images: ImagesLike,
         *,
         held_out: float = 0.1,
+        apart: ImagesLike | None = None,
         evaluate: Callable[[int], dict[str, float] | None] | None = None,
         checkpoint: Path | None = None,
         cache: bool = False,
@@ -78,8 +115,9 @@ class Detector:
         """Distil the source into the cloner on normal images.
 
         Args:
-            images: a folder, `Images`, an 8-bit array (N, H, W[, 3]) or a float tensor (N, 3, H, W) in [0, 1].
+            images: a folder, files, `Images`, arrays or tensors as for `data.as_images`.
             held_out: part of the images that is not trained on but scored, for `threshold`.
+            apart: normal images of another day, for `threshold` instead; see `calibrate`.
             evaluate, checkpoint: see `distill`.
             cache: keep decoded images and the source's activations in the work folder, for the next detector on them.
 
@@ -96,39 +134,31 @@ class Detector:
             raise ValueError(f"fit: {len(train)} of {len(images)} images left to train on, at least 2 are needed")
         if checkpoint:
             ensure_folder(checkpoint.parent)
-        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, keep=cache)
+        aside = None if apart is None else as_images(apart)
+        if aside:
+            _check_alike(aside, images.size, self.recipe.levels or images.levels)
+        levels = self.recipe.levels if images.levels and self.recipe.levels else images.levels
+        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=levels, keep=cache)
         chosen = pixels[torch.from_numpy(train)] if count else pixels
         key = (images[train] if count else images).fingerprint if cache else ""
-        activations = (
-            self.source if self.recipe.augment else source_activations(self.source, chosen, self.recipe, key=key)
-        )
-        self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
-        self.training, self.held_out_scores, self.image_size = Training(), None, images.size
+        source, recipe, seed = self.source, self.recipe, self.seed
+        known = source if recipe.augment else source_activations(source, chosen, recipe, key=key)
+        self.cloner = make_cloner(recipe, self.device, seed=seed)
+        self.training, self.held_out_scores, self.image_size, self.levels = Training(), None, images.size, levels
+        settings = {"training": self.training, "evaluate": evaluate, "checkpoint": checkpoint}
         try:
-            distill(
-                self.cloner,
-                chosen,
-                activations,
-                self.recipe,
-                seed=self.seed,
-                training=self.training,
-                evaluate=evaluate,
-                checkpoint=checkpoint,
-            )
+            distill(self.cloner, chosen, known, recipe, seed=seed, **settings)
         except BaseException:
             self.training = Training()  # half a training is none
             raise
         self.held_out_scores = self.score_pixels(pixels[torch.from_numpy(kept)]) if count else None
-        return self
+        return self if aside is None else self.calibrate(aside)
 
     def calibrate(self, images: ImagesLike) -> Self:
         """Draw `threshold` from these normal images instead of the held-out ones, from now on; `save` keeps it.
 
         Images of another day tell what good images to come will score. Held-out ones are often near copies of those
         trained on, and a threshold from them is too low then.
-
-        Raises:
-            ValueError, OSError: not fitted, or the images are not usable.
         """
         self.held_out_scores = self.score(images)
         return self
@@ -137,6 +167,7 @@ class Detector:
         """Discrepancy of each image (Eq. 4), higher is more anomalous: (N,)."""
         return self.score_pixels(self._pixels(images))
 
+    @plain_torch()
     def score_pixels(self, pixels: Tensor, activations: Activations | None = None) -> np.ndarray:
         """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
         lam, points, scores = self.lam, self.recipe.score_points, []
@@ -151,8 +182,7 @@ class Detector:
     ) -> Iterator[tuple[Activations, Activations]]:
         """Those of the source, unless they are known, and of the cloner, a batch of `score_pixels` at a time."""
         half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe, self.device)
-        was_training = self.cloner.training
-        self.cloner.eval()
+        self.cloner.eval()  # an epoch of training begins with train
         for start in range(0, len(pixels), step):
             part = slice(start, start + step)
             with torch.inference_mode():  # not around the yield: it would hold for the caller too
@@ -161,26 +191,26 @@ class Detector:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                     found = self.cloner(x)
             yield known, found
-        self.cloner.train(was_training)
 
     def localize(self, images: ImagesLike) -> np.ndarray:
         """Localization map of each image (Eq. 5 and 6), higher is more anomalous: (N, S, S) at working size S."""
+        from kdlib.localize import localization_map  # Captum brings matplotlib: a second that only maps need
+
         return localization_map(self.attribute(images), self.recipe)
 
+    @plain_torch()
     def attribute(self, images: ImagesLike) -> np.ndarray:
         """Attribution map of each image, before smoothing and opening (Eq. 5): (N, S, S)."""
-        from kdlib.attributions import attribution  # a second, as Captum brings pictures with it
+        from kdlib.localize import attribution
 
         pixels, lam = self._pixels(images), self.lam
         maps, step = [], max(1, batch_length(self.recipe, self.device) // 2)
-        was_training = self.cloner.training
         self.cloner.eval()
         with progress(len(pixels), "localize") as bar:
             for batch in pixels.split(step):
                 x = prepare(batch, self.recipe, self.device)
                 maps.append(attribution(self.source, self.cloner, x, lam=lam, recipe=self.recipe))
                 bar.update(len(batch))
-        self.cloner.train(was_training)
         return np.concatenate(maps)
 
     def threshold(self, quantile: float = 0.99) -> float:
@@ -196,22 +226,94 @@ class Detector:
         return float(np.quantile(self.held_out_scores, quantile, method="higher"))
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted detector as one safetensors file; the source is named by checksum, not stored."""
+        """Write the fitted detector as one safetensors file; the source is named by checksum, not stored.
+
+        Raises:
+            ValueError, OSError: not fitted, or the file cannot be written; an older one is left as it was.
+        """
         _ = self.lam
-        saved.write(self, Path(path))
+        tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
+        if self.held_out_scores is not None:
+            tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
+        about = {
+            "format": FORMAT,
+            "checksum": weights.checksum(self.recipe.weights),
+            "recipe": json.dumps(self.recipe.to_dict()),
+            "seed": str(self.seed),
+            "training": json.dumps(asdict(self.training)),
+            "image_size": json.dumps(self.image_size),
+            "levels": json.dumps(self.levels),
+        }
+        write_atomically(Path(path), safetensors.torch.save(tensors, about))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
-        """Read a detector that `save` wrote.
+        """Read a detector that `save` wrote, in this version of kdlib or an earlier one.
 
         Raises:
             ValueError: another kind of file, a damaged one, or one made with other source weights.
             OSError: no such file.
         """
-        return saved.read(Path(path), lambda recipe, seed: cls(recipe, seed=seed, device=device))
+        device = _device(device)
+        tensors, about = read_safetensors(Path(path), format=FORMAT, advice="expected a file that Detector.save wrote")
+        try:
+            checksum, settings = about["checksum"], json.loads(about["recipe"])
+            if made_with := [name for name, known in weights.CHECKSUMS.items() if known == checksum]:
+                settings.setdefault("weights", made_with[0])  # older files leave it to their checksum
+            detector = cls(Recipe.from_dict(settings), seed=int(about["seed"]), device=device)
+            detector.training = Training(**json.loads(about["training"]))
+            detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
+            detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
+            if size := json.loads(about.get("image_size", "null")):  # older files have none
+                width, height = size
+                detector.image_size = int(width), int(height)
+            if levels := json.loads(about.get("levels", "null")):
+                low, high = levels
+                detector.levels = float(low), float(high)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(":")
+            advice = f"not a detector of this version of kdlib ({reason}); fit and save it again"
+            raise ValueError(f"{path}: {advice}") from error
+        if checksum != (expected := weights.checksum(detector.recipe.weights)):
+            raise ValueError(f"{path}: made with other source weights ({checksum}, here {expected}); fit it again")
+        return detector
 
     def _pixels(self, images: ImagesLike) -> Tensor:
         side = self.recipe.input_size
         if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1:] == (3, side, side):
             return images
-        return as_images(images).pixels(self.recipe.size, crop=self.recipe.crop)
+        images = as_images(images)
+        if self.training.epoch:
+            _check_alike(images, self.image_size, self.levels)
+        return images.pixels(self.recipe.size, crop=self.recipe.crop, levels=self.levels)
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    try:
+        device = torch.device(name) if name else default_device()
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        here = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        raise ValueError(f"device: no {str(name)!r} here; expected one of {', '.join(here)}") from error
+    return device
+
+
+def _check_alike(images: Images, size: tuple[int, int] | None, levels: Levels | None) -> None:
+    """Refuse images that are not like the good ones: of another shape, which would be squeezed, or another depth."""
+    if size and images.size and images.size != size:
+        sizes = "{}: images of {}x{}, the good ones have {}x{}".format(images.where, *images.size, *size)
+        if abs(images.size[0] * size[1] / (images.size[1] * size[0]) - 1) > SHAPE_TOLERANCE:
+            raise ValueError(f"{sizes}: another shape, which would be squeezed; crop or pad them alike")
+        warnings.warn(f"{sizes}; this is right if they show the same field of view", stacklevel=3)
+    if (images.levels is None) != (levels is None):
+        depths = "have 8 bits, the good ones have more" if levels else "have more than 8 bits, the good ones have 8"
+        raise ValueError(f"{images.where}: these {depths}; save them alike, or fit on images like these")
+
+
+def is_detector(path: Path) -> bool:
+    """Whether a file is a detector that some version of kdlib wrote."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("format", "")).startswith(FORMAT.partition("/")[0] + "/")
+    except (safetensors.SafetensorError, OSError):
+        return False

@@ -15,26 +15,20 @@ from torch import Tensor
 
 from kdlib import weights
 from kdlib.activations import fits, prepare, progress, take
-from kdlib.adam import Adam
-from kdlib.allocator import keep_freed_memory
-from kdlib.files import write_atomically
+from kdlib.files import read_safetensors, write_atomically
 from kdlib.losses import discrepancy, loss_terms
 from kdlib.networks import Cloner, Source, half_precision
 from kdlib.recipe import Recipe
 
-CHECKPOINT = "kdlib.checkpoint/1"
+CHECKPOINT = "kdlib.checkpoint/2"
 
 
 def make_cloner(recipe: Recipe, device: torch.device, *, seed: int) -> Cloner:
     """An untrained cloner; the same seed gives the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        cloner = Cloner(
-            recipe.cloner,
-            critical_points=recipe.critical_points,
-            norm_shift=recipe.norm_shift,
-            conv_bias=recipe.conv_bias,
-        )
+        biases = {"norm_shift": recipe.norm_shift, "conv_bias": recipe.conv_bias}
+        cloner = Cloner(recipe.cloner, critical_points=recipe.critical_points, **biases)
     return cloner.to(device).to(memory_format=torch.channels_last)
 
 
@@ -54,14 +48,11 @@ def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
     """Each 8-bit image (B, 3, H, W) turned by up to 20 degrees and scaled by 0.9 to 1.05 ("+AUG"), black around it."""
     from torchvision.transforms.v2 import functional  # two seconds, as torchvision's models come with it
 
+    bilinear = functional.InterpolationMode.BILINEAR
     angles = torch.empty(len(pixels)).uniform_(-20, 20, generator=random).tolist()
     scales = torch.empty(len(pixels)).uniform_(0.9, 1.05, generator=random).tolist()
-    return torch.stack(
-        [
-            functional.affine(image, angle, [0, 0], scale, [0.0, 0.0], functional.InterpolationMode.BILINEAR)
-            for image, angle, scale in zip(pixels, angles, scales, strict=True)
-        ]
-    )
+    drawn = zip(pixels, angles, scales, strict=True)
+    return torch.stack([functional.affine(x, angle, [0, 0], scale, [0.0, 0.0], bilinear) for x, angle, scale in drawn])
 
 
 @dataclass
@@ -101,10 +92,9 @@ def distill(
     """
     if recipe.augment and not isinstance(activations, Source):
         raise ValueError("distill: the recipe augments; expected the source instead of its activations")
-    keep_freed_memory()
     device = next(cloner.parameters()).device
     half = half_precision(recipe.precision, device)
-    adam = Adam(cloner.parameters(), recipe.learning_rate)
+    adam = torch.optim.Adam(cloner.parameters(), recipe.learning_rate, fused=True)
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         random = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
@@ -132,6 +122,7 @@ def distill(
                 with torch.autocast(device.type, torch.bfloat16, enabled=half):
                     found = cloner(x)
                 loss = discrepancy(source, found, lam=state.lam).mean()
+                adam.zero_grad()
                 loss.backward()
                 adam.step()
                 total += loss.detach() * len(x)
@@ -159,15 +150,20 @@ def _identity(pixels: Tensor, recipe: Recipe, seed: int) -> str:
     return hashlib.sha256(settings.encode() + pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def _save_checkpoint(path: Path, cloner: Cloner, adam: Adam, state: Training, identity: str) -> None:
+def _save_checkpoint(path: Path, cloner: Cloner, adam: torch.optim.Adam, state: Training, identity: str) -> None:
     tensors = {f"cloner.{k}": v for k, v in cloner.state_dict().items()}
-    tensors |= {f"adam.{k}": v for k, v in adam.tensors().items()}
+    tensors |= {f"adam.{n}.{k}": v for n, each in adam.state_dict()["state"].items() for k, v in each.items()}
     about = {"format": CHECKPOINT, "experiment": identity, "training": json.dumps(asdict(state))}
     write_atomically(path, safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}, about))
 
 
-def _load_checkpoint(path: Path, cloner: Cloner, adam: Adam, identity: str) -> dict[str, object]:
-    tensors, found = weights.read_safetensors(path, format=CHECKPOINT, experiment=identity)
+def _load_checkpoint(path: Path, cloner: Cloner, adam: torch.optim.Adam, identity: str) -> dict[str, object]:
+    tensors, found = read_safetensors(path, format=CHECKPOINT, experiment=identity)
     cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items() if k.startswith("cloner.")})
-    adam.load({k.removeprefix("adam."): v for k, v in tensors.items() if k.startswith("adam.")})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for number, parameter in enumerate(cloner.parameters()):
+        kept = {k: tensors[f"adam.{number}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")}
+        # The fused form goes through moments and parameter in the order of memory: both must lie there alike.
+        moments[number] = {k: torch.empty_like(parameter).copy_(v) if v.dim() else v for k, v in kept.items()}
+    adam.load_state_dict(adam.state_dict() | {"state": moments})
     return dict(json.loads(found["training"]))

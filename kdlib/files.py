@@ -1,45 +1,54 @@
-"""Where files go, and how they get there whole."""
+"""Where files go, how they get there whole, and how tensors are read back."""
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import safetensors
+from torch import Tensor
 
 
 def cache_folder() -> Path:
     """Weights and downloads, shared by all projects of a user: ``$KDLIB_CACHE`` or ``~/.cache/kdlib``."""
-    return Path(os.environ.get("KDLIB_CACHE") or Path.home() / ".cache" / "kdlib")
+    return _named("KDLIB_CACHE", "~/.cache/kdlib")
 
 
 def work_folder() -> Path:
     """Checkpoints, activations, generated data: ``$KDLIB_WORK`` or ``work`` in the current folder."""
-    return Path(os.environ.get("KDLIB_WORK") or "work")
+    return _named("KDLIB_WORK", "work")
 
 
 def data_folder() -> Path:
     """Data sets: ``$KDLIB_DATA`` or ``data`` in the current folder."""
-    return Path(os.environ.get("KDLIB_DATA") or "data")
+    return _named("KDLIB_DATA", "data")
 
 
 def results_folder(dataset: str = "*") -> Path:
     """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder; who reads those of one data set says which."""
     note_read("records", dataset)
-    return Path(os.environ.get("KDLIB_RESULTS") or "results")
+    return _named("KDLIB_RESULTS", "results")
+
+
+def _named(variable: str, default: str) -> Path:
+    try:
+        return Path(os.environ.get(variable) or default).expanduser()
+    except RuntimeError as error:  # no HOME, and nobody knows the user's
+        raise FileNotFoundError(f"{variable}: no home folder is known; name a folder in {variable}") from error
 
 
 def note_read(*what: str) -> None:
-    """Tell the book's build what a page depends on: a line in the file that ``KDLIB_READS`` names, where it names one.
-
-    Named in the environment, so that processes that a page starts tell as well.
-    """
+    """Add a line to the file that ``KDLIB_READS`` names, if it does: what the process, or one it starts, depends on."""
     if path := os.environ.get("KDLIB_READS"):
         with open(path, "a") as file:
             print(*what, file=file)
 
 
+OURS = ".written-by-kdlib"  # in a folder: the names of the files that are ours
 FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA": data_folder}  # what a worker needs
 
 
@@ -60,6 +69,38 @@ def ensure_folder(folder: Path) -> Path:
         other = f"name another folder in {variable}" if variable else "name another folder"
         raise type(error)(f"{folder}: cannot be written ({reason}); free it, or {other}") from error
     return folder
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse to write to a folder that holds anything but what `fill_own` wrote there.
+
+    Raises:
+        FileExistsError: names what is there.
+    """
+    marker = folder / OURS
+    ours = {OURS, *(marker.read_text().splitlines() if marker.is_file() else [])}
+    if others := sorted(p.name for p in folder.iterdir() if p.name not in ours) if folder.is_dir() else []:
+        raise FileExistsError(
+            f"{folder}: holds {len(others)} files that kdlib did not write there, such as {others[0]}; name a folder "
+            "that is new or empty"
+        )
+
+
+def fill_own(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files to a folder of our own, in place of those that an earlier call left there.
+
+    Raises:
+        FileExistsError: there is something else in it; nothing is written or removed then.
+    """
+    refuse_foreign(folder)
+    marker = ensure_folder(folder) / OURS
+    earlier = marker.read_text().splitlines() if marker.is_file() else []
+    write_atomically(marker, "".join(f"{name}\n" for name in {*earlier, *contents}).encode())
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    for name in {*earlier} - {*contents}:
+        (folder / name).unlink(missing_ok=True)
+    write_atomically(marker, "".join(f"{name}\n" for name in contents).encode())
 
 
 def keep_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
@@ -89,3 +130,61 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path, *, keep: bool = True) -> Iterator[Path]:
+    """A folder beside it to fill, which then becomes ``folder``; or vanishes, if it should, or where filling it failed.
+
+    Another process may be faster: its folder stays, as its files are the same.
+    """
+    scratch = Path(tempfile.mkdtemp(dir=ensure_folder(folder.parent), prefix=f".{folder.name}."))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        try:
+            if keep:
+                scratch.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read_safetensors(
+    path: Path, *, format: str, advice: str = "delete it and try again", **expected: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file that must carry ``format`` and the ``expected`` metadata.
+
+    Args:
+        format: ``kind/version``.
+        advice: what to do about a file that is damaged, or has other metadata than expected.
+
+    Raises:
+        ValueError: another kind of file, one of another version of kdlib, a damaged one.
+        OSError: no such file, or it is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder, expected a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error}); {advice}") from error
+    for key, value in {"format": format, **expected}.items():
+        if found.get(key) != value:
+            why = _other_format(found.get(key, ""), format) if key == "format" else f"of another {key}; {advice}"
+            raise ValueError(f"{path}: {key} is {found.get(key)!r}, expected {value!r}; {why}")
+    return tensors, found
+
+
+def _other_format(found: str, expected: str) -> str:
+    """Why ``found`` is not ``expected``; both are ``kind/version``."""
+    (kind, _, version), (expected_kind, _, expected_version) = found.partition("/"), expected.partition("/")
+    if kind != expected_kind or not version.isdecimal():
+        return "this is another kind of file"
+    return f"written by {'a newer' if int(version) > int(expected_version) else 'an older'} kdlib"

@@ -17,10 +17,8 @@ class _InnerProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx, source: Tensor, cloner: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(source, cloner)
-        rows = [
-            torch.stack(((s * c).sum(1), s.square().sum(1), c.square().sum(1)))
-            for s, c in zip(_pieces(source), _pieces(cloner), strict=True)
-        ]
+        pairs = zip(_pieces(source), _pieces(cloner), strict=True)
+        rows = [torch.stack(((s * c).sum(1), s.square().sum(1), c.square().sum(1))) for s, c in pairs]
         dot, ss, cc = torch.cat(rows, dim=1)
         return dot, ss, cc
 
@@ -28,10 +26,8 @@ class _InnerProducts(torch.autograd.Function):
     def backward(ctx, dot: Tensor, ss: Tensor, cc: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[no-untyped-def]
         source, cloner = ctx.saved_tensors
         needs_source, needs_cloner = ctx.needs_input_grad
-        return (
-            _combine(cloner, dot, source, 2 * ss) if needs_source else None,
-            _combine(source, dot, cloner, 2 * cc) if needs_cloner else None,
-        )
+        to_source = _combine(cloner, dot, source, 2 * ss) if needs_source else None
+        return to_source, _combine(source, dot, cloner, 2 * cc) if needs_cloner else None
 
 
 def inner_products(source: Tensor, cloner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -39,8 +35,7 @@ def inner_products(source: Tensor, cloner: Tensor) -> tuple[Tensor, Tensor, Tens
 
     Both losses follow from these three numbers, so neither difference nor quotient of the maps is ever stored.
     """
-    products: tuple[Tensor, Tensor, Tensor] = _InnerProducts.apply(source, cloner)
-    return products
+    return _InnerProducts.apply(source, cloner)
 
 
 def value_loss(source: Tensor, cloner: Tensor) -> Tensor:
@@ -75,14 +70,10 @@ def discrepancy(source: Activations, cloner: Activations, *, lam: float, points:
     return direction if lam == float("inf") else value + lam * direction
 
 
-def _vectors(x: Tensor) -> Tensor:
-    # Any order of the elements will do as long as both have the same: this one copies nothing for channels_last.
-    return x.permute(0, 2, 3, 1).flatten(1)
-
-
 def _pieces(x: Tensor) -> Iterator[Tensor]:
     length = max(1, 2**18 // x[0].numel()) if x.device.type == "cpu" else len(x)  # images; 1 MiB in single precision
-    return (piece.float() for piece in _vectors(x).split(length))
+    # Any order of the elements will do as long as both have the same: this one copies nothing for channels_last.
+    return (piece.float() for piece in x.permute(0, 2, 3, 1).flatten(1).split(length))
 
 
 def _combine(x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:

@@ -20,7 +20,12 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
         labels: anomalous where not zero, of any shape.
         scores: higher is more anomalous, of the same shape.
     """
-    return _auroc(_curve(*_checked(labels, scores)))
+    curve = _curve(*_checked(labels, scores))
+    if not curve.normal or not curve.true.size:
+        return None
+    false, true = _corners(curve, curve.true)
+    twice = int(np.diff(false) @ (true[1:] + true[:-1]))  # in whole numbers: exact
+    return twice / (2 * curve.normal * int(true[-1]))
 
 
 def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float | None:
@@ -36,7 +41,14 @@ def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float |
     if not 0 < limit <= 1:
         raise ValueError(f"aupro: limit is {limit}, expected above 0, up to 1")
     masks, maps = _checked(masks, maps, dimensions=3)
-    return _aupro(_curve(masks, maps, _share_of_region(masks)), limit)
+    regions = ndimage.label(masks, NEIGHBOURS)[0][masks]
+    curve = _curve(masks, maps, 1 / np.bincount(regions)[regions])  # each region weighs 1 in all
+    if not curve.normal or not curve.true.size:
+        return None
+    false, overlap = _corners(curve, curve.weight / curve.weight[-1])  # the last is the number of regions
+    rate = false / curve.normal
+    inside, at_limit = rate <= limit, np.interp(limit, rate, overlap)
+    return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(rate[inside], limit)) / limit)
 
 
 def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[float, float] | tuple[None, None]:
@@ -64,13 +76,18 @@ def best_f1_on_test(masks: np.ndarray, maps: np.ndarray) -> tuple[float, float] 
 
     Chosen by the labels that it is measured with: what the maps could give, not what a user gets. Never a headline.
     """
-    return _best_f1(_curve(*_checked(masks, maps)))
+    curve = _curve(*_checked(masks, maps))
+    if not curve.true.size:
+        return None, None
+    found = 2 * curve.true / (curve.true + curve.false + curve.true[-1])
+    best = int(found.argmax())
+    return float(found[best]), float(np.nextafter(curve.scores[best], -np.inf))  # below the score: it is marked too
 
 
 def pixel_threshold(
     normal_maps: np.ndarray, quantile: float = 0.99, *, of: Literal["pixels", "images"] = "pixels"
 ) -> float:
-    """The value that a part ``quantile`` of the pixels of normal images, or of the images' maxima, stays at or below.
+    """The value that a fraction ``quantile`` of normal images' pixels, or of the images' maxima, stays at or below.
 
     Of pixels, it controls the area marked: about 1 - quantile of all good pixels to come. That says where a defect is
     once `Detector.threshold` says that there is one. Of images, it controls how many good images get any mark: about
@@ -95,7 +112,7 @@ def pixel_threshold(
 def localization_metrics(
     masks: np.ndarray, maps: np.ndarray, labels: np.ndarray, *, threshold: float | None = None
 ) -> dict[str, dict[str, float | None]]:
-    """Every metric of localization, over ``"all"`` test images and over the ``"defective"`` ones; sorts each set once.
+    """Every metric of localization, over ``"all"`` test images and over the ``"defective"`` ones.
 
     Args:
         masks, maps: (N, H, W), as for `aupro`.
@@ -108,16 +125,15 @@ def localization_metrics(
     masks, maps = _checked(masks, maps, dimensions=3)
     defective = np.asarray(labels) != 0
     if defective.shape != masks.shape[:1]:
-        raise ValueError(f"metrics: expected {len(masks)} labels, one an image; found {defective.shape}")
+        raise ValueError(f"metrics: expected {len(masks)} labels, one per image; found {defective.shape}")
     if (wrong := np.flatnonzero(masks.any((1, 2)) & ~defective)).size:
         raise ValueError(f"metrics: {wrong.size} normal images have defective pixels, the first is image {wrong[0]}")
     found = {}
     for part, chosen in {"all": slice(None), "defective": defective}.items():
         m, a = masks[chosen], maps[chosen]
-        curve = _curve(m, a, _share_of_region(m))
         f1, iou = (None, None) if threshold is None else f1_and_iou(m, a, threshold)
-        best, best_at = _best_f1(curve)
-        found[part] = {"pixel_auroc": _auroc(curve), "aupro": _aupro(curve, limit=0.3), "f1": f1, "iou": iou}
+        best, best_at = best_f1_on_test(m, a)
+        found[part] = {"pixel_auroc": auroc(m, a), "aupro": aupro(m, a), "f1": f1, "iou": iou}
         found[part] |= {"best_f1_on_test": best, "best_threshold_on_test": best_at}
     return found
 
@@ -134,8 +150,12 @@ class _Curve(NamedTuple):
 
 
 def _curve(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> _Curve:
-    """``weights`` are those of the anomalous entries, in their order: (labels.sum(),)."""
-    anomalous, normal = scores[labels], scores[~labels]  # sorting them apart is faster than sorting all positions
+    """``weights`` are those of the anomalous entries, in their order: (labels.sum(),).
+
+    Only anomalous entries, the few, are sorted with their positions: many times faster than scikit-learn's curves,
+    which sort the positions of all, and an explorer asks at each move of a slider.
+    """
+    anomalous, normal = scores[labels], scores[~labels]
     normal.sort()
     order = np.argsort(anomalous)[::-1]
     anomalous, weights = anomalous[order], np.ones(order.size) if weights is None else weights[order]
@@ -151,40 +171,11 @@ def _corners(curve: _Curve, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.append(false, curve.normal), np.repeat(np.append(0, found), 2)
 
 
-def _auroc(curve: _Curve) -> float | None:
-    if not curve.normal or not curve.true.size:
-        return None
-    false, true = _corners(curve, curve.true)
-    twice = int(np.diff(false) @ (true[1:] + true[:-1]))  # in whole numbers: exact
-    return twice / (2 * curve.normal * int(true[-1]))
-
-
-def _aupro(curve: _Curve, limit: float) -> float | None:
-    if not curve.normal or not curve.true.size:
-        return None
-    false, overlap = _corners(curve, curve.weight / curve.weight[-1])  # the last is the number of regions
-    rate = false / curve.normal
-    inside, at_limit = rate <= limit, np.interp(limit, rate, overlap)
-    return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(rate[inside], limit)) / limit)
-
-
-def _best_f1(curve: _Curve) -> tuple[float, float] | tuple[None, None]:
-    if not curve.true.size:
-        return None, None
-    found = 2 * curve.true / (curve.true + curve.false + curve.true[-1])
-    best = int(found.argmax())
-    return float(found[best]), float(np.nextafter(curve.scores[best], -np.inf))  # below the score: it is marked too
-
-
-def _share_of_region(masks: np.ndarray) -> np.ndarray:
-    """1 / pixels of its region, for each defective pixel: (masks.sum(),)."""
-    regions = ndimage.label(masks, NEIGHBOURS)[0][masks]
-    return 1 / np.bincount(regions)[regions]
-
-
 def _checked(labels: np.ndarray, scores: np.ndarray, *, dimensions: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Labels as booleans, and the scores, not copied."""
     labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(f"metrics: labels are {labels.dtype}; expected 0 where normal, above 0 where anomalous")
     if labels.shape != scores.shape or (dimensions and labels.ndim != dimensions):
         expected = "masks and maps of one shape (N, H, W)" if dimensions else "labels and scores of one shape"
         raise ValueError(f"metrics: expected {expected}; found {labels.shape} and {scores.shape}")

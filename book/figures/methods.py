@@ -15,10 +15,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from kdlib.activations import batch_length, prepare
-from kdlib.attributions import Score
 from kdlib.data import Images, Split, find, load
 from kdlib.data.reading import list_images
 from kdlib.detector import Detector
+from kdlib.localize import Score
 from kdlib.networks import Cloner
 
 METHODS = {"gradients": "Gradients", "smoothgrad": "SmoothGrad", "gbp": "GBP"}

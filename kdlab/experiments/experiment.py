@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kdlab.originals import copy_note
 from kdlab.presets import recipe_for
 from kdlib import weights
 from kdlib.data import ONE_VS_REST, Split, load
@@ -40,7 +41,7 @@ class Experiment:
         split = load(self.dataset, self.normal, seed=self.seed)
         limits = ((split.train, self.recipe.train_limit), (split.test, self.recipe.test_limit))
         train, test = (images if limit is None else images[_spread(len(images), limit)] for images, limit in limits)
-        return Split(split.dataset, split.normal, train, test, split.has_masks, split.copy_note)
+        return Split(split.dataset, split.normal, train, test, split.has_masks, copy_note(split))
 
     @cached_property
     def id(self) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kdlib.data.about import ABOUT, About, find
-from kdlib.data.classes import cifar10, digits, fashion_mnist, mnist
-from kdlib.data.folder import mvtec_ad, mvtec_layout
+from kdlib.data.classes import DIGITS, cifar10, digits, fashion_mnist, mnist
+from kdlib.data.folder import brain_mri, head_ct, mvtec_ad, mvtec_layout, retinal_oct
 from kdlib.data.images import Images, Split, as_images
-from kdlib.data.medical import brain_mri, head_ct, retinal_oct
 from kdlib.data.textures import CATEGORIES, textures
 from kdlib.errors import unknown
 
@@ -57,9 +56,7 @@ def normals(dataset: str) -> tuple[str, ...]:
     """
     if dataset not in DATASETS:
         raise ValueError(unknown("data set: no", dataset, DATASETS))
-    listed = {"digits": tuple("0123456789"), "textures": CATEGORIES} | {
-        name: tuple(a.counts) for name, a in ABOUT.items()
-    }
+    listed = {"digits": DIGITS, "textures": CATEGORIES} | {name: about.normals for name, about in ABOUT.items()}
     if dataset not in listed:
         raise ValueError(f"{dataset}: its classes or categories are listed nowhere; name those that are meant")
     folder = find(dataset) if dataset == "mvtec_ad" else None

@@ -1,7 +1,6 @@
 """Data sets of classes, used one-vs-rest: one class is normal, all others are anomalous (Sec. 4.1)."""
 
 import gzip
-import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.data.about import ABOUT, CIFAR10, IDX, find, missing
+from kdlib.data.about import ABOUT, find, missing
 from kdlib.data.images import Images, Split
 from kdlib.data.reading import image_size, list_images
 from kdlib.errors import unknown
-from kdlib.files import cache_folder, data_folder, keep_array, work_folder
+from kdlib.files import cache_folder, data_folder
+
+IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+DIGITS = tuple("0123456789")
 
 
 def fashion_mnist(normal: str, *, root: Path | None = None) -> Split:
@@ -31,7 +33,7 @@ def cifar10(normal: str, *, root: Path | None = None) -> Split:
     """CIFAR-10 (no licence stated by its authors): ``{train,test}/<class>/*`` as images, or torchvision's files."""
     folder = root or find("cifar10")
     if folder is None or not (folder / "train").is_dir():
-        return one_vs_rest("cifar10", normal, *_torchvision("cifar10", folder), names=CIFAR10)
+        return one_vs_rest("cifar10", normal, *_torchvision("cifar10", folder), names=ABOUT["cifar10"].normals)
     parts = [_class_folders(folder / part) for part in ("train", "test")]
     arrays = (array for pixels, classes, _ in parts for array in (pixels, classes))
     names = sorted(p.name for p in (folder / "train").iterdir() if p.is_dir())  # the official order is alphabetical
@@ -41,23 +43,13 @@ def cifar10(normal: str, *, root: Path | None = None) -> Split:
 
 @lru_cache(maxsize=2)
 def _class_folders(folder: Path) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Pixels (N, H, W, 3), classes (N,) and whether they are JPEG files. Kept in the work folder while no file changes.
-
-    Tens of thousands of small files take a minute to decode; names, sizes and dates tell whether they are the same.
-    """
+    """Pixels (N, H, W, 3), kept in the work folder; classes (N,); whether they are JPEG files."""
     names = sorted(p.name for p in folder.iterdir() if p.is_dir())
-    files = [path for name in names for path in list_images(folder / name)]
-    about = ((p.parent.name, p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files)
-    key = hashlib.sha256(repr(list(about)).encode()).hexdigest()[:16]
-
-    def decode() -> np.ndarray:
-        width, height = image_size(files[0])
-        if width != height:
-            raise ValueError(f"{files[0]}: expected a square image, found {width}x{height}")
-        pixels = Images(tuple(files), tuple(p.name for p in files)).pixels(width)
-        return pixels.permute(0, 2, 3, 1).contiguous().numpy()
-
-    pixels = keep_array(work_folder() / "pixels" / f"{key}.npy", decode)
+    files = tuple(path for name in names for path in list_images(folder / name))
+    width, height = image_size(files[0])
+    if width != height:
+        raise ValueError(f"{files[0]}: expected a square image, found {width}x{height}")
+    pixels = Images(files, tuple(p.name for p in files)).pixels(width, keep=True).permute(0, 2, 3, 1).numpy()
     classes = np.array([names.index(p.parent.name) for p in files])
     return pixels, classes, any(p.suffix.lower() in (".jpg", ".jpeg") for p in files)
 
@@ -72,35 +64,23 @@ def digits(normal: str) -> Split:
     return one_vs_rest("digits", normal, pixels[~test], classes[~test], pixels[test], classes[test])
 
 
-def one_vs_rest(
-    dataset: str,
-    normal: str,
-    train: np.ndarray,
-    train_classes: np.ndarray,
-    test: np.ndarray,
-    test_classes: np.ndarray,
-    *,
-    names: Sequence[str] = tuple("0123456789"),
-) -> Split:
+def one_vs_rest(dataset: str, normal: str, *parts: np.ndarray, names: Sequence[str] = DIGITS) -> Split:
     """Train on one class, test with the whole test split.
 
     Args:
         normal: the class's name, as in the paper's tables.
-        train, test: 8-bit pixels, (N, H, W) or (N, H, W, 3).
-        train_classes, test_classes: (N,), numbers.
+        parts: training pixels, 8-bit, (N, H, W) or (N, H, W, 3), and their classes, (N,), numbers; those for testing.
         names: of the classes, in the order of their numbers.
     """
+    train, train_classes, test, test_classes = parts
     known = [names[c] for c in np.unique(train_classes)]
     if normal not in known:
         raise ValueError(unknown(f"{dataset}: no class", normal, known))
     number = list(names).index(normal)
     chosen = np.flatnonzero(train_classes == number)
-    return Split(
-        dataset=dataset,
-        normal=normal,
-        train=Images(train[chosen], tuple(f"train/{i}" for i in chosen), np.zeros(len(chosen), dtype=int)),
-        test=Images(test, tuple(f"test/{i}" for i in range(len(test))), (test_classes != number).astype(int)),
-    )
+    train_images = Images(train[chosen], tuple(f"train/{i}" for i in chosen), np.zeros(len(chosen), dtype=int))
+    test_names = tuple(f"test/{i}" for i in range(len(test)))
+    return Split(dataset, normal, train_images, Images(test, test_names, (test_classes != number).astype(int)))
 
 
 def _idx_data_set(dataset: str, normal: str, root: Path | None) -> Split:
@@ -117,11 +97,10 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
         raise FileNotFoundError(f"{dataset}: no folder {folder}; expected there: {ABOUT[dataset].layout}")
     arrays = []
     for name in IDX:
-        path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
-        if path is None:
+        if not (path := next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)):
             raise FileNotFoundError(f"{dataset}: no file {name} or {name}.gz in {folder}")
         try:
-            content = _unpacked(path)
+            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             dimensions = int(content[3])
             shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
             arrays.append(np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape))
@@ -131,17 +110,6 @@ def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise ValueError(f"{dataset}: {folder}: {len(images)} images, but {len(labels)} labels; fetch them again")
     return tuple(arrays)
-
-
-def _unpacked(path: Path) -> np.ndarray:
-    """The bytes of a file, gzipped or not; unpacked once, as that takes longer than all else of a short experiment."""
-    content = path.read_bytes()
-    if path.suffix != ".gz":
-        return np.frombuffer(content, np.uint8)
-    key = hashlib.sha256(content).hexdigest()[:16]
-    return keep_array(
-        work_folder() / "pixels" / f"{key}.npy", lambda: np.frombuffer(gzip.decompress(content), np.uint8)
-    )
 
 
 def _torchvision(dataset: str, folder: Path | None = None) -> tuple[np.ndarray, ...]:

@@ -1,10 +1,13 @@
-"""Data sets that are folders of files: MVTec AD's layout, for MVTec AD itself and for data of one's own.
+"""Data sets that are folders of image files: MVTec AD's layout, of one's own data too, and the medical sets.
 
-``<category>/train/good/*``, ``<category>/test/good/*``, ``<category>/test/<defect>/*`` and, where masks exist,
-``<category>/ground_truth/<defect>/<name>_mask.png``.
+MVTec AD's is ``<category>/train/good/*``, ``<category>/test/good/*``, ``<category>/test/<defect>/*`` and, where masks
+exist, ``<category>/ground_truth/<defect>/<name>_mask.png``. Of the medical sets (Tables 5 and 6) normal images train;
+the others, and some held-out normal ones, test.
 """
 
+import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,16 @@ from kdlib.errors import unknown
 LAYOUT = ABOUT["mvtec_ad"].layout
 GOOD = ("good", "ok", "okay", "normal", "pass", "passed", "gut", "io")  # what a folder of good images is called
 HALF_GOOD = re.compile(r"good|ok|normal|pass|fine|clean|intact|undamaged|free|no|none|without", re.IGNORECASE)
+HELD_OUT = 10  # normal images for testing, chosen at random (Sec. 4.1)
+OCT_CLASSES = ("CNV", "DME", "DRUSEN", "NORMAL")
+
+
+def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
+    """One category of MVTec AD (CC BY-NC-SA 4.0: no commercial use), or of any folder with its layout."""
+    folder = root or find("mvtec_ad")
+    if folder is None:
+        raise missing("mvtec_ad")
+    return mvtec_layout(folder, category, dataset="mvtec_ad")
 
 
 def is_good(kind: str) -> bool:
@@ -35,14 +48,6 @@ def is_good(kind: str) -> bool:
     return False
 
 
-def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
-    """One category of MVTec AD (CC BY-NC-SA 4.0: no commercial use), or of any folder with its layout."""
-    folder = root or find("mvtec_ad")
-    if folder is None:
-        raise missing("mvtec_ad")
-    return mvtec_layout(folder, category, dataset="mvtec_ad")
-
-
 def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     """Read ``root/category``; every file is listed and every size checked, no pixel is decoded yet.
 
@@ -55,73 +60,139 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     folder = root / category
     if not (folder / "train").is_dir():
         found = sorted(p.name for p in root.iterdir() if (p / "train").is_dir())
-        raise FileNotFoundError(
-            f"{unknown(f'{dataset}: no category', category, found)}, below {root}. Layout: {LAYOUT}"
-        )
+        what = unknown(f"{dataset}: no category", category, found)
+        raise FileNotFoundError(f"{what}, below {root}. Layout: {LAYOUT}")
     kinds = sorted(p.name for p in (folder / "train").iterdir() if p.is_dir() and not is_litter(p.name))
     good = [kind for kind in kinds if kind.lower() in GOOD]
     train = list_images(folder / "train" / (good[0] if len(good) == 1 else "good"))
     warn_of_left_out(str(folder / "train"), {kind: "not trained on" for kind in kinds if kind != train[0].parent.name})
-    test: list[Path] = []
     if not (folder / "test").is_dir():
         raise FileNotFoundError(f"{dataset}: no folder {folder / 'test'}. Layout: {LAYOUT}")
-    labels: list[int] = []
-    for kind in sorted(p for p in (folder / "test").iterdir() if p.is_dir() and not is_litter(p.name)):
-        label = int(not is_good(kind.name))
-        found = list_images(kind)
-        test.extend(found)
-        labels.extend([label] * len(found))
+    tested = sorted(p for p in (folder / "test").iterdir() if p.is_dir() and not is_litter(p.name))
+    bad = {kind.name: not is_good(kind.name) for kind in tested}
+    test = [path for kind in tested for path in list_images(kind)]
     if not test:
         raise FileNotFoundError(f"{dataset}: no test images below {folder / 'test'}. Layout: {LAYOUT}")
     truth = folder / "ground_truth"
-    pairs = zip(test, labels, strict=True)
-    masks = tuple(_mask(truth, path) if label else None for path, label in pairs) if truth.is_dir() else None
-    _check_sizes(dataset, (*train, *test), tuple(zip(test, masks, strict=True)) if masks else ())
-    official = ABOUT["mvtec_ad"].counts.get(category) if dataset == "mvtec_ad" else None
-    few = official[1] - labels.count(0) if official else 0
-    width, height = image_size(train[0])
-    notes = [f"{few} good test images of the original are missing"] if few > 0 else []
-    if dataset == "mvtec_ad" and width < 700:
-        notes.append(f"resized copy, {width}x{height}")
-    return Split(
-        dataset=dataset,
-        normal=category,
-        train=Images(train, _names(train), np.zeros(len(train), dtype=int)),
-        test=Images(tuple(test), _names(test), np.array(labels), masks),
-        has_masks=masks is not None,
-        copy_note="; ".join(notes),
-    )
-
-
-def _names(paths: tuple[Path, ...] | list[Path]) -> tuple[str, ...]:
-    return tuple(f"{path.parent.name}/{path.name}" for path in paths)
+    masks = [_mask(truth, path) if bad[path.parent.name] else None for path in test] if truth.is_dir() else None
+    width, height = _check_sizes(dataset, (*train, *test), test, masks or [None] * len(test))
+    note = f"resized copy, {width}x{height}" if dataset == "mvtec_ad" and width < 700 else ""
+    return _split(dataset, category, train, test, [bad[path.parent.name] for path in test], masks, note)
 
 
 def _mask(truth: Path, image: Path) -> Path:
     folder = truth / image.parent.name
-    mask = folder / f"{image.stem}_mask.png"
-    names = (f"{image.stem}{ending}{suffix}" for ending in ("_mask", "") for suffix in SUFFIXES)
-    mask = next((folder / name for name in (mask.name, *names) if (folder / name).is_file()), mask)
+    names = [f"{image.stem}{ending}{suffix}" for ending in ("_mask", "") for suffix in SUFFIXES]
+    mask = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
     if not mask.is_file():
         raise FileNotFoundError(f"{image}: no mask {mask}; add it, or remove ground_truth to go without masks")
     return mask
 
 
-def _check_sizes(dataset: str, images: tuple[Path, ...], masks: tuple[tuple[Path, Path | None], ...]) -> None:
+def _check_sizes(
+    dataset: str, images: Sequence[Path], test: Sequence[Path], masks: Sequence[Path | None]
+) -> tuple[int, int]:
+    """The size of all images."""
     sizes = {path: image_size(path) for path in images}
     expected = sizes[images[0]]
-    other = next((path for path in images if sizes[path] != expected), None)
-    if other is not None:
-        raise ValueError(
-            f"{dataset}: images of mixed sizes: {images[0]} is {expected[0]}x{expected[1]}, "
-            f"{other} is {sizes[other][0]}x{sizes[other][1]}; crop or resize them to one size first"
-        )
-    for image, mask in masks:
-        if mask is None or (found := image_size(mask)) == sizes[image]:
+    if other := next((path for path in images if sizes[path] != expected), None):
+        a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (images[0], other))
+        raise ValueError(f"{dataset}: images of mixed sizes: {a}, {b}; crop or resize them to one size first")
+    for image, mask in zip(test, masks, strict=True):
+        if mask is None or (found := image_size(mask)) == expected:
             continue
-        if found[::-1] != sizes[image] or orientation(image) < 5:  # else it was drawn before the image was turned
-            width, height = found
-            raise ValueError(
-                f"{dataset}: {mask} is {width}x{height}, its image {image.name} is {expected[0]}x{expected[1]}; "
-                "masks must have the size of their images"
-            )
+        if found[::-1] != expected or orientation(image) < 5:  # else it was drawn before the image was turned
+            what = f"{mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}"
+            raise ValueError(f"{dataset}: {what}; masks must have the size of their images")
+    return expected
+
+
+def retinal_oct(normal: str = "RESC", *, root: Path | None = None) -> Split:
+    """OCT2017 (CC BY 4.0) or RESC, whichever layout is found; the paper's table calls its entry RESC, its text OCT2017.
+
+    ``train/NORMAL`` trains, ``test/<class>`` tests: the reference code trains on every folder it finds; the text says
+    normal images only, and so do we. RESC has ``train/good``, ``test/good``, ``test/Ungood``, whose images lie in
+    ``img`` where masks lie beside them in ``label``.
+    """
+    folder = _folder("retinal_oct", normal, "RESC", root)
+    if (folder / "train" / "good").is_dir():
+        return _resc(folder)
+    train = list_images(folder / "train" / "NORMAL")
+    test = [path for name in OCT_CLASSES for path in list_images(folder / "test" / name)]
+    return _split("retinal_oct", normal, train, test, [path.parent.name != "NORMAL" for path in test])
+
+
+def _resc(folder: Path) -> Split:
+    parts = [folder / name for name in ("train/good", "test/good", "test/Ungood")]
+    train, good, bad = (list_images(part / "img" if (part / "img").is_dir() else part) for part in parts)
+    truth = parts[2] / "label"
+    masks = [*[None] * len(good), *(truth / path.name for path in bad)] if truth.is_dir() else None
+    if without := [str(mask) for mask in masks or () if mask and not mask.is_file()]:
+        what = f"{len(without)} masks are missing, first {without[0]}"
+        raise FileNotFoundError(f"retinal_oct: {what}; add them, or remove label")
+    labels = [False] * len(good) + [True] * len(bad)
+    return _split("retinal_oct", "RESC", train, [*good, *bad], labels, masks, "RESC, not OCT2017")
+
+
+def head_ct(normal: str = "head_ct", *, root: Path | None = None, seed: int = 0) -> Split:
+    """HeadCT (Kaggle, licence unclear): images ``head_ct/<id>.png``, and ``labels.csv`` with id and hemorrhage."""
+    folder = _folder("head_ct", normal, "head_ct", root)
+    table = folder / "labels.csv"
+    if not table.is_file():
+        raise FileNotFoundError(f"head_ct: no file {table}; expected a line id,hemorrhage and a line for each image")
+    labels: dict[int, int] = {}
+    with table.open(newline="") as file:
+        for line, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
+            try:
+                if row and line > 1:
+                    key, label = map(int, row)
+                    labels[key] = label
+            except ValueError as error:
+                found = ",".join(row)
+                raise ValueError(f"{table}, line {line}: expected id,hemorrhage, such as 7,0; found {found}") from error
+    files = {int(path.stem): path for path in list_images(folder / "head_ct")}
+    if different := sorted(files.keys() ^ labels.keys()):
+        raise ValueError(f"head_ct: {table} and the images differ in {len(different)} ids, first in {different[0]}")
+    good, bad = ([files[i] for i in sorted(files) if labels[i] == label] for label in (0, 1))
+    return _hold_out("head_ct", normal, good, bad, seed)
+
+
+def brain_mri(normal: str = "brain_mri", *, root: Path | None = None, seed: int = 0) -> Split:
+    """BrainMRI (Kaggle, licence unclear): ``no/*`` is normal, ``yes/*`` has a tumour."""
+    folder = _folder("brain_mri", normal, "brain_mri", root)
+    return _hold_out("brain_mri", normal, list_images(folder / "no"), list_images(folder / "yes"), seed)
+
+
+def _folder(dataset: str, normal: str, expected: str, root: Path | None) -> Path:
+    if normal != expected:
+        raise ValueError(unknown(f"{dataset}: no category", normal, [expected]))
+    folder = root or find(dataset)
+    if folder is None or not folder.is_dir():
+        raise missing(dataset, folder)
+    return folder
+
+
+def _hold_out(dataset: str, normal: str, good: Sequence[Path], bad: Sequence[Path], seed: int) -> Split:
+    """`HELD_OUT` random normal images and all anomalous ones test, the other normal ones train."""
+    if len(good) <= HELD_OUT + 1:
+        raise ValueError(f"{dataset}: {len(good)} normal images; more than {HELD_OUT + 1} are needed")
+    order = np.random.default_rng(seed).permutation(len(good))
+    held, kept = ([good[i] for i in sorted(part)] for part in (order[:HELD_OUT], order[HELD_OUT:]))
+    return _split(dataset, normal, kept, [*held, *bad], [False] * len(held) + [True] * len(bad))
+
+
+def _split(
+    dataset: str,
+    normal: str,
+    train: Sequence[Path],
+    test: Sequence[Path],
+    anomalous: Sequence[bool],
+    masks: Sequence[Path | None] | None = None,
+    note: str = "",
+) -> Split:
+    def images(paths: Sequence[Path], labels: Sequence[bool], masks: Sequence[Path | None] | None) -> Images:
+        names = tuple(f"{path.parent.name}/{path.name}" for path in paths)
+        return Images(tuple(paths), names, np.array(labels, dtype=int), None if masks is None else tuple(masks))
+
+    train_images = images(train, [False] * len(train), None)
+    return Split(dataset, normal, train_images, images(test, anomalous, masks), masks is not None, note)

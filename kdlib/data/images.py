@@ -40,6 +40,7 @@ class Images:
         labels: 0 normal, 1 anomalous, (N,); None where unknown.
         masks: one file or None (no defect) per image; None where there are none.
         size: width and height in pixels of every image; None where they differ or nobody looked.
+        where: what errors call them.
     """
 
     content: np.ndarray | tuple[Path, ...]
@@ -47,6 +48,7 @@ class Images:
     labels: np.ndarray | None = None
     masks: tuple[Path | None, ...] | None = None
     size: tuple[int, int] | None = None
+    where: str = "images"
 
     def __post_init__(self) -> None:
         for what in (self.names, self.labels, self.masks):
@@ -58,12 +60,10 @@ class Images:
 
     def __getitem__(self, chosen: int | slice | Sequence[int] | np.ndarray) -> Self:
         """The chosen images, as `Images` again."""
-        which = np.atleast_1d(np.arange(len(self))[chosen])
+        which, content = np.atleast_1d(np.arange(len(self))[chosen]), self.content
         return replace(
             self,
-            content=self.content[which]
-            if isinstance(self.content, np.ndarray)
-            else tuple(self.content[i] for i in which),
+            content=content[which] if isinstance(content, np.ndarray) else tuple(content[i] for i in which),
             names=tuple(self.names[i] for i in which),
             labels=None if self.labels is None else self.labels[which],
             masks=None if self.masks is None else tuple(self.masks[i] for i in which),
@@ -99,7 +99,7 @@ class Images:
             return None
         if len(found) < len(each):
             raise ValueError(
-                f"images: {len(found)} of {len(each)} have more than 8 bits, the others have 8; the first of these is "
+                f"{self.where}: {len(found)} of {len(each)} have more than 8 bits, the others have 8, such as "
                 f"{self.names[each.index(None)]}; save all of them alike"
             )
         low, high = min(low for low, _ in found), max(high for _, high in found)
@@ -111,7 +111,8 @@ class Images:
         return not isinstance(self.content, np.ndarray)
 
     def _own_levels(self, index: int) -> Levels | None:
-        values = read_deep(self.content[index]) if self._files else self.content[index]
+        content = self.content[index]
+        values = read_deep(content) if isinstance(content, Path) else content
         return None if values is None else own_levels(values)
 
     def pixels(self, size: int, *, crop: int | None = None, levels: Levels | None = None, keep: bool = False) -> Tensor:
@@ -168,13 +169,10 @@ class Images:
         else:
             files = (*self.content, *(m for m in self.masks or () if m))
             with ThreadPoolExecutor() as pool:
-                for path, found in zip(files, pool.map(_sha256, files), strict=True):
+                hashes = pool.map(lambda path: hashlib.sha256(path.read_bytes()).digest(), files)
+                for path, found in zip(files, hashes, strict=True):
                     digest.update(path.name.encode() + found)
         return digest.hexdigest()[:16]
-
-
-def _sha256(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,9 +188,10 @@ class Split:
 
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
+ImagesLike = Images | Picture | Sequence[Picture]  # an 8-bit tensor (N, 3, S, S) may hold pixels at working size
 
 
-def as_images(images: "Images | Picture | Sequence[Picture]") -> Images:
+def as_images(images: ImagesLike) -> Images:
     """What a user has, as `Images`: one picture is one, and what could be one or many is refused.
 
     Args:
@@ -214,11 +213,12 @@ def as_images(images: "Images | Picture | Sequence[Picture]") -> Images:
         return _from_files([path] if path.is_file() else list_images(path), str(images), given=path.is_file())
     if isinstance(images, Image.Image):
         return as_images(np.array(images.convert("RGB")))
-    if isinstance(images, list | tuple):
-        if not images:
+    if not isinstance(images, np.ndarray | Tensor):
+        if not len(images):
             raise ValueError("images: there are none")
-        if all(isinstance(each, str | Path) for each in images):
-            return _from_files([Path(each).expanduser() for each in images], "images", given=True)
+        files = [Path(each).expanduser() for each in images if isinstance(each, str | Path)]
+        if len(files) == len(images):
+            return _from_files(files, "images", given=True)
         each = [as_images(picture) for picture in images]
         if len(shapes := {one.content.shape[1:] for one in each if isinstance(one.content, np.ndarray)}) != 1:
             raise ValueError(f"images: pictures of mixed sizes: {', '.join(map(str, sorted(shapes)))}")
@@ -240,7 +240,7 @@ def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
             f"{where}: images of mixed sizes: {first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}; "
             "crop or resize them to one size first"
         )
-    return Images(tuple(files), tuple(path.name for path in files), size=next(iter(sizes)))
+    return Images(tuple(files), tuple(path.name for path in files), size=next(iter(sizes)), where=where)
 
 
 def _from_array(images: np.ndarray | Tensor) -> Images:

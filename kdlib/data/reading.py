@@ -11,7 +11,20 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 # By suffix, as far as PIL reads them. A file of another suffix is one of them if PIL recognises its content.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".avif")
+SUFFIXES: tuple[str, ...] = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".gif",
+    ".avif",
+)
 SUFFIXES += (".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
 FORMATS = (
     "PNG",
@@ -76,8 +89,7 @@ def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
             image = image.convert("RGB")
         else:
             image = file.convert("RGB")
-        low, high = np.array(image.getextrema()).T
-        if deep and high.max() - low.min() < 64:  # type: ignore[operator]
+        if deep and np.ptp(np.array(image)) < 64:
             raise ValueError(f"{path}: 16-bit colours of which a small range is used; stretch and save it with 8 bits")
         return image
 
@@ -120,7 +132,7 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
             marked = np.array(file) != 0
         elif lossy:
             grey = np.array(file.convert("L"))
-            marked = grey > max(int(grey.max()), 64) // 2
+            marked = grey > max(int(np.max(grey)), 64) // 2
         else:
             rgba = np.array(file.convert("RGBA"))
             marked, seen = rgba[..., :3].any(2), rgba[..., 3] > 0
@@ -286,7 +298,7 @@ def _is_deep(file: ImageFile.ImageFile) -> bool:
 def _values(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
     """Those of a grey image with more than 8 bits, upright, higher is brighter: (H, W), double."""
     tags = getattr(file, "tag_v2", {})
-    inverted, bits = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and file.mode != "F", tags.get(BITS, (16,))[0]
+    inverted, bits = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and file.mode != "F", int(tags.get(BITS, (16,))[0])
     _turn(file)
     values = np.array(file).astype(np.float64)
     if not np.isfinite(values).all():

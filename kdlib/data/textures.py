@@ -5,8 +5,6 @@ masks; the result is written in MVTec AD's layout. Training patches come from th
 from the right: no pixel is in both. Half of all patches are mirrored, as the bricks of the two sides lean apart.
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from scipy import ndimage
 
 from kdlib.data.folder import mvtec_layout
 from kdlib.data.images import Split
-from kdlib.files import ensure_folder, work_folder
+from kdlib.files import whole_folder, work_folder
 
 CATEGORIES = ("brick", "grass", "gravel")
 DEFECTS = ("blob", "scratch", "swap")
@@ -36,13 +34,14 @@ def textures(category: str, *, root: Path | None = None) -> Split:
 
 def make_category(root: Path, category: str, *, seed: int = 0) -> None:
     """Write one category below ``root``, whole or not at all."""
-    from skimage import data
-
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise FileNotFoundError("textures: made of scikit-image's photographs: pip install 'kdlib[lab]'") from error
     photograph = getattr(data, category)()
     other = getattr(data, CATEGORIES[CATEGORIES.index(category) - 1])()
     random = np.random.default_rng([seed, CATEGORIES.index(category)])
-    scratch = Path(tempfile.mkdtemp(dir=ensure_folder(root), prefix=f".{category}."))
-    try:
+    with whole_folder(root / category) as scratch:
         for number in range(TRAIN):
             _write(scratch / "train" / "good", number, _patch(photograph[:, :BORDER], random))
         for number in range(GOOD):
@@ -53,13 +52,6 @@ def make_category(root: Path, category: str, *, seed: int = 0) -> None:
                 patch, mask = paint_defect(patch, kind, random, other=other)
                 _write(scratch / "test" / kind, number, patch)
                 _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
-        scratch.chmod(0o755)
-        scratch.rename(root / category)
-    except OSError:
-        if not (root / category).is_dir():  # somebody else may have been faster: theirs is the same
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def paint_defect(

@@ -19,7 +19,7 @@ from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, digest
 from kdlib import Detector, Split
 from kdlib.activations import prepare
-from kdlib.attributions import attribution
+from kdlib.localize import attribution
 from kdlib.recipe import ATTRIBUTIONS
 
 Write = Callable[..., None]

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from kdlab.originals import copy_note
 from kdlib import Images, load
 from kdlib.data import as_images, find, mvtec_layout
-from kdlib.data.about import IDX
-from kdlib.data.classes import digits
+from kdlib.data.classes import IDX, digits
 from kdlib.data.reading import image_size, list_images, read_image, read_mask
 
 RNG = np.random.default_rng(0)
@@ -64,7 +64,8 @@ def test_layout(bottle: Path) -> None:
     masks = split.test.mask_pixels(40)
     assert masks.sum((1, 2)).tolist() == [0, 0, 10 * 20]
     assert masks[2, 15:25, 10:30].all()
-    assert split.copy_note == "19 good test images of the original are missing; resized copy, 40x40"
+    assert split.copy_note == "resized copy, 40x40"
+    assert copy_note(split) == "19 good test images of the original are missing; resized copy, 40x40"
 
 
 def test_no_masks_is_no_error(bottle: Path) -> None:

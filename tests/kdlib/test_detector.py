@@ -15,10 +15,11 @@ import torch
 from conftest import TINY
 from torch import Tensor
 
-from kdlib import Detector, Recipe, Split, load
+from kdlib import Detector, Recipe, Split, load, weights
+from kdlib.detector import is_detector
 from kdlib.losses import discrepancy
 from kdlib.metrics import auroc
-from kdlib.saved import is_detector
+from kdlib.networks import Source
 
 
 def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:
@@ -193,6 +194,29 @@ def test_a_loaded_detector_is_the_saved_one(fitted: Detector, saved: Path, digit
     assert saved.stat().st_size < 2e6  # the cloner alone
 
 
+@pytest.mark.parametrize(
+    "removed",
+    [[], ["weights"], ["weights", "scaling"], ["score_lam", "attribution", "map_points", "map_lam", "augment"]],
+)
+def test_a_detector_of_before_gives_the_same_scores(removed: list[str], digits: Split, tmp_path: Path) -> None:
+    """Files had a setting ``scaling``, weights that were not named yet, and fewer settings than today."""
+    detector = Detector(replace(TINY, weights="vgg-release", epochs=1)).fit(digits.train[:8])
+    detector.save(path := tmp_path / "d")
+    recipe = detector.recipe.to_dict() | {"scaling": "network"}
+    rewrite(path, recipe=json.dumps({k: v for k, v in recipe.items() if k not in removed}), image_size=None)
+    loaded, images = Detector.load(path), digits.test[:10]
+    assert loaded.recipe == detector.recipe
+    np.testing.assert_allclose(loaded.score(images), detector.score(images), rtol=1e-5)
+    x = images.pixels(32).float() / 255
+    released = weights.load("vgg-release")  # at a factor of 2**-8, which the setting "network" came to
+    with torch.no_grad():
+        expected = discrepancy(Source(released)(x), loaded.cloner(x), lam=loaded.training.lam)
+    np.testing.assert_allclose(loaded.score(images), expected, rtol=1e-4)
+    rewrite(path, recipe=json.dumps(recipe | {"scaling": "critical_point"}))
+    with pytest.raises(ValueError, match=r"the scaling 'critical_point' of vgg-release is not offered any more"):
+        Detector.load(path)
+
+
 def test_size_of_the_good_images_is_kept(digits: Split, tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (6, 20, 30), dtype=np.uint8)
     detector = Detector(replace(TINY, epochs=1)).fit(wide)
@@ -247,7 +271,7 @@ def test_missing_file(tmp_path: Path) -> None:
     ("about", "message"),
     [
         ({"format": "kdlib.source/1"}, "format is 'kdlib.source/1', expected 'kdlib.detector/1'; this is another kind"),
-        ({"checksum": "0" * 64}, r"made with other source weights \(0000.*, here 3be9.*fit it again"),
+        ({"checksum": "0" * 64}, r"made with other source weights \(0000.*, here 3979.*fit it again"),
         ({"format": "kdlib.detector/2"}, "format is 'kdlib.detector/2', expected .*/1'; written by a newer kdlib"),
         ({"format": "kdlib.detector/0"}, "format is 'kdlib.detector/0', expected .*/1'; written by an older kdlib"),
         ({"format": None}, "format is None, expected 'kdlib.detector/1'; this is another kind"),

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from kdlib import Detector, Recipe
 from kdlib.activations import prepare
-from kdlib.attributions import attribution
 from kdlib.data import Split
 from kdlib.distill import make_cloner
-from kdlib.localize import localization_map
+from kdlib.localize import attribution, localization_map
 from kdlib.networks import Cloner, Source
 from kdlib.recipe import ATTRIBUTIONS, BEST
 

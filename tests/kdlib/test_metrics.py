@@ -159,7 +159,7 @@ def test_other_bad_input() -> None:
             aupro(masks, masks, limit=limit)
     with pytest.raises(ValueError, match="threshold is nan, expected a finite number"):
         f1_and_iou(masks, masks, np.nan)
-    with pytest.raises(ValueError, match=r"expected 1 labels, one an image; found \(2,\)"):
+    with pytest.raises(ValueError, match=r"expected 1 labels, one per image; found \(2,\)"):
         localization_metrics(masks, masks, np.ones(2))
     with pytest.raises(ValueError, match="1 normal images have defective pixels, the first is image 1"):
         localization_metrics(masks.repeat(2, 0), masks.repeat(2, 0), np.array([1, 0]))

@@ -1,5 +1,6 @@
 """Both releases end as one thing; nothing but the expected file is accepted."""
 
+import hashlib
 import pickle
 from importlib import metadata
 from pathlib import Path
@@ -87,18 +88,30 @@ def test_carrier_and_checkpoint_are_equal_to_the_bit(source_weights: dict[str, T
         assert torch.equal(source_weights[f"conv{name}.bias"], state[key.replace("weight", "bias")])
 
 
-def checkpoint_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Sequential:
-    """A made-up one, as torchvision hands it out."""
+@pytest.mark.parametrize("here", [True, False])
+def test_torchvision_weights_go_where_torchvision_has_them(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    """From its checkpoint, which comes before the carrier; without both from a download. A damaged one is refused."""
     features = vgg.make_layers(vgg.cfgs["D"])
     state = {f"features.{k}": v for k, v in features.state_dict().items()} | {"classifier.0.weight": torch.zeros(1)}
-    monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda self, **_: state)
-    return features
+    path = tmp_path / "checkpoints" / weights.TORCHVISION
+    path.parent.mkdir()
 
+    def download(url: str, file: str) -> None:
+        assert url == VGG16_Weights.IMAGENET1K_V1.url
+        torch.save(state, file)
 
-def test_torchvision_weights_go_where_torchvision_has_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without carrier, from the download."""
-    features = checkpoint_of_torchvision(monkeypatch)
-    monkeypatch.setattr(weights, "_carrier", lambda name: None)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    if here:
+        torch.save(state, path)
+    else:
+        monkeypatch.setattr(weights, "_carrier", lambda name: None)
+    with pytest.raises(ValueError, match=rf"{weights.TORCHVISION}: SHA-256 is .*, expected 397923af; delete it"):
+        weights.load()
+    assert not list(cache.iterdir())
+    monkeypatch.setitem(weights.CHECKSUMS, "torchvision", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
     x = photograph(64)
     with torch.no_grad():
         found = Source.pretrained("torchvision")(x)
@@ -107,16 +120,6 @@ def test_torchvision_weights_go_where_torchvision_has_them(cache: Path, monkeypa
             if index in (9, 16, 23, 30):
                 torch.testing.assert_close(found.pop(f"pool{2 + (index - 9) // 7}"), x, rtol=0, atol=0)
     assert not found
-    assert weights.origin("torchvision") == weights.TORCHVISION
-
-
-def test_a_checkpoint_that_is_here_comes_before_the_carrier(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpoint_of_torchvision(monkeypatch)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / weights.TORCHVISION).touch()
     assert weights.origin("torchvision") == weights.TORCHVISION
 
 
@@ -156,9 +159,9 @@ def test_pickle_is_never_unpickled(cache: Path, bomb: bytes) -> None:
 
 @pytest.mark.parametrize("name", CARRIERS)
 def test_another_file_in_the_carrier(cache: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    package, ending, expected = CARRIERS[name]
-    monkeypatch.setitem(CARRIERS, name, (package, ending, "0" * 64))
-    with pytest.raises(ValueError, match=rf"SHA-256 is {expected[:8]}.*, expected 0000.*reinstall {package}"):
+    expected = weights.SHA256[name]
+    monkeypatch.setitem(weights.SHA256, name, "0" * 64)
+    with pytest.raises(ValueError, match=rf"SHA-256 is {expected[:8]}.*, expected 0000.*reinstall {CARRIERS[name][0]}"):
         weights.load(name)
     assert not list(cache.glob("*"))
 

@@ -87,30 +87,23 @@ def of_records(records: Iterable[Record]) -> pd.DataFrame:
     where a GPU did the work, as its own memory is not in it.
     kept: GB that the source's activations of the training images take, in the record's precision.
     """
+    columns = ["dataset", "profile", "machine", "side", "epochs", "images", "tested", "seconds", "training_rate"]
     rows = []
     for record in records:
         experiment, cost, data = record["experiment"], record["cost"], record["provenance"]["data"]
-        recipe, images = Recipe.from_dict(experiment["recipe"]), data["train"]["images"]
+        recipe, images, tested = Recipe.from_dict(experiment["recipe"]), data["train"]["images"], data["test"]["images"]
         whole = cost["seconds"] >= cost["training_seconds"] and "pixel_auroc" not in record["metrics"]
-        evaluated = len(record["metrics"]["evaluations"]) * data["test"]["images"]
+        evaluated = len(record["metrics"]["evaluations"]) * tested
         width = 2 if record["provenance"]["precision"] == "bf16" else 4
         rows.append(
-            {
-                "dataset": experiment["dataset"],
-                "profile": experiment["profile"],
-                "machine": made_on(record),
-                "side": recipe.input_size,
-                "epochs": recipe.epochs,
-                "images": images,
-                "tested": data["test"]["images"],
-                "seconds": cost["training_seconds"],
-                "training_rate": cost["training_images_per_second"],
-                "test_rate": evaluated / cost["evaluation_seconds"] if whole else np.nan,
-                "memory": np.nan if "gpu" in record["provenance"]["machine"] else cost["peak_memory_bytes"] / 1e9,
-                "kept": width * images * activation_values(recipe) / 1e9,
-            }
+            (
+                *(experiment["dataset"], experiment["profile"], made_on(record), recipe.input_size, recipe.epochs),
+                *(images, tested, cost["training_seconds"], cost["training_images_per_second"]),
+                evaluated / cost["evaluation_seconds"] if whole else np.nan,
+                np.nan if "gpu" in record["provenance"]["machine"] else cost["peak_memory_bytes"] / 1e9,
+                width * images * activation_values(recipe) / 1e9,
+            )
         )
-    columns = ["dataset", "profile", "machine", "side", "epochs", "images", "tested", "seconds", "training_rate"]
     return pd.DataFrame(rows, columns=[*columns, "test_rate", "memory", "kept"])
 
 

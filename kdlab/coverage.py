@@ -34,7 +34,8 @@ class Measured:
             experiment = record["experiment"]
             recipe = Recipe.from_dict(experiment["recipe"])  # with the settings that the library learned since
             self._groups.setdefault((experiment["dataset"], experiment["profile"], recipe), []).append(record)
-        self._group, self._by_seed = cache(self._find), cache(self._aurocs)
+        self._group = cache(self._find)
+        self._by_seed = cache(lambda task, *place: paper.by_seed(self._group(*place), task))
 
     def by_seed(self, entry: Entry, profile: str) -> dict[str, dict[int, float]]:
         """AUROC in % by class or category, then by seed, of an entry's row of the table in a profile."""
@@ -48,7 +49,7 @@ class Measured:
         """Where the data behind our side of an entry is not what its publisher offers."""
         behind = paper.normals(entry["dataset"], entry["column"])
         group = self._group(entry["dataset"], entry["method"], profile)
-        found = [(paper.normal_of(r["experiment"]), _copy_note(r)) for r in group]
+        found = [(paper.normal_of(r["experiment"]), r["provenance"]["data"].get("copy_note")) for r in group]
         return sorted({note if len(behind) == 1 else f"{n}: {note}" for n, note in found if note and n in behind})
 
     def beside(self, entry: Entry) -> dict[str, Any]:
@@ -86,13 +87,8 @@ class Measured:
                 found[_place(entry)] = [f"Table {table} prints {auroc:.2f}" for table, auroc in unlike.items()]
         return found
 
-    def _aurocs(self, task: str, dataset: str, method: str, profile: str) -> dict[str, dict[int, float]]:
-        return paper.by_seed(self._group(dataset, method, profile), task)
-
     def _find(self, dataset: str, method: str, profile: str) -> list[Record]:
-        if not profile:
-            return []
-        recipe = _recipe(dataset, method, self.preset, profile, self.weights)
+        recipe = _recipe(dataset, method, self.preset, profile or SHOWN[0], self.weights)
         return self._groups.get((dataset, profile, recipe), [])
 
 
@@ -120,12 +116,14 @@ def status(results: Path | None = None, *, preset: str = "paper", weights: str =
     """
     measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
     rows: list[dict[str, Any]] = []
-    for group, printed in paper.own_entries().groupby(["table", "dataset"], sort=True):
-        table, dataset = cast(tuple[int, str], group)
-        about: dict[str, Any] = {"preset": preset, "table": int(table), "dataset": dataset, "entries": len(printed)}
+    groups: dict[tuple[int, str], list[Entry]] = {}
+    for entry in _own():
+        groups.setdefault((entry["table"], entry["dataset"]), []).append(entry)
+    for (table, dataset), printed in sorted(groups.items()):
+        about: dict[str, Any] = {"preset": preset, "table": table, "dataset": dataset, "entries": len(printed)}
         counted = []
         for profile in PROFILES:
-            found = [(measured.ours(entry, profile), entry["auroc"]) for entry in _dicts(printed)]
+            found = [(measured.ours(entry, profile), entry["auroc"]) for entry in printed]
             if differences := [abs(ours.ours - auroc) for ours, auroc in found if ours.seeds]:
                 mean = None if profile not in SHOWN else round(float(np.mean(differences)), 2)
                 counted += [{"profile": profile, "records": len(differences), "mean_absolute_difference": mean}]
@@ -177,13 +175,5 @@ def _place(entry: Entry) -> Hashable:
     return entry["table"], entry["dataset"], entry["method"], entry["column"]
 
 
-def _copy_note(record: Record) -> str:
-    return record.get("provenance", {}).get("data", {}).get("copy_note", "")
-
-
 def _own() -> list[Entry]:
-    return _dicts(paper.own_entries())
-
-
-def _dicts(frame: pd.DataFrame) -> list[Entry]:
-    return cast(list[Entry], frame.to_dict("records"))
+    return cast(list[Entry], paper.own_entries().to_dict("records"))

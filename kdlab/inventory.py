@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kdlab.originals import ORIGINALS, copy_note
@@ -18,14 +18,22 @@ class Part:
 
     normal: str
     counts: tuple[int, int, int]
-    official: tuple[int, int, int]
+    official: tuple[int, int, int]  # of the original
     fingerprints: tuple[str, str]  # of training and test images
     copy_note: str
 
-    @property
-    def complete(self) -> bool:
-        """Whether it has as many images as the original."""
-        return self.counts == self.official
+    @classmethod
+    def of(cls, split: Split, official: tuple[int, int, int]) -> "Part":
+        anomalous = 0 if split.test.labels is None else int(split.test.labels.sum())
+        counts = len(split.train), len(split.test) - anomalous, anomalous
+        return cls(split.normal, counts, official, (split.train.fingerprint, split.test.fingerprint), copy_note(split))
+
+    def __str__(self) -> str:
+        differs = "" if self.counts == self.official else "  DIFFERS from the original's {} + {} + {}"
+        text = "{:<12} {:>6} for training, {:>5} normal and {:>5} anomalous for testing  {} {}".format(
+            self.normal, *self.counts, *self.fingerprints
+        )
+        return text + differs.format(*self.official) + (f" ({self.copy_note})" if self.copy_note else "")
 
 
 @dataclass(frozen=True)
@@ -38,21 +46,14 @@ class Inventory:
     publisher: str
     parts: tuple[Part, ...] = ()
     absent: tuple[str, ...] = ()  # categories of the original that are not here
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         about = ABOUT[self.dataset]
         lines = [f"{about.title}: {self.licence}", f"  {self.folder or f'not here; offered at {self.publisher}'}"]
         if not self.folder:
             return "\n".join([*lines, f"  layout expected in $KDLIB_DATA/{self.dataset}: {about.layout}"])
-        for part in self.parts:
-            train, normal, anomalous = part.counts
-            differs = "" if part.complete else "  DIFFERS from the original's {} + {} + {}".format(*part.official)
-            note = f" ({part.copy_note})" if part.copy_note else ""
-            lines.append(
-                f"  {part.normal:<12} {train:>6} for training, {normal:>5} normal and {anomalous:>5} anomalous for "
-                f"testing  {part.fingerprints[0]} {part.fingerprints[1]}{differs}{note}"
-            )
+        lines += [f"  {part}" for part in self.parts]
         lines += [f"  not here: {', '.join(self.absent)}"] if self.absent else []
         return "\n".join([*lines, *(f"  PROBLEM {problem}" for problem in self.problems)])
 
@@ -75,7 +76,7 @@ def inventory(dataset: str) -> Inventory:
         except (OSError, ValueError) as error:
             problems.append(str(error))
             continue
-        parts.append(_part(split, ORIGINALS[dataset][normal]))
+        parts.append(Part.of(split, ORIGINALS[dataset][normal]))
         problems += unreadable(split.train, split.test)
     unique = tuple(dict.fromkeys(problems))  # all classes of a damaged file fail alike
     absent = tuple(normal for normal in about.normals if normal not in here)
@@ -97,10 +98,3 @@ def unreadable(*sets: Images) -> list[str]:
 
     with ThreadPoolExecutor() as pool:
         return [found for found in pool.map(problem, [*images, *masks]) if found]
-
-
-def _part(split: Split, official: tuple[int, int, int]) -> Part:
-    labels = split.test.labels
-    anomalous = 0 if labels is None else int(labels.sum())
-    counts = len(split.train), len(split.test) - anomalous, anomalous
-    return Part(split.normal, counts, official, (split.train.fingerprint, split.test.fingerprint), copy_note(split))

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kdlab import paper
@@ -31,28 +31,16 @@ def of_table(
         dataset, normals: only this data set, only these classes or categories.
         changes: settings of the recipe beside those of the table's own variants.
     """
-    entries = paper.entries(table=number)
+    entries, what = paper.entries(table=number), f"table {number}"
     chosen = entries[entries["dataset"] == dataset] if dataset else entries
-    for what, name, column in [("data set", dataset, "dataset"), *(("class", n, "column") for n in normals or ())]:
-        known = (chosen if column == "column" else entries)[column].unique()
-        if name is not None and name not in known:
-            raise ValueError(unknown(f"table {number}: no {what}", name, known))
-    if normals:
-        chosen = chosen[chosen["column"].isin(normals)]
-    decided = {key for entry in chosen["method"] for key in paper.VARIANTS[entry]}
-    if both := decided & changes.keys():
-        raise ValueError(f"table {number}: its rows decide {', '.join(sorted(both))}; it cannot be set as well")
+    _check(what, dataset, normals, entries["dataset"], chosen["column"])
+    chosen = chosen[chosen["column"].isin(normals)] if normals else chosen
+    _undecided(f"{what}: its rows", changes, *(paper.VARIANTS[entry] for entry in chosen["method"]))
+    settings = {"preset": preset, "profile": profile}
     found = (
-        Experiment.of(
-            entry["dataset"],
-            entry["column"],
-            seed=seed,
-            preset=preset,
-            profile=profile,
-            **paper.VARIANTS[entry["method"]] | changes,
-        )
+        Experiment.of(e["dataset"], e["column"], seed=seed, **settings, **paper.VARIANTS[e["method"]] | changes)
         for seed in seeds
-        for entry in chosen.to_dict("records")
+        for e in chosen.to_dict("records")
     )
     return list(dict.fromkeys(found))  # one experiment may stand in several rows
 
@@ -73,16 +61,12 @@ def of_study(
         seeds, profile: instead of those of the study.
         changes: settings of the recipe beside those that the study compares.
     """
-    study = catalogue.study(name)
+    study, what = catalogue.study(name), f"study {name}"
     cells = [cell for cell in study.cells if dataset in (None, cell.dataset)]
-    if not cells:
-        raise ValueError(unknown(f"study {name}: no data set", dataset, dict.fromkeys(c.dataset for c in study.cells)))
-    known = dict.fromkeys(normal for cell in cells for normal in cell.normals)
-    if strange := [normal for normal in normals or () if normal not in known]:
-        raise ValueError(unknown(f"study {name}: no class", strange[0], known))
-    decided = {key for cell in cells for label in study.settings for key in study.changes(label, cell.dataset)}
-    if both := decided & changes.keys():
-        raise ValueError(f"study {name}: its settings decide {', '.join(sorted(both))}; it cannot be set as well")
+    known = [normal for cell in cells for normal in cell.normals]
+    _check(what, dataset, normals, [cell.dataset for cell in study.cells], known)
+    decided = (study.changes(label, cell.dataset) for cell in cells for label in study.settings)
+    _undecided(f"{what}: its settings", changes, *decided)
     found = (
         study.experiment(label, cell.dataset, normal, seed=seed, profile=profile or cell.profile, **changes)
         for cell in cells
@@ -92,6 +76,19 @@ def of_study(
         for label in study.labels(cell.dataset)
     )
     return list(dict.fromkeys(found))
+
+
+def _check(
+    what: str, dataset: str | None, normals: Sequence[str] | None, datasets: Iterable[str], known: Iterable[str]
+) -> None:
+    for kind, name, names in [("data set", dataset, datasets), *(("class", n, known) for n in normals or ())]:
+        if name is not None and name not in (there := dict.fromkeys(names)):
+            raise ValueError(unknown(f"{what}: no {kind}", name, there))
+
+
+def _undecided(who: str, changes: Mapping[str, Any], *decided: Mapping[str, Any]) -> None:
+    if both := changes.keys() & {key for each in decided for key in each}:
+        raise ValueError(f"{who} decide {', '.join(sorted(both))}; it cannot be set as well")
 
 
 def run_command(experiments: Iterable[Experiment]) -> str:

@@ -148,17 +148,8 @@ def data_provenance(data: Split) -> dict[str, Any]:
 
 def commit() -> str:
     """The commit of this repository, with "+" where files differ from it; empty outside git."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--abbrev=12",
-        "--dirty=+",
-        "--exclude=*",
-    ]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return found.stdout.strip()
 
 

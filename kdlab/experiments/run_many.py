@@ -43,7 +43,7 @@ def run_all(
 
     Raises:
         ConnectionError: the scheduler is not there, or was lost; what finished until then has its record.
-        ValueError: Dask is not installed, or workers of the cluster have more than one thread.
+        ValueError: workers of the cluster have more than one thread.
     """
     results = ensure_folder(results or results_folder()).resolve()
     waiting = list(experiments)
@@ -63,11 +63,9 @@ def run_all(
 
 def _client(workers: int, scheduler: str) -> Any:
     """A client of the cluster at an address, or of one that it starts here and ends with itself."""
-    try:
-        import dask
-        from distributed import Client
-    except ImportError as error:
-        raise ValueError("run: several workers need Dask, which is not installed; pip install 'kdlib[dask]'") from error
+    import dask
+    from distributed import Client  # a second, which one experiment does not need
+
     if not scheduler:
         # Two workers start in 11 s on a busy two-core machine; "spawn" takes 16, a bare pool of processes some 5 less.
         dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})

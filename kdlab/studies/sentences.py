@@ -152,17 +152,18 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
                 for found in paper.by_seed([record], task).values():
                     place = dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]
                     rows.append((*place, experiment, record, weights))
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "experiment", "record", "weights"])
-    seen = (((r.dataset, r.profile), r.weights, (r.normal, r.seed), r.setting) for r in table.itertuples())
-    source = one_source(seen, base=next(iter(study.settings)))
-    kept = [source[r.dataset, r.profile] == r.weights for r in table.itertuples()]
-    return table[np.array(kept, bool)].reset_index(drop=True)
+    # Settings are compared on one class and seed.
+    source = one_source(
+        (((row[0], row[3]), row[-1], row[1:3], row[4]) for row in rows), base=next(iter(study.settings))
+    )
+    table = [row for row in rows if row[-1] == source[row[0], row[3]]]
+    return pd.DataFrame(table, columns=[*COLUMNS, "experiment", "record", "weights"])
 
 
 def _recipes(study: catalogue.Study, dataset: str, profile: str, weights: str) -> dict[Recipe, str]:
     """The settings of a study by recipe, on these weights where a setting has none of its own."""
-    found = {}
-    for setting in reversed(study.settings):  # where two are the same, the first is meant
+    found: dict[Recipe, str] = {}
+    for setting in [*study.settings][::-1]:  # where two are the same, the first is meant
         own = {"weights": weights} | dict(study.changes(setting, dataset))
         found[Experiment.of(dataset, "", profile=profile, **own).recipe] = setting
     return found

@@ -1,7 +1,6 @@
 """Ablation studies in small, for a page that runs them while one waits: scores, terms, costs, and constant answers."""
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -65,34 +64,31 @@ def costs(size: int = 128) -> pd.DataFrame:
     """Learned values and multiply-adds (GMAC) of one image of ``size`` pixels, a row a cloner of `CLONERS`."""
     rows = {}
     for name in CLONERS:
-        cloner = Cloner(name).eval()
-        weightless = copy.deepcopy(cloner).to("meta")  # shapes without numbers: counts, and computes nothing
-        with torch.inference_mode():
-            forward = multiplications(partial(weightless, torch.zeros(1, 3, size, size, device="meta")))
-        rows[name] = {"parameters": parameter_count(cloner), "gmac": forward / 1e9}
+        with torch.device("meta"):  # shapes without numbers: counts, and computes nothing
+            cloner, x = Cloner(name).eval(), torch.zeros(1, 3, size, size)
+        rows[name] = {"parameters": parameter_count(cloner), "gmac": multiplications(partial(cloner, x)) / 1e9}
     return pd.DataFrame(rows).T
 
 
+def _batches(detector: Detector, images: Images) -> Iterator[Tensor]:
+    """Images as the networks of a detector see them: (B, C, H, W)."""
+    pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
+    for part in pixels.split(batch_length(detector.recipe, detector.device)):
+        yield prepare(part, detector.recipe, detector.device)
+
+
+@torch.inference_mode()
 def terms(detector: Detector, images: Images, points: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """L_val and L_dir of each image (Eq. 1 and 3), (N,) each, over all critical points or some."""
-    pixels, found = images.pixels(detector.recipe.size, crop=detector.recipe.crop), []
-    with torch.inference_mode():
-        for part in pixels.split(batch_length(detector.recipe, detector.device)):
-            x = prepare(part, detector.recipe, detector.device)
-            found.append(torch.stack(loss_terms(detector.source(x), detector.cloner(x), points)))
-    value, direction = torch.cat(found, dim=1).float().cpu().numpy()
+    both = [loss_terms(detector.source(x), detector.cloner(x), points) for x in _batches(detector, images)]
+    value, direction = (torch.cat(each).float().cpu().numpy() for each in zip(*both, strict=True))
     return value, direction
 
 
+@torch.inference_mode()
 def activations(network: Source | Cloner, detector: Detector, images: Images) -> dict[str, Tensor]:
     """What a network answers to images as the detector prepares them: (N, C, H, W) by critical point."""
-    pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
-    with torch.inference_mode():
-        batches = (
-            prepare(p, detector.recipe, detector.device)
-            for p in pixels.split(batch_length(detector.recipe, detector.device))
-        )
-        found = [network(x) for x in batches]
+    found = [network(x) for x in _batches(detector, images)]
     return {point: torch.cat([f[point].float() for f in found]) for point in found[0]}
 
 

@@ -149,7 +149,11 @@ def compare_aurocs(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> AurocDif
 
 
 def resampled_aurocs(labels: np.ndarray, scores: np.ndarray, *, samples: int, seed: int = 0) -> np.ndarray:
-    """AUROCs of test sets drawn with replacement from this one, as many normal and anomalous as it has: (samples,)."""
+    """AUROCs of test sets drawn with replacement from this one, as many normal and anomalous as it has: (samples,).
+
+    Ours, and not `scipy.stats.bootstrap`, whose jackknife ranks all images anew without each: of 5,000 images and 500
+    samples it takes 8 s, this and `bootstrap_interval` 0.15 s.
+    """
     rank = np.unique(scores, return_inverse=True)[1]
     random, found, distinct = np.random.default_rng(seed), [], int(rank.max()) + 1
     sides = [rank[labels != 0], rank[labels == 0]]

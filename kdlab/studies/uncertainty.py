@@ -87,17 +87,18 @@ def sampling_errors(records: Iterable[Record], *, results: Path | None = None) -
 
 
 def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str, Any]:
-    values = {name: 100 * _mean(group, name) for name in ("last", "mean_last_10", "best")}
+    image = [record["metrics"]["image_auroc"] for record in group]
+    last, mean, best = (100 * float(np.mean([m[name] for m in image])) for name in ("last", "mean_last_10", "best"))
     found = [[100 * e["image_auroc"] for e in late(r["metrics"]["evaluations"])] for r in group]
     between, within = spread([each[-min(map(len, found)) :] for each in found])
     row = {
         "seed": group[0]["experiment"]["seed"],
         "seeds": len(group),
         "same_images": len({_tested(record) for record in group}) == 1,
-        "last": values["last"],
-        "mean": values["mean_last_10"],
-        "best": values["best"],
-        "optimism": values["best"] - values["mean_last_10"],
+        "last": last,
+        "mean": mean,
+        "best": best,
+        "optimism": best - mean,
         "evaluations": within,
         "between_seeds": between,
         "weights": weights_of(group[0]),
@@ -123,19 +124,18 @@ def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.Dat
         experiment = record["experiment"]
         place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], experiment["seed"]
         groups.setdefault((*place, _tested(record)), {})[settings(record)] = record
-    rows: list[dict[str, Any]] = []
+    rows = []
     for (dataset, normal, profile, seed, _), members in sorted(groups.items()):
         base = last_scores(members[BASE], results) if BASE in members else None
         for name in sorted(members.keys() - {BASE}):
             other = last_scores(members[name], results)
             if base and other and 0 < base[1].sum() < len(base[1]):
                 found = compare_aurocs(base[1], base[0], other[0])
-                row = dict(zip(PLACE, (dataset, normal, profile, name), strict=True)) | {"seed": seed, "p": found.p}
-                row |= {key: 100 * value for key, value in found._asdict().items() if key != "p"}
-                last = {key: 100 * members[key]["metrics"]["image_auroc"]["last"] for key in (BASE, name)}
-                row |= {"base": last[BASE], "other": last[name]}
-                behind = {"weights": weights_of(members[BASE])}
-                rows.append(row | behind | {"experiments": _experiments([members[BASE], members[name]])})
+                place = (dataset, normal, profile, name, seed)
+                last = (100 * members[key]["metrics"]["image_auroc"]["last"] for key in (BASE, name))
+                points = (100 * each for each in (found.difference, found.low, found.high))
+                behind = weights_of(members[BASE]), _experiments([members[BASE], members[name]])
+                rows.append((*place, *last, *points, found.p, *behind))
     return pd.DataFrame(rows, columns=PAIR)
 
 
@@ -177,10 +177,6 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _experiments(records: Iterable[Record]) -> tuple[Experiment, ...]:
     return tuple(Experiment.from_dict(record["experiment"]) for record in records)
-
-
-def _mean(group: list[Record], value: str) -> float:
-    return float(np.mean([record["metrics"]["image_auroc"][value] for record in group]))
 
 
 def _tested(record: Record) -> str:

@@ -55,8 +55,9 @@ def test_each_factor_beside_the_paper_s_settings(table: int) -> None:
 
 
 def test_a_class_is_told_of_one_source() -> None:
-    release = [made("bottle", 0.8, weights="vgg-release", **c) for c in ({}, {"lam": 1.0})]
-    own = [made("bottle", 0.9, **c) for c in ({}, {"sigma": 1.0, "lam": 1.0}, {"lam": 1.0})]
+    settings: list[dict[str, Any]] = [{}, {"lam": 1.0}]
+    release = [made("bottle", 0.8, weights="vgg-release", **c) for c in settings]
+    own = [made("bottle", 0.9, **c) for c in settings]
 
     def told(*records: Record) -> list[tuple[str, float]]:
         frame = factors(records, table=3, dataset="mvtec_ad")

@@ -233,7 +233,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
                 axis.annotate(str(normal), end, (5, -3), textcoords="offset points", fontsize=7, color=style["color"])
         axis.plot(place, wide.mean(), "D-", color="black", markersize=5, zorder=3)
         axis.set_xticks(place, [fill(label, 12) for label in wide.columns])
-axis.set_title("\n".join([title(dataset), PROFILES.get(profile, profile), *sources(part)]), fontsize=9)
+        axis.set_title("\n".join([title(dataset), PROFILES.get(profile, profile), *sources(part)]), fontsize=9)
         axis.tick_params(labelsize=8 if len(place) < 4 else 7)
         axis.grid(axis="y", alpha=0.4)
         axis.margins(x=0.15)

@@ -42,7 +42,7 @@ def differences(board: pd.DataFrame) -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
     for number, (dataset, rows) in enumerate(have.groupby("dataset", sort=False)):
         left.plot(rows["published"], rows["ours"], "os^DvP*"[number % 7], markersize=5, alpha=0.7, label=dataset)
-    low = have[["published", "ours"]].min(axis=None) - 1 if len(have) else 50
+    low = float(have[["published", "ours"]].to_numpy().min()) - 1 if len(have) else 50.0
     left.plot([low, 100.5], [low, 100.5], color="black", linestyle=":")
     left.set(xlabel="published AUROC, %", ylabel="ours, %", xlim=(low, 100.5), ylim=(low, 100.5), aspect="equal")
     if len(have):

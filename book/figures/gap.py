@@ -40,9 +40,9 @@ def factors(gained: pd.DataFrame) -> Figure:
     axis.axvline(0, color="0.6", zorder=0)
     for (normal, profile), part in gained.groupby(["normal", "profile"]):
         colour = f"C{[*MARKS].index(normal)}" if normal in MARKS else "0.4"
-        style = {"color": colour, "markerfacecolor": colour if profile == "paper" else "white"}
-        label = f"{normal}, {profile}"
-        axis.plot(part["gain"], part["setting"].map(places), MARKS.get(str(normal), "o"), label=label, **style)
+        at, mark = part["setting"].map(places), MARKS.get(str(normal), "o")
+        (line,) = axis.plot(part["gain"], at, mark, color=colour, label=f"{normal}, {profile}")
+        line.set_markerfacecolor(colour if profile == "paper" else "white")
     axis.plot(rows["gain"], rows.index, "|", color="black", markersize=15, markeredgewidth=2, label="mean")
     for place, gain, count in zip(rows.index, rows["gain"], rows["categories"], strict=True):
         axis.text(1.01, place, f"{gain:+.1f} ({count})", transform=axis.get_yaxis_transform(), va="center", fontsize=8)

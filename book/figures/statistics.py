@@ -113,11 +113,15 @@ def spreads(entries: pd.DataFrame) -> Shown:
 
 @_or_none
 def spread_table(entries: pd.DataFrame) -> Shown:
-    """Medians of `KINDS` over the classes of a data set, points of AUROC; how many test images and seeds there are."""
-    counted = {"good": "normal", "bad": "anomalous", "seeds": "seeds"}
-    names = counted | dict(zip(KINDS, ("± last", "± seeds", "± images", "± printed"), strict=True))
-    rows = {name: group[list(names)].median() for name, group in by_place(entries).items()}
-    return numbers(pd.DataFrame(rows).T.rename(columns=names), _behind(entries), whole=list(counted.values()))
+    """Over the classes of a data set: how many test images and seeds, medians of `KINDS`; last, mean and best, in %."""
+    names = {"good": "normal", "bad": "anomalous", "seeds": "seeds"}
+    names |= dict(zip(KINDS, ("± last", "± seeds", "± images", "± printed"), strict=True))
+    means = {"last": "last", "mean": "mean of the last", "best": "best on test", "optimism": "best adds"}
+    groups = by_place(entries)
+    rows = {name: {**g[list(names)].median(), **g[list(means)].mean()} for name, g in groups.items()}
+    behind = [tuple(chain(*group["experiments"])) for group in groups.values()]
+    table = pd.DataFrame(rows).T.rename(columns=names | means)
+    return numbers(table, behind, whole=["normal", "anomalous", "seeds"], signed=["best adds"])
 
 
 def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
@@ -141,18 +145,6 @@ def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
     said = "; ".join(f"{name} {mean:.1f} %, {low:.1f} to {high:.1f}" for name, mean, low, high in values)
     alt = f"Mean of the last evaluations and 95 % interval over test images: {said}."
     return fig, alt + (f" {inside.sum()} of {len(inside)} printed figures lie inside." if len(inside) else "")
-
-
-@_or_none
-def last_mean_best(entries: pd.DataFrame) -> Shown:
-    """Means over the classes of each data set, AUROC in %, and what the choice of the best on test would have added."""
-    names = {"last": "last", "mean": "mean of the last", "best": "best on test", "optimism": "best adds"}
-    rows = {
-        name: {"classes": len(g), **g[list(names)].mean(), "at most": g["optimism"].max()}
-        for name, g in by_place(entries).items()
-    }
-    frame, signed = pd.DataFrame(rows).T.rename(columns=names), ["best adds", "at most"]
-    return numbers(frame, _behind(entries), whole=["classes"], signed=signed)
 
 
 @_or_none
@@ -205,10 +197,6 @@ def _names(rows: pd.DataFrame) -> list[str]:
         return [f"seed {seed}" for seed in rows["seed"]]
     named = zip(rows["normal"], rows["seed"], rows["normal"].duplicated(keep=False), strict=True)
     return [f"{normal}, seed {seed}" if again else normal for normal, seed, again in named]
-
-
-def _behind(entries: pd.DataFrame) -> list[tuple[Experiment, ...]]:
-    return [tuple(chain(*group["experiments"])) for group in by_place(entries).values()]
 
 
 def _trim(fig: Figure) -> None:

@@ -108,14 +108,9 @@ def sortable(frame: pd.DataFrame, *, name: str, **more: Any) -> HTML:
     options: dict[str, Any] = {"paging": False, "order": [], "columnControl": ["order", "searchDropdown"]}
     options["columnDefs"] = [{"targets": "_all", "className": "kd-long"}]
     options |= {"ordering": {"indicators": False, "handler": True}, "text_in_header_can_be_selected": False}
-    known = {
-        "connected": False,
-        "table_id": name,
-        "showIndex": False,
-        "maxBytes": 0,
-        "display_logo_when_loading": False,
-    }
-    return HTML(itables.to_html_datatable(frame, css=CSS, autoWidth=False, **known | options | more))
+    options |= {"connected": False, "showIndex": False, "maxBytes": 0, "display_logo_when_loading": False}
+    options |= {"css": CSS, "table_id": name, "autoWidth": False} | more
+    return HTML(itables.to_html_datatable(frame, **options))
 
 
 @cache

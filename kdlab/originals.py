@@ -1,8 +1,11 @@
-"""How many images each data set has as it was published: a copy may have fewer."""
+"""The data sets as they were published: their classes and categories, and how many images they have."""
 
 from collections.abc import Mapping
 
-from kdlib.data import ABOUT, Split
+from kdlib.data import ABOUT, DATASETS, Split, find
+from kdlib.data.classes import DIGITS
+from kdlib.data.textures import CATEGORIES
+from kdlib.errors import unknown
 
 Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images
 
@@ -51,3 +54,14 @@ def copy_note(split: Split) -> str:
     few = official[1] - good if official else 0
     notes = [f"{few} good test images of the original are missing"] if few > 0 else []
     return "; ".join([*notes, split.copy_note] if split.copy_note else notes)
+
+
+def normals(dataset: str) -> tuple[str, ...]:
+    """All classes or categories of a data set, of MVTec AD those that are here; ValueError where they are unknown."""
+    if dataset not in DATASETS:
+        raise ValueError(unknown("data set: no", dataset, DATASETS))
+    listed = {"digits": DIGITS, "textures": CATEGORIES} | {name: about.normals for name, about in ABOUT.items()}
+    if dataset not in listed:
+        raise ValueError(f"{dataset}: its classes or categories are listed nowhere; name those that are meant")
+    folder = find(dataset) if dataset == "mvtec_ad" else None
+    return tuple(normal for normal in listed[dataset] if folder is None or (folder / normal).is_dir())

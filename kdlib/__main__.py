@@ -40,8 +40,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="settings, such as size=256")
     for command in (score, localize):
         command.add_argument("detector", type=Path, help="file that fit wrote")
-        images = "folder of images, or files, shaped as the good ones"
-        command.add_argument("images", type=Path, nargs="+", help=images)
+        command.add_argument("images", type=Path, nargs="+", help="folder of images, or files, shaped as the good ones")
     add = score.add_mutually_exclusive_group().add_argument
     add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
     add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")

@@ -58,8 +58,7 @@ def source_activations(
         key: names the images; where given, the activations are kept in the work folder and found again.
         memory: bytes that they may take before they go to mapped files; half of what is free by default.
 
-    Raises:
-        OSError: the work folder cannot be written, or its disk is too small.
+    Raises OSError: the work folder cannot be written, or its disk is too small.
     """
     with torch.inference_mode():
         first = source(prepare(pixels[:1], recipe, source.device))

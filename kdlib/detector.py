@@ -93,10 +93,7 @@ class Detector:
 
     @property
     def lam(self) -> float:
-        """Weight of the direction loss in the score (Eq. 4): the recipe's ``score_lam``, or that of the training.
-
-        ValueError where it is not fitted, as from all that needs a fitted detector.
-        """
+        """lambda of the score, Eq. 4: the recipe's ``score_lam``, or that of the training; ValueError if not fitted."""
         if not self.training.epoch:
             raise ValueError("detector: not fitted; call fit with normal images, or load one")
         return self.training.lam if self.recipe.score_lam is None else self.recipe.score_lam
@@ -121,8 +118,7 @@ class Detector:
             evaluate, checkpoint: see `distill`.
             cache: keep decoded images and the source's activations in the work folder, for the next detector on them.
 
-        Raises:
-            ValueError, OSError: the images are not usable, or a folder is not writable; nothing was begun then.
+        Raises ValueError, OSError: the images are not usable, or a folder is not writable; nothing was begun then.
         """
         images = as_images(images)
         if not 0 <= held_out < 1:
@@ -145,9 +141,11 @@ class Detector:
         known = source if recipe.augment else source_activations(source, chosen, recipe, key=key)
         self.cloner = make_cloner(recipe, self.device, seed=seed)
         self.training, self.held_out_scores, self.image_size, self.levels = Training(), None, images.size, levels
-        settings = {"training": self.training, "evaluate": evaluate, "checkpoint": checkpoint}
+        begun = self.training
         try:
-            distill(self.cloner, chosen, known, recipe, seed=seed, **settings)
+            distill(
+                self.cloner, chosen, known, recipe, seed=seed, training=begun, evaluate=evaluate, checkpoint=checkpoint
+            )
         except BaseException:
             self.training = Training()  # half a training is none
             raise
@@ -177,9 +175,7 @@ class Detector:
                 bar.update(len(scores[-1]))
         return torch.cat(scores).numpy()
 
-    def activations(
-        self, pixels: Tensor, source: Activations | None = None
-    ) -> Iterator[tuple[Activations, Activations]]:
+    def activations(self, pixels: Tensor, source: Activations | None = None) -> Iterator[tuple[Activations, ...]]:
         """Those of the source, unless they are known, and of the cloner, a batch of `score_pixels` at a time."""
         half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe, self.device)
         self.cloner.eval()  # an epoch of training begins with train
@@ -214,11 +210,7 @@ class Detector:
         return np.concatenate(maps)
 
     def threshold(self, quantile: float = 0.99) -> float:
-        """The score that a part ``quantile`` of the normal images held out, or given to `calibrate`, stays at or below.
-
-        Raises:
-            ValueError: no such quantile, or no such images.
-        """
+        """The score that a fraction ``quantile`` of normal images, held out or of `calibrate`, stays at or below."""
         if not 0 <= quantile <= 1:
             raise ValueError(f"threshold: quantile is {quantile}, expected 0 to 1")
         if self.held_out_scores is None:
@@ -226,33 +218,22 @@ class Detector:
         return float(np.quantile(self.held_out_scores, quantile, method="higher"))
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted detector as one safetensors file; the source is named by checksum, not stored.
-
-        Raises:
-            ValueError, OSError: not fitted, or the file cannot be written; an older one is left as it was.
-        """
+        """Write the fitted detector as one safetensors file, whole or not at all; the source is named, not stored."""
         _ = self.lam
         tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
         if self.held_out_scores is not None:
             tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
-        about = {
-            "format": FORMAT,
-            "checksum": weights.checksum(self.recipe.weights),
-            "recipe": json.dumps(self.recipe.to_dict()),
-            "seed": str(self.seed),
-            "training": json.dumps(asdict(self.training)),
-            "image_size": json.dumps(self.image_size),
-            "levels": json.dumps(self.levels),
-        }
+        plain: dict[str, object] = {"recipe": self.recipe.to_dict(), "training": asdict(self.training)}
+        plain |= {"image_size": self.image_size, "levels": self.levels}
+        about = {name: json.dumps(value) for name, value in plain.items()} | {"seed": str(self.seed)}
+        about |= {"format": FORMAT, "checksum": weights.checksum(self.recipe.weights)}
         write_atomically(Path(path), safetensors.torch.save(tensors, about))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
         """Read a detector that `save` wrote, in this version of kdlib or an earlier one.
 
-        Raises:
-            ValueError: another kind of file, a damaged one, or one made with other source weights.
-            OSError: no such file.
+        Raises ValueError: another kind of file, a damaged one, one made with other source weights; OSError: no file.
         """
         device = _device(device)
         tensors, about = read_safetensors(Path(path), format=FORMAT, advice="expected a file that Detector.save wrote")

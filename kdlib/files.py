@@ -53,11 +53,7 @@ FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA":
 
 
 def ensure_folder(folder: Path) -> Path:
-    """The folder, made and writable.
-
-    Raises:
-        OSError: it cannot be made or written; names the variable that decides where it lies, if one does.
-    """
+    """The folder, made and writable; else an OSError that names the variable which decides where it lies, if any."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -117,10 +113,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content)
+            content(file) if callable(content) else file.write(content)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)  # mkstemp makes files that only their owner can read
@@ -155,15 +148,10 @@ def whole_folder(folder: Path, *, keep: bool = True) -> Iterator[Path]:
 def read_safetensors(
     path: Path, *, format: str, advice: str = "delete it and try again", **expected: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file that must carry ``format`` and the ``expected`` metadata.
+    """Tensors and metadata of a safetensors file with its ``format``, kind/version, and ``expected`` metadata.
 
-    Args:
-        format: ``kind/version``.
-        advice: what to do about a file that is damaged, or has other metadata than expected.
-
-    Raises:
-        ValueError: another kind of file, one of another version of kdlib, a damaged one.
-        OSError: no such file, or it is a folder.
+    Raises a ValueError where it is of another kind or version, or damaged, with the ``advice`` what to do about that;
+    an OSError where there is no such file.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder, expected a file")

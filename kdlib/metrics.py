@@ -5,7 +5,7 @@ no good is a ValueError. What lies above a threshold is marked, not what lies at
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -20,12 +20,10 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
         labels: anomalous where not zero, of any shape.
         scores: higher is more anomalous, of the same shape.
     """
-    curve = _curve(*_checked(labels, scores))
-    if not curve.normal or not curve.true.size:
+    if (curve := _curve(*checked(labels, scores))) is None:
         return None
-    false, true = _corners(curve, curve.true)
-    twice = int(np.diff(false) @ (true[1:] + true[:-1]))  # in whole numbers: exact
-    return twice / (2 * curve.normal * int(true[-1]))
+    false, true = curve  # in whole numbers: exact
+    return float(np.diff(false) @ (true[1:] + true[:-1]) / (2 * false[-1] * true[-1]))
 
 
 def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float | None:
@@ -40,13 +38,11 @@ def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float |
     """
     if not 0 < limit <= 1:
         raise ValueError(f"aupro: limit is {limit}, expected above 0, up to 1")
-    masks, maps = _checked(masks, maps, dimensions=3)
+    masks, maps = checked(masks, maps, dimensions=3)
     regions = ndimage.label(masks, NEIGHBOURS)[0][masks]
-    curve = _curve(masks, maps, 1 / np.bincount(regions)[regions])  # each region weighs 1 in all
-    if not curve.normal or not curve.true.size:
+    if (curve := _curve(masks, maps, 1 / np.bincount(regions)[regions])) is None:  # each region weighs 1 in all
         return None
-    false, overlap = _corners(curve, curve.weight / curve.weight[-1])  # the last is the number of regions
-    rate = false / curve.normal
+    rate, overlap = (each / each[-1] for each in curve)
     inside, at_limit = rate <= limit, np.interp(limit, rate, overlap)
     return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(rate[inside], limit)) / limit)
 
@@ -61,7 +57,7 @@ def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[f
         masks, maps: (N, H, W), as for `aupro`.
         threshold: finite, in the unit of the maps; for a headline from `pixel_threshold`.
     """
-    masks, maps = _checked(masks, maps)
+    masks, maps = checked(masks, maps)
     if not np.isfinite(threshold):
         raise ValueError(f"metrics: threshold is {threshold}, expected a finite number")
     marked = maps > threshold
@@ -69,19 +65,6 @@ def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[f
     if not defective:
         return None, None
     return 2 * true / (all_marked + defective), true / (all_marked + defective - true)
-
-
-def best_f1_on_test(masks: np.ndarray, maps: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """The highest F1 of any threshold, and the highest such threshold; None where no pixel is defective.
-
-    Chosen by the labels that it is measured with: what the maps could give, not what a user gets. Never a headline.
-    """
-    curve = _curve(*_checked(masks, maps))
-    if not curve.true.size:
-        return None, None
-    found = 2 * curve.true / (curve.true + curve.false + curve.true[-1])
-    best = int(found.argmax())
-    return float(found[best]), float(np.nextafter(curve.scores[best], -np.inf))  # below the score: it is marked too
 
 
 def pixel_threshold(
@@ -109,69 +92,26 @@ def pixel_threshold(
     return float(np.partition(values, index)[index])
 
 
-def localization_metrics(
-    masks: np.ndarray, maps: np.ndarray, labels: np.ndarray, *, threshold: float | None = None
-) -> dict[str, dict[str, float | None]]:
-    """Every metric of localization, over ``"all"`` test images and over the ``"defective"`` ones.
+def _curve(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...] | None:
+    """False positives, and the weight of what is found, from none to all, at the corners of the curve between the two.
 
-    Args:
-        masks, maps: (N, H, W), as for `aupro`.
-        labels: of the images, (N,); a normal one has an empty mask.
-        threshold: for F1 and IoU, which are None without; see `pixel_threshold`.
-
-    Returns:
-        For each set ``pixel_auroc``, ``aupro``, ``f1``, ``iou``, ``best_f1_on_test``, ``best_threshold_on_test``.
-    """
-    masks, maps = _checked(masks, maps, dimensions=3)
-    defective = np.asarray(labels) != 0
-    if defective.shape != masks.shape[:1]:
-        raise ValueError(f"metrics: expected {len(masks)} labels, one per image; found {defective.shape}")
-    if (wrong := np.flatnonzero(masks.any((1, 2)) & ~defective)).size:
-        raise ValueError(f"metrics: {wrong.size} normal images have defective pixels, the first is image {wrong[0]}")
-    found = {}
-    for part, chosen in {"all": slice(None), "defective": defective}.items():
-        m, a = masks[chosen], maps[chosen]
-        f1, iou = (None, None) if threshold is None else f1_and_iou(m, a, threshold)
-        best, best_at = best_f1_on_test(m, a)
-        found[part] = {"pixel_auroc": auroc(m, a), "aupro": aupro(m, a), "f1": f1, "iou": iou}
-        found[part] |= {"best_f1_on_test": best, "best_threshold_on_test": best_at}
-    return found
-
-
-class _Curve(NamedTuple):
-    """What is found at each score of an anomalous entry; between two of them only normal ones follow."""
-
-    scores: np.ndarray  # (K,), distinct, descending
-    true: np.ndarray  # (K,), anomalous entries at or above each
-    weight: np.ndarray  # (K,), the sum of their weights
-    above: np.ndarray  # (K,), normal entries above each
-    false: np.ndarray  # (K,), normal entries at or above each
-    normal: int  # normal entries altogether
-
-
-def _curve(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> _Curve:
-    """``weights`` are those of the anomalous entries, in their order: (labels.sum(),).
-
-    Only anomalous entries, the few, are sorted with their positions: many times faster than scikit-learn's curves,
-    which sort the positions of all, and an explorer asks at each move of a slider.
+    It is flat between scores of anomalous entries and straight across a tie. None where only one class is there. Only
+    the anomalous, the few, are sorted with their positions: many times faster than scikit-learn's curves, which sort
+    all, and an explorer asks at each move of a slider. ``weights`` are those of the anomalous entries, in their order.
     """
     anomalous, normal = scores[labels], scores[~labels]
+    if not anomalous.size or not normal.size:
+        return None
     normal.sort()
     order = np.argsort(anomalous)[::-1]
     anomalous, weights = anomalous[order], np.ones(order.size) if weights is None else weights[order]
-    last = np.flatnonzero(np.append(anomalous[1:] != anomalous[:-1], True)[: order.size])  # of each tie
-    distinct = anomalous[last]
-    above, false = (normal.size - np.searchsorted(normal, distinct, side=side) for side in ("right", "left"))
-    return _Curve(distinct, last + 1, np.cumsum(weights)[last], above, false, normal.size)
+    last = np.flatnonzero(np.append(anomalous[1:] != anomalous[:-1], True))  # of each tie
+    above, false = (normal.size - np.searchsorted(normal, anomalous[last], side=side) for side in ("right", "left"))
+    corners = np.column_stack([above, false]).ravel()
+    return np.concatenate([[0], corners, [normal.size]]), np.repeat(np.append(0, np.cumsum(weights)[last]), 2)
 
 
-def _corners(curve: _Curve, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False positives and what is found: flat between the scores of anomalous entries, straight across a tie."""
-    false = np.append(0, np.column_stack([curve.above, curve.false]))
-    return np.append(false, curve.normal), np.repeat(np.append(0, found), 2)
-
-
-def _checked(labels: np.ndarray, scores: np.ndarray, *, dimensions: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def checked(labels: np.ndarray, scores: np.ndarray, *, dimensions: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Labels as booleans, and the scores, not copied."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.dtype.kind not in "biuf":

@@ -28,9 +28,7 @@ CLONERS: Mapping[str, tuple[tuple[int, ...], ...]] = {
 class Source(nn.Module):
     """VGG-16 without its classifier, frozen inside itself: its weights are buffers, it has no parameters.
 
-    Args:
-        tensors: as of `weights.load`.
-        critical_points: which activations to hand out.
+    It takes the tensors of `weights.load`, and hands out the activations at its critical points.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, critical_points: Sequence[str] = CRITICAL_POINTS) -> None:
@@ -59,8 +57,7 @@ class Source(nn.Module):
     def forward(self, x: Tensor, points: Sequence[str] = ()) -> dict[str, Tensor]:
         """Activations of ImageNet-normalised RGB images (B, 3, H, W), H and W at least 32.
 
-        Args:
-            points: critical points that are wanted, all by default; nothing behind the last of them is computed.
+        All critical points are wanted, or those of ``points``; nothing behind the last of them is computed.
         """
         x = x.to(self.dtype)
         points, found = points or self.critical_points, {}

@@ -15,8 +15,8 @@ MAP = (*SCORE, "attribution", "map_points", "map_lam", "samples", "noise", "stre
 SCORING = (*MAP, "sigma", "opening", "test_limit")
 SCALINGS = {"torchvision": ["native"], "vgg-release": ["network"], "random": ["network", "native"]}  # once a setting
 LAMBDAS = ("lam", "score_lam", "map_lam")
-ATTRIBUTIONS = ("gradients", "smoothgrad", "gbp", "gbp_both", "cloner_gradients", "integrated_gradients")
-ATTRIBUTIONS += ("discrepancy", "product", "best")
+ATTRIBUTIONS: tuple[str, ...] = ("gradients", "smoothgrad", "gbp", "gbp_both", "cloner_gradients")
+ATTRIBUTIONS += ("integrated_gradients", "discrepancy", "product", "best")
 MANY_PASSES = ("smoothgrad", "integrated_gradients")  # as many as `Recipe.samples`
 BEST: dict[str, Any] = {"attribution": "product", "map_points": ("pool2", "pool3")}  # why: ablations/localization_gap
 
@@ -122,10 +122,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Recipe":
-        """The recipe that `to_dict` wrote, now or before `weights` decided the scale of the source's activations.
-
-        ValueError where it has a setting that is not known.
-        """
+        """The recipe that `to_dict` wrote, now or when ``scaling`` was a setting; ValueError where one is not known."""
         plain = dict(plain)
         if scaling := plain.pop("scaling", None):
             weights = plain.setdefault("weights", "vgg-release")

@@ -12,7 +12,6 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, images in [0, 255]: what the rel
 # Its activations on photographs are 2**3.75 to 2**9.8 (RMS); one factor brings them near 1 and keeps their proportions.
 CAFFE_SCALE = 2.0**-8
 
+Found = tuple[dict[str, Tensor], str]  # the tensors, and the file that they are from
 CONVOLUTIONS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3")
 FORMAT = "kdlib.source/2"  # 1 had the release of the VGG group unscaled
 TORCHVISION = "vgg16-397923af.pth"  # as torchvision calls what it downloads
@@ -45,9 +45,8 @@ def load(name: str = "torchvision") -> dict[str, Tensor]:
     Args:
         name: ``"torchvision"``, the paper's own; ``"vgg-release"``, by its authors; or ``"random"``, a control.
 
-    Raises:
-        ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely).
-        OSError: the cache cannot be written, the download failed, or there is no package that carries them.
+    Raises ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely); OSError:
+    the cache cannot be written, the download failed, or there is no package that carries them.
     """
     return _kept(name)[0]
 
@@ -107,7 +106,7 @@ def _verified(path: Path, name: str, expected: str = "") -> bytes:
     return content
 
 
-def _torchvision() -> tuple[dict[str, Tensor], str]:
+def _torchvision() -> Found:
     """The paper's own, `VGG16_Weights.IMAGENET1K_V1`: torchvision's checkpoint, a carrier, or a download (528 MB)."""
     checkpoint = _checkpoint()
     if not checkpoint.is_file():
@@ -119,12 +118,9 @@ def _torchvision() -> tuple[dict[str, Tensor], str]:
         torch.hub.download_url_to_file(VGG16_Weights.IMAGENET1K_V1.url, str(checkpoint))
     content = _verified(checkpoint, "torchvision", CHECKSUMS["torchvision"])
     state = torch.load(io.BytesIO(content), weights_only=True)
-    layers = [key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")]
-    return {
-        f"conv{name}.{kind}": state[f"{layer}.{kind}"]
-        for name, layer in zip(CONVOLUTIONS, layers, strict=True)
-        for kind in ("weight", "bias")
-    }, TORCHVISION
+    features = [key for key in state if key.startswith("features")]  # weight and bias of each convolution, in order
+    names = [f"conv{name}.{kind}" for name in CONVOLUTIONS for kind in ("weight", "bias")]
+    return {name: state[key] for name, key in zip(names, features, strict=True)}, TORCHVISION
 
 
 class _Arrays(pickle.Unpickler):
@@ -139,15 +135,16 @@ class _Arrays(pickle.Unpickler):
 
 
 def from_arrays(content: bytes) -> dict[str, Tensor]:
-    """The convolutions of a pickled tree of arrays: 13 kernels (H, W, in, out) and biases."""
-    layers, tensors = _Arrays(io.BytesIO(content)).load()["VGG16_0"], {}
+    """The convolutions of a pickled tree of arrays, 13 kernels (H, W, in, out) and biases; it may hold no more."""
+    layers = _Arrays(io.BytesIO(content)).load()["VGG16_0"]
+    tensors: dict[str, Tensor] = {}
     for number, name in enumerate(CONVOLUTIONS):
         kernel, bias = (torch.from_numpy(layers[f"Conv_{number}"][kind]) for kind in ("kernel", "bias"))
         tensors |= {f"conv{name}.weight": kernel.permute(3, 2, 0, 1).contiguous(), f"conv{name}.bias": bias}
     return tensors
 
 
-def _vgg_release() -> tuple[dict[str, Tensor], str]:
+def _vgg_release() -> Found:
     """The original VGG-16 (Simonyan & Zisserman, CC BY 4.0), folded to RGB and ImageNet's input, and scaled.
 
     The release takes BGR in 0…255 minus `CAFFE_MEAN`. With x = 255 (std * z + mean) that is a convolution of the
@@ -173,16 +170,16 @@ def vgg_release_unfolded() -> dict[str, Tensor]:
     import onnx
 
     graph = onnx.load_from_string(_verified(path, "vgg-release")).graph
-    arrays = {i.name: np.array(onnx.numpy_helper.to_array(i)) for i in graph.initializer}
-    tensors = {}
-    for name in CONVOLUTIONS:
-        prefix = f"functional_1/block{name[0]}_conv{name[2]}_1/"
-        tensors[f"conv{name}.weight"] = torch.from_numpy(arrays[prefix + "convolution/ReadVariableOp:0"])
-        tensors[f"conv{name}.bias"] = torch.from_numpy(arrays[prefix + "Squeeze:0"])
-    return tensors
+    arrays = {i.name: torch.tensor(onnx.numpy_helper.to_array(i)) for i in graph.initializer}
+    places = {"weight": "convolution/ReadVariableOp:0", "bias": "Squeeze:0"}
+    return {
+        f"conv{name}.{kind}": arrays[f"functional_1/block{name[0]}_conv{name[2]}_1/{place}"]
+        for name in CONVOLUTIONS
+        for kind, place in places.items()
+    }
 
 
-def _random() -> tuple[dict[str, Tensor], str]:
+def _random() -> Found:
     """He-initialised convolutions, seed 0: the reference code's ``pretrain: False``, and a control."""
     channels = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
     generator, tensors, inputs = torch.Generator().manual_seed(0), {}, 3
@@ -194,8 +191,5 @@ def _random() -> tuple[dict[str, Tensor], str]:
     return tensors, "He-normal, seed 0"
 
 
-SOURCES: Mapping[str, Callable[[], tuple[dict[str, Tensor], str]]] = {
-    "torchvision": _torchvision,
-    "vgg-release": _vgg_release,
-    "random": _random,
-}
+SOURCES: Mapping[str, Callable[[], Found]]
+SOURCES = {"torchvision": _torchvision, "vgg-release": _vgg_release, "random": _random}

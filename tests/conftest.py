@@ -12,11 +12,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pdf
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import strategies as st
 from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
 
@@ -33,6 +35,19 @@ if WORKERS > 1:
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // WORKERS))  # of what tests start
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the same here: sums depend on it in the last digit
 TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
+
+
+Both = tuple[np.ndarray, np.ndarray]
+
+
+@st.composite
+def categories(draw: st.DrawFn, kinds: tuple[type, ...] = (np.float64, np.float32, np.int64)) -> Both:
+    """Masks and maps of three images, both classes there, with as many ties as the draw has levels."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    masks = random.random((3, 6, 7)) < draw(st.floats(0, 0.6))
+    masks[0, 0, :2] = False, True
+    maps = random.integers(0, draw(st.integers(1, 60)), masks.shape) + masks * random.integers(0, 9)
+    return masks, (maps / 8 if (kind := draw(st.sampled_from(kinds))) is not np.int64 else maps).astype(kind)
 
 
 def study_frame(gains: dict[str, float], profile: str = "laptop", dataset: str = "mvtec_ad") -> pd.DataFrame:

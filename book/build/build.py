@@ -10,8 +10,8 @@ All goes below the work folder: executed copies and their stamps to `executed/<p
 from __future__ import annotations
 
 import argparse
-import ast
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -27,6 +27,7 @@ import pages
 import papermill
 import pdf
 import stamp
+import templates
 from inputs import Inputs
 from sphinx_external_toc.parsing import parse_toc_yaml
 from stamp import Page
@@ -38,7 +39,7 @@ PROFILES = {"smoke": 600, "laptop": 3600, "paper": 86400}  # how much work: seco
 def listed(root: Path) -> list[Path]:
     """The notebooks that `_toc.yml` lists, in its order, relative to `root`."""
     names = parse_toc_yaml(root / "_toc.yml")
-    return [path for name in names if (root / (path := Path(f"{name}.ipynb"))).is_file()]
+    return [path for name in names if templates.exists(root, path := Path(f"{name}.ipynb"))]
 
 
 def known_parameters(path: Path) -> dict[str, dict[str, str]]:
@@ -49,37 +50,32 @@ def known_parameters(path: Path) -> dict[str, dict[str, str]]:
     return dict(papermill.inspect_notebook(path))
 
 
-def check(root: Path, notebooks: list[Path], given: dict[str, Any], profile: str) -> dict[Path, dict[str, Any]]:
-    """The parameters to pass to each notebook; an unknown one is refused before anything runs."""
+def check(root: Path, notebooks: list[Path], given: dict[str, str], profile: str) -> dict[Path, dict[str, Any]]:
+    """The parameters to pass to each notebook, of the types that it declares; an unknown one is refused."""
     chosen = {}
     for path in notebooks:
-        known = known_parameters(root / path)
+        known = known_parameters(templates.source(root, path))
+        if "dataset" in given and templates.template(root, path):
+            raise SystemExit(f"{path}: its data set is its name; leave out -p dataset, or execute the template.")
         if unknown := sorted(set(given) - set(known)):
             raise SystemExit(f"{path}: unknown parameter {', '.join(unknown)}; it knows {', '.join(known)}.")
-        chosen[path] = ({"profile": profile} if "profile" in known else {}) | given
+        typed = {name: execute.parsed(text, known[name]["inferred_type_name"]) for name, text in given.items()}
+        chosen[path] = ({"profile": profile} if "profile" in known else {}) | typed
     return chosen
 
 
-def parsed(text: str) -> Any:
-    """A value from the command line: a Python literal, else the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def stamped(executed: Path, path: Path) -> stamp.Stamp | None:
-    """The stamp of an executed copy, if there are both."""
-    file = (executed / path).with_suffix(".json")
-    return json.loads(file.read_text()) if file.is_file() and (executed / path).is_file() else None
+def measures_time(path: Path) -> bool:
+    """Whether a notebook says in its metadata, `"kdlib": {"times": true}`, that it shows how long things take."""
+    return bool(nbformat.read(path, as_version=4).metadata.get("kdlib", {}).get("times"))
 
 
 def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[str, Any] | None = None) -> Page:
     """A notebook and its executed copy, compared with the sources and, where they are asked for, the parameters."""
-    found = stamped(executed, path)
-    if found is None:
+    file = (executed / path).with_suffix(".json")
+    if not (file.is_file() and (executed / path).is_file()):
         return Page(path, profile, given or {})
-    now, then = sources.of(path, found.get("reads", ())), found["inputs"]
+    found = json.loads(file.read_text())
+    now, then = sources.of(path, found["reads"]), found["inputs"]
     changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
     if given is not None and json.dumps(given, sort_keys=True) != json.dumps(found["given"], sort_keys=True):
         changed.append("parameters")
@@ -87,39 +83,46 @@ def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[
 
 
 def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sources: Inputs, profile: str) -> list[str]:
-    """Execute the notebooks whose copy is missing or older than its sources; returns one line per failure."""
-    stale = {}
-    for path, given in chosen.items():
-        if page(executed, path, profile, sources, given).state == stamp.CURRENT:
-            print(f"{path}: up to date", flush=True)
-        else:
-            (executed / path).with_suffix(".json").unlink(missing_ok=True)
-            stale[path] = given
-    # Pages of the other profiles show how long things take: these run alone.
-    processors = os.cpu_count() or 1
-    jobs = min(processors, 4) if profile == "smoke" else 1
-    before = {path: sources.of(path, ()) for path in stale}  # what changes while they run makes them old
+    """Execute the notebooks whose copy is missing or older than its sources; returns one line per failure.
+
+    As many at once as there are processors, those first that took longest when they last ran; after them those that
+    show how long things take, each alone.
+    """
+    pages = [page(executed, path, profile, sources, given) for path, given in chosen.items()]
+    for each in pages:
+        if each.current:
+            print(f"{each.path}: up to date", flush=True)
+    stale = [each for each in pages if not each.current]
+    stale.sort(key=lambda each: -each.stamp["seconds"] if each.stamp else -math.inf)
+    before = {each.path: sources.of(each.path, ()) for each in stale}  # what changes while they run makes them old
+    alone = [each.path for each in stale if measures_time(templates.source(root, each.path))]
     failures = []
-    with ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=execute.share_processors,
-        initargs=(processors // jobs,),
-        max_tasks_per_child=1,  # each with its own peak memory
-    ) as pool:
-        limit = PROFILES[profile]
-        runs = {pool.submit(execute.run, root / p, executed / p, given, limit): p for p, given in stale.items()}
-        for done in as_completed(runs):
-            path, run = runs[done], done.result()
-            outcome = "FAILED" if run.problem else "done"
-            print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
-            if run.problem:
-                failures.append(f"{path}, {run.problem}")
-                continue
-            defaults = {name: known["default"] for name, known in known_parameters(root / path).items()}
-            record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
-            record |= stamp.made(stale[path], defaults, run.seconds, run.peak)
-            (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    for paths, jobs in (([each.path for each in stale if each.path not in alone], os.cpu_count() or 1), (alone, 1)):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["papermill"])  # more than a second, once
+        with ProcessPoolExecutor(
+            jobs,
+            mp_context=context,
+            initializer=execute.same_environment,
+            initargs=(dict(os.environ),),
+            max_tasks_per_child=1,  # each with its own peak memory
+        ) as pool:
+            runs = {}
+            for path in paths:
+                (executed / path).with_suffix(".json").unlink(missing_ok=True)
+                known = known_parameters(notebook := templates.source(root, path))
+                work = (notebook, executed / path, known, chosen[path], PROFILES[profile])
+                runs[pool.submit(execute.run, *work)] = path, known
+            for done in as_completed(runs):
+                (path, known), run = runs[done], done.result()
+                outcome = "FAILED" if run.problem else "done"
+                print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
+                if run.problem:
+                    failures.append(f"{path}, {run.problem}")
+                    continue
+                record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
+                record |= stamp.made(chosen[path], execute.values(known, chosen[path]), run.seconds, run.peak)
+                (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     return failures
 
 
@@ -130,7 +133,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--only", metavar="GLOB", default="*", help="execute only these, such as 'practice/*'")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     parser.add_argument("--no-execute", action="store_true", help="build from executed copies, refuse where one is old")
-    parser.add_argument("--allow-stale", action="store_true", help="show pages older than their sources, marked")
     parser.add_argument("--pdf", action="store_true", help="make a PDF of the whole book as well; needs Chromium")
     options = parser.parse_args(arguments)
     if options.pdf and not pdf.chromium():
@@ -146,7 +148,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     notebooks = [path for path in known if any(fnmatch(str(path), glob) for glob in globs)]
     if known and not notebooks:
         raise SystemExit(f"--only {options.only}: no such notebook in _toc.yml; it lists {', '.join(map(str, known))}.")
-    chosen = check(root, notebooks, {name: parsed(value) for name, value in options.p}, options.profile)
+    chosen = check(root, notebooks, dict(options.p), options.profile)
 
     sources = Inputs(root, Path(os.environ["KDLIB_RESULTS"]))
     if not options.no_execute:
@@ -155,22 +157,18 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
             return 1
     shown = [page(executed, path, options.profile, sources, chosen.get(path)) for path in known]
-    old = [each for each in shown if each.state != stamp.CURRENT]
-    if not options.allow_stale:
-        if refused := [each for each in old if each.path in chosen]:
-            print("The book was not built; these pages are not up to date:", file=sys.stderr)
-            for each in refused:
-                why = f"changed since it ran: {', '.join(each.changed)}" if each.changed else "never run"
-                print(f"  {each.path}: {why}\n    {stamp.build_command(each)}", file=sys.stderr)
-            again = "without --no-execute" if options.no_execute else "again: they changed while it worked"
-            print(f"All at once: the same command {again}.", file=sys.stderr)
-            return 1
-        shown = [replace(each, stamp=None) if each in old else each for each in shown]
+    old = [each for each in shown if not each.current]
+    if refused := [each for each in old if each.path in chosen]:
+        print("The book was not built; these pages are not up to date:", file=sys.stderr)
+        for each in refused:
+            why = f"changed since it ran: {', '.join(each.changed)}" if each.changed else "never run"
+            print(f"  {each.path}: {why}\n    {stamp.build_command(each)}", file=sys.stderr)
+        again = "without --no-execute" if options.no_execute else "again: they changed while it worked"
+        print(f"All at once: the same command {again}.", file=sys.stderr)
+        return 1
     for each in old:
-        print(
-            f"{each.path}: {each.state}, "
-            + ("marked" if options.allow_stale and each.stamp else "shown without outputs")
-        )
+        print(f"{each.path}: {'older than its sources' if each.stamp else 'not run'}, shown without outputs")
+    shown = [replace(each, stamp=None) if each in old else each for each in shown]
     pages.assemble(root, executed, book, shown)
     if code := pages.render(root, book, site):
         print("The book was not built; see the warnings above.", file=sys.stderr)

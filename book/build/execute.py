@@ -9,19 +9,22 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
 import papermill
-import slim
 from traitlets.config import Config
 
 KERNEL = "kdlib-build"
 
 
 def install_kernel(work: Path) -> None:
-    """Make this interpreter the kernel, whatever kernels the user has, and silence progress bars."""
+    """Make this interpreter the kernel, whatever kernels the user has, without progress bars, on one thread.
+
+    One thread, unless the user has said otherwise: sums in another order differ in the last digit.
+    """
     folder = work / "jupyter" / "kernels" / KERNEL
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
@@ -32,60 +35,69 @@ def install_kernel(work: Path) -> None:
         "IPYTHONDIR": str(work / "ipython"),
         "KDLIB_PROGRESS": "0",
         "TQDM_DISABLE": "1",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or "1",
     }
 
 
-def share_processors(threads: int) -> None:
-    """How many threads the notebooks that this process runs may use, unless the user has said so."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+def same_environment(variables: dict[str, str]) -> None:
+    """For a process that is forked from one that started earlier."""
+    os.environ.update(variables)
 
 
-def with_values(source: str, given: dict[str, Any]) -> str:
-    """The parameters cell with the values of this run; its comments stay."""
-    lines = source.encode().splitlines()  # bytes, as ast counts columns
-    for node in reversed(ast.parse(source).body):
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or (old := node.value) is None or old.end_lineno is None:
-            continue
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-        if isinstance(target, ast.Name) and target.id in given:
-            new = literal(given[target.id])
-            head, tail = lines[old.lineno - 1][: old.col_offset], lines[old.end_lineno - 1][old.end_col_offset :]
-            lines[old.lineno - 1 : old.end_lineno] = [head + new.encode() + tail]
-    return b"\n".join(lines).decode()
+def parsed(text: str, declared: str = "") -> Any:
+    """A value from the command line: a Python literal, else the text itself; to a `str` a number is text too."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return text if declared == "str" and not isinstance(value, str) else value
+
+
+def typed(value: Any) -> str:
+    """A value as `parsed` takes it."""
+    return value if isinstance(value, str) and parsed(value) == value else repr(value)
 
 
 def literal(value: Any) -> str:
-    """A value as it would be typed, with the quotes that the repository uses."""
+    """A value as it would be typed in a notebook, with the quotes that the repository uses."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def tidy(path: Path, given: dict[str, Any]) -> None:
+def values(known: Mapping[str, Mapping[str, str]], given: Mapping[str, Any]) -> dict[str, str]:
+    """The value of each parameter in a run, as source text."""
+    return {name: literal(given[name]) if name in given else each["default"] for name, each in known.items()}
+
+
+def tidy(path: Path, known: Mapping[str, Mapping[str, str]], given: Mapping[str, Any]) -> None:
     """Show one parameters cell, commented and with the values of this run; drop papermill's bookkeeping."""
     notebook = nbformat.read(path, as_version=4)
     cells = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     if "injected-parameters" in cells:
-        cells["injected-parameters"].source = with_values(cells["parameters"].source, given)
-        cells["parameters"].metadata["tags"] = [*cells["parameters"].metadata["tags"], "remove-cell"]
+        lines = [
+            f"{name}: {known[name]['inferred_type_name']} = {value}  # {known[name]['help']}"
+            for name, value in values(known, given).items()
+        ]
+        cells["injected-parameters"].source = "\n".join(lines)
+        cells["parameters"].metadata["tags"].append("remove-cell")
     for each in [notebook, *notebook.cells]:
         each.metadata.pop("papermill", None)
     nbformat.write(notebook, path)
 
 
-def failure(path: Path, error: BaseException) -> str:
+def failure(path: Path, error: Exception) -> str:
     """Which cell of the source failed, and why: read from the copy that papermill left."""
     added = {"papermill-error-cell-tag", "injected-parameters"}
     cells = nbformat.read(path, as_version=4).cells if path.is_file() else []
     cells = [cell for cell in cells if added.isdisjoint(cell.metadata.get("tags", []))]
-    started = [i for i, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
+    said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
     if isinstance(error, papermill.PapermillExecutionError):
         said = f"{error.ename}: {error.evalue}"
-    else:
-        said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    started = [i for i, cell in enumerate(cells, 1) if cell.metadata.get("papermill", {}).get("start_time")]
     if not started:
         return said
     place = started[-1]  # none starts after the one that failed
-    first = next(iter(cells[place].source.strip().splitlines()), "")
-    return f"cell {place + 1} of {len(cells)} (`{first}`): {said}"
+    first, *_ = cells[place - 1].source.strip().splitlines() or [""]
+    return f"cell {place} of {len(cells)} (`{first}`): {said}"
 
 
 class Run(NamedTuple):
@@ -97,33 +109,29 @@ class Run(NamedTuple):
     peak: int  # bytes
 
 
-def run(source: Path, target: Path, parameters: dict[str, Any], timeout: int) -> Run:
-    """Run one notebook; its copy is left where it did not fail."""
+def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], given: dict[str, Any], timeout: int) -> Run:
+    """Run one notebook, in the folder of who calls; its copy is left where it did not fail."""
     begin = time.perf_counter()
-    part = target.with_suffix(".part.ipynb")
-    failed = target.with_suffix(".failed.ipynb")
+    part, failed, noted = (target.with_suffix(end) for end in (".part.ipynb", ".failed.ipynb", ".reads"))
     target.parent.mkdir(parents=True, exist_ok=True)
-    problem = ""
-    noted = target.with_suffix(".reads")
     noted.unlink(missing_ok=True)
     os.environ["KDLIB_READS"] = str(noted.resolve())
+    problem = ""
     try:
-        options: dict[str, Any] = {"progress_bar": False, "execution_timeout": timeout, "cwd": target.parent}
+        options: dict[str, Any] = {"progress_bar": False, "execution_timeout": timeout, "cwd": Path.cwd()}
         # Sockets in a folder of its own: TCP ports are chosen first, bound later; kernels that start together collide.
         with tempfile.TemporaryDirectory(prefix="kdlib-") as own:
             manager = {"transport": "ipc", "connection_file": f"{own}/kernel.json"}
             options |= {"kernel_name": KERNEL, "language": "python", "config": Config(KernelManager=manager)}
-            papermill.execute_notebook(source, part, parameters, **options)
-        tidy(part, parameters)
-        slim.pictures(part)
+            papermill.execute_notebook(source, part, given, **options)
+        tidy(part, known, given)
         part.replace(target)
         failed.unlink(missing_ok=True)
     except Exception as error:  # any notebook's failure is reported at the end, after the others ran
         problem = failure(part, error)
         if part.is_file():
             part.replace(failed)
-    finally:
-        del os.environ["KDLIB_READS"]
+    del os.environ["KDLIB_READS"]
     reads = sorted(set(noted.read_text().splitlines())) if noted.is_file() else []
     noted.unlink(missing_ok=True)
     unit = 1 if sys.platform == "darwin" else 1024

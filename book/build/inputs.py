@@ -1,27 +1,19 @@
 """What an executed page was made from, as hashes; where they are others now, it is older than its sources.
 
-The library, the published figures and the locked versions are behind every page. What else is behind it is noted while
-it runs, by the library itself (`kdlib.files.note_read`): the data sets whose records it asks for and whose images it
-looks for, whether they are there or not.
+The code, the published numbers and the locked versions are behind every page. What else is behind it is noted while it
+runs, by the library itself (`kdlib.files.note_read`): the data sets whose records it asks for and whose images it looks
+for, whether they are there or not.
 """
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from launch import own_cells
+from templates import source
 
-Digests = dict[str, str]
-RECORDS, DATA, BENCHMARKS = (
-    "records",
-    "data",
-    "benchmarks",
-)  # what is noted; the first two of a data set, or of all: "*"
-AROUND = re.compile(
-    "results|benchmarks", re.IGNORECASE
-)  # a notebook that names the folders may read them without the library
+CODE = ("kdlib", "kdlab", "book/figures")
 ABSENT = "not here"
 
 
@@ -31,41 +23,39 @@ class Inputs:
     def __init__(self, root: Path, results: Path) -> None:
         self.root = root
         self.shared = {
-            "kdlib": digest(p for part in ("kdlib", "kdlab", "book/figures") for p in root.glob(f"{part}/**/*.py")),
-            "published.csv": digest(root.glob("kdlab/*.csv")),
-            "requirements.lock": digest(root.glob("requirements.lock")),
+            "code": digest(root, *(f"{part}/**/*.py" for part in CODE)),
+            "published.csv": digest(root, "kdlab/*.csv"),
+            "requirements.lock": digest(root, "requirements.lock"),
         }
         folders = [folder for folder in sorted(results.glob("*")) if folder.is_dir()]
-        self.records = {folder.name: digest([*folder.glob("*.json"), *folder.glob("*.npz")]) for folder in folders}
-        self.benchmarks = digest(root.glob("benchmarks/*.jsonl"))
+        self.records = {folder.name: digest(folder, "*.json", "*.npz") for folder in folders}
+        self.benchmarks = digest(root, "benchmarks/*.jsonl")
 
-    def of(self, path: Path, reads: Iterable[str]) -> Digests:
+    def of(self, path: Path, reads: Iterable[str]) -> dict[str, str]:
         """What the notebook depends on, its own source first.
 
         Args:
-            reads: what was noted while it ran, such as ``"records mnist"``, ``"records *"``, ``"data mnist"``.
+            reads: what was noted while it ran: ``"records mnist"``, ``"records *"``, ``"data mnist"``, `"benchmarks"`.
         """
-        cells = own_cells(self.root / path)
-        found = {"notebook": short(json.dumps(cells, sort_keys=True).encode())} | self.shared
-        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        reads = {*reads, *([f"{RECORDS} *", BENCHMARKS] if AROUND.search(code) else [])}
-        for kind, _, dataset in (each.partition(" ") for each in sorted(reads)):
-            if kind == BENCHMARKS:
-                found[BENCHMARKS] = self.benchmarks
-            elif kind == DATA:
+        cells = json.dumps(own_cells(source(self.root, path)), sort_keys=True)
+        found = {"notebook": short(cells.encode())} | self.shared
+        for kind, _, dataset in (each.partition(" ") for each in sorted(set(reads))):
+            if kind == "benchmarks":
+                found["benchmarks"] = self.benchmarks
+            elif kind == "data":
                 found[f"data of {dataset}"] = data(dataset)
-            elif dataset == "*":
+            elif dataset == "*":  # before all names
                 found["all records"] = short(repr(self.records).encode())
-            elif f"{RECORDS} *" not in reads:
+            elif "all records" not in found:
                 found[f"records of {dataset}"] = self.records.get(dataset, ABSENT)
         return found
 
 
-def digest(files: Iterable[Path]) -> str:
-    """Hash of the contents of files and of their names, each with its folder's."""
+def digest(folder: Path, *patterns: str) -> str:
+    """Hash of the contents of files and of their names below a folder, wherever that lies."""
     found = hashlib.sha256()
-    for path in sorted(files):
-        found.update(f"{path.parent.name}/{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        found.update(f"{path.relative_to(folder).as_posix()}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()[:16]
 
 

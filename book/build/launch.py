@@ -10,9 +10,9 @@ import base64
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import nbformat
+import templates
 import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -20,6 +20,7 @@ from nbformat.v4 import new_code_cell
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "install"
 DOWNLOAD = re.compile(r'(?<=<a )href="[^"]*_sources/([^"]+\.ipynb)" target="_blank"')  # of the theme's button
+HOSTED = re.compile(r'(?<=<a )href="https?://[^"]*"')  # buttons that open a notebook elsewhere
 UNKNOWN = """\
 import importlib.util
 
@@ -60,22 +61,24 @@ def install_cell(url: str, branch: str) -> str:
 
 
 def installs(cell: NotebookNode) -> bool:
-    """Whether this is the cell."""
     return TAG in cell.metadata.get("tags", [])
 
 
 def own_cells(path: Path) -> list[NotebookNode]:
-    """All others of a notebook."""
+    """The cells of a notebook, without this one."""
     return [cell for cell in nbformat.read(path, as_version=4).cells if not installs(cell)]
 
 
+def notebooks(root: Path) -> list[Path]:
+    """All of the repository, in or out of the book."""
+    return [path for path in sorted(root.glob("notebooks/**/*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+
+
 def write(path: Path, source: str) -> None:
-    """Put the cell before the first code cell, in place of the one that is there."""
-    notebook = nbformat.read(path, as_version=4)
-    before = path.read_text()
+    """Put the cell before the first code cell, in place of the one that is there; the page leaves it out."""
+    notebook, before = nbformat.read(path, as_version=4), path.read_text()
     notebook.cells = own_cells(path)
     place = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"), len(notebook.cells))
-    # remove-cell: not on the page. The notebook to download has it.
     notebook.cells.insert(place, new_code_cell(source, id=TAG, metadata={"tags": [TAG, "remove-cell"]}))
     if (after := nbformat.writes(notebook) + "\n") != before:
         path.write_text(after)
@@ -85,7 +88,7 @@ def configured(config: dict[str, Any]) -> dict[str, Any]:
     """Settings of the book with the buttons that lead to its repository, or without any where it has no address."""
     url, branch = repository(config)
     buttons = dict(config.get("launch_buttons") or {}) if url else {}
-    if urlsplit(url).hostname != "github.com":
+    if not url.startswith("https://github.com/"):
         buttons.pop("colab_url", None)  # Colab opens no other host's notebooks
     html = {**config.get("html", {}), "use_repository_button": bool(url)}
     return config | {"repository": {"url": url, "branch": branch}, "launch_buttons": buttons, "html": html}
@@ -98,19 +101,22 @@ def offer(site: Path, root: Path) -> None:
     """
 
     def whole(found: re.Match[str]) -> str:
-        notebook = root / found[1]
+        notebook = templates.source(root, Path(found[1]))
         content = base64.b64encode(notebook.read_bytes()).decode()
         return f'href="data:application/x-ipynb+json;base64,{content}" download="{notebook.name}"'
 
     for page in site.glob("notebooks/**/*.html"):
-        page.write_text(DOWNLOAD.sub(whole, page.read_text()))
+        text, path = page.read_text(), page.relative_to(site).with_suffix(".ipynb")
+        if template := templates.template(root, path):  # a host knows the repository's notebooks only
+            old, new = path.as_posix(), template.as_posix()
+            text = HOSTED.sub(lambda found: found[0].replace(old, new), text)  # noqa: B023
+        page.write_text(DOWNLOAD.sub(whole, text))
 
 
 def main(root: Path = ROOT) -> None:
     url, branch = repository(yaml.safe_load((root / "_config.yml").read_text()))
-    for path in sorted(root.glob("notebooks/**/*.ipynb")):
-        if ".ipynb_checkpoints" not in path.parts:
-            write(path, install_cell(url, branch))
+    for path in notebooks(root):
+        write(path, install_cell(url, branch))
     print(f"The notebooks install kdlib from {url}, {branch}." if url else "The notebooks name no repository.")
 
 

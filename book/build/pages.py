@@ -4,55 +4,31 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import execute
 import launch
-import slim
 import stamp
+import templates
 import yaml
 from stamp import Page
 
-HERE = Path(__file__).resolve().parent
-PARTS = ("chapters", "theme")  # of the book that pages are made of
-STATUS = """# Status
-
-Written by the build: what each notebook ran with, what it took, and when. A notebook that fails leaves no book, so none
-is listed as failed. The command that makes a page again stands at the end of that page.
-
-{ran} of {pages} notebooks have run; together they took {total}.
-
-```{{container}} kd-status
-| notebook | result | parameters | duration | peak memory | date | commit |
-|---|---|---|---|---|---|---|
-{rows}
-```
-"""
+# What no page loads: maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the
+# theme's translations, executed notebooks: those to download are in the pages.
+UNUSED = "**/*.map", "_static/vendor/**/*.ttf", "_static/locales", "**/*webpack-macros.html", "_sources/**/*.ipynb"
 
 
 def assemble(root: Path, executed: Path, book: Path, pages: list[Page]) -> None:
-    """Lay prose, settings and marked copies of the executed notebooks out as in the repository, and the status page."""
+    """Lay prose, settings and marked copies of the executed notebooks out as in the repository."""
     shutil.rmtree(book, ignore_errors=True)
-    for part in PARTS:
+    for part in ("chapters", "theme"):
         shutil.copytree(root / "book" / part, book / "book" / part)
-    (book / "book" / "chapters" / "status.md").write_text(status(pages))
-    (book / "_toc.yml").write_text(yaml.safe_dump(with_status(yaml.safe_load((root / "_toc.yml").read_text()))))
-    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()) or {})
-    config |= {"only_build_toc_files": True, "execute": {**config.get("execute", {}), "execute_notebooks": "off"}}
-    config.setdefault("sphinx", {}).setdefault("local_extensions", {})["offline"] = str(HERE.parent / "theme" / "_ext")
+    shutil.copy(root / "_toc.yml", book)
+    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()))
     (book / "_config.yml").write_text(yaml.safe_dump(config))
     for each in pages:
         (book / each.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile((executed if each.stamp else root) / each.path, book / each.path)
+        source = executed / each.path if each.stamp else templates.source(root, each.path)
+        shutil.copyfile(source, book / each.path)
         stamp.mark(book / each.path, each)
-
-
-def with_status(toc: dict[str, Any]) -> dict[str, Any]:
-    """The table of contents with the status page: at the end of the part Reference, or of the last part."""
-    parts = toc.get("parts") or [toc]
-    part = next((part for part in parts if part.get("caption") == "Reference"), parts[-1])
-    part.setdefault("chapters", []).append({"file": "book/chapters/status"})
-    return toc
 
 
 def render(root: Path, book: Path, site: Path) -> int:
@@ -63,27 +39,9 @@ def render(root: Path, book: Path, site: Path) -> int:
     code = subprocess.run([*jupyter_book, *options], check=False, stdout=subprocess.DEVNULL).returncode
     if code == 0:
         launch.offer(output, root)
-        slim.site(output)
+        for path in [path for pattern in UNUSED for path in output.glob(pattern)]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.rmtree(site, ignore_errors=True)
         site.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(output, site)
     return code
-
-
-def status(pages: list[Page]) -> str:
-    """The status page: every notebook with its parameters, cost, result, date and commit."""
-    rows = []
-    for page in pages:
-        cells = [f"[{page.name}](/{page.path.as_posix()})", page.state]
-        if page.stamp:
-            given = ", ".join(f"`{name} = {execute.literal(value)}`" for name, value in page.given.items())
-            cells += [
-                given or "as they stand",
-                stamp.duration(page.stamp["seconds"]),
-                stamp.memory(page.stamp["peak_bytes"]),
-            ]
-            cells += [page.stamp["date"], stamp.commit(page.stamp)]
-        rows.append("| " + " | ".join(cells + ["–"] * (7 - len(cells))) + " |")
-    ran = [page.stamp for page in pages if page.stamp]
-    total = stamp.duration(sum(each["seconds"] for each in ran))
-    return STATUS.format(ran=len(ran), pages=len(pages), total=total, rows="\n".join(rows))

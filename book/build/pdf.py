@@ -101,7 +101,7 @@ def bind(book: Path, site: Path, target: Path, profile: str) -> Path:
     """
     toc, config = parse_toc_yaml(book / "_toc.yml"), yaml.safe_load((book / "_config.yml").read_text())
     pages = {name: BeautifulSoup((site / f"{name}.html").read_text(), "html.parser") for name in toc}
-    articles = {name: article for name, page in pages.items() if (article := page.select_one("article"))}
+    articles = {name: article for name, page in pages.items() if (article := page.article)}
     places = rename(articles)
     up = posixpath.relpath(site.as_posix(), target.parent.as_posix())
     heads: dict[str, None] = {}  # in order, each once
@@ -113,18 +113,18 @@ def bind(book: Path, site: Path, target: Path, profile: str) -> Path:
         frames(page)
         article = articles[name]
         relocate(article, name, up, places)
-        for style in article.find_all("style", string=re.compile("@page")):  # for a page printed alone
-            style.decompose()
+        for tag in [*article.find_all("style", string=re.compile("@page")), *article.select("a.headerlink")]:
+            tag.decompose()  # for a page printed alone; a sign that leads to itself
         for heading in article.find_all(["h1", "h2", "h3", "h4", "h5"]):  # below the parts
             heading.name = f"h{int(heading.name[1]) + 1}"
     captions = {str(tree.items[0]): tree.caption for tree in toc.root.subtrees if tree.caption}
     contents, chapters = "", ""
-    for name in toc:
-        part, place = escape(captions.get(name, "")), anchor(name)
+    for name, article in articles.items():
+        part, place, title = escape(captions.get(name, "")), anchor(name), escape(article.select("h2")[0].get_text())
         top = f'<h1 class="kd-part" id="part-{place}">{part}</h1>' if part else ""
         contents += f'<li class="kd-part"><a href="#part-{place}">{part}</a><i>000</i></li>' if part else ""
-        contents += f'<li><a href="#{place}">{escape(title(articles[name]))}</a><i>000</i></li>'
-        chapters += f'<div class="kd-chapter" id="{place}">{top}{articles[name].decode_contents()}</div>'
+        contents += f'<li><a href="#{place}">{title}</a><i>000</i></li>'
+        chapters += f'<div class="kd-chapter" id="{place}">{top}{article.decode_contents()}</div>'
     text = {key: escape(str(config.get(key, ""))) for key in ("title", "author")}
     about = f"Profile {profile}: {WORK[profile]}." if profile in WORK else ""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,12 +135,6 @@ def bind(book: Path, site: Path, target: Path, profile: str) -> Path:
 def anchor(name: str) -> str:
     """The id of a page in the book."""
     return "page-" + name.replace("/", "-")
-
-
-def title(article: Tag) -> str:
-    """A page's heading without its link sign."""
-    texts = heading.find_all(string=True) if (heading := article.find(["h1", "h2"])) else []
-    return "".join(text for text in texts if not text.find_parent(class_="headerlink"))
 
 
 def rename(articles: Mapping[str, Tag]) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""What a page says of its own making: a stamp at its end; its profile, and whether it is old, at its top."""
+"""What a page says of its own making: a stamp at its end; its profile, or that it was not run, at its top."""
 
-import ast
 import json
+import math
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -13,16 +14,18 @@ from typing import Any
 
 import execute
 import nbformat
+import templates
+import yaml
 from nbformat.v4 import new_markdown_cell, new_output
 
+ROOT = Path(__file__).resolve().parents[2]
 Stamp = dict[str, Any]
 PLACE = "how-this-page-was-made"  # where the stamp stands in a page
 LINK = f'<p class="kd-reproduce"><a href="#{PLACE}">Reproduce</a></p>'
-WORK = {  # what a profile's figures are; the full protocol needs no word
-    "smoke": "a test that every line runs, on little data; its figures mean nothing",
+WORK = {  # what a profile's numbers are; the full protocol needs no word
+    "smoke": "a test that every line runs, on little data; its numbers mean nothing",
     "laptop": "fewer epochs or images than the paper's protocol",
 }
-CURRENT, STALE, BARE = "done", "older than its sources", "not run"
 
 
 @dataclass(frozen=True)
@@ -36,94 +39,55 @@ class Page:
     changed: tuple[str, ...] = ()  # inputs that have changed since it ran
 
     @property
-    def state(self) -> str:
-        return BARE if self.stamp is None else STALE if self.changed else CURRENT
+    def current(self) -> bool:
+        return self.stamp is not None and not self.changed
 
     @property
     def name(self) -> str:
         """As `--only` knows it."""
-        start = "notebooks/" if self.path.is_relative_to("notebooks") else ""
-        return self.path.with_suffix("").as_posix().removeprefix(start)
+        return self.path.with_suffix("").as_posix().removeprefix("notebooks/")
 
 
 def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float, peak: int) -> Stamp:
-    """What is known of a run that just ended. ``peak`` in bytes; ``parameters`` are the defaults, as source text."""
+    """What is known of a run that just ended. ``peak`` in bytes; ``parameters``: all values, as source text."""
     import torch  # takes seconds: only where something ran
 
     from kdlab.experiments.records import commit, processor
 
-    return {
-        "given": dict(given),
-        "parameters": dict(parameters) | {name: execute.literal(value) for name, value in given.items()},
-        "seconds": round(seconds, 1),
-        "peak_bytes": peak,
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
-        "versions": {"Python": sys.version.split()[0], "PyTorch": torch.__version__},
+    spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    gpu = f"; {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    facts = {
+        "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {spent}, peak memory {peak / 2**20:.0f} MiB",
+        "parameters": ", ".join(f"`{name} = {value}`" for name, value in parameters.items()),
+        "commit": commit().replace("+", " + changes") or "not in git",
+        "machine": f"{processor()}, {os.cpu_count()} cores{gpu}",
+        "versions": f"Python {sys.version.split()[0]}, PyTorch {torch.__version__}",
     }
-
-
-def commit(stamp: Stamp) -> str:
-    """The commit for a reader's eye."""
-    if not stamp["commit"]:
-        return "not in git"
-    return f"`{stamp['commit'].rstrip('+')}`" + (" + changes" if stamp["commit"].endswith("+") else "")
+    return {"given": dict(given), "seconds": round(seconds, 1), "facts": facts}
 
 
 def build_command(page: Page) -> str:
     """The command that makes the page again, from the repository's root."""
     words = ["python", "book/build/build.py", "--profile", page.profile, "--only", page.name]
-    for parameter, value in page.given.items():
-        if parameter != "profile":
-            words += ["-p", parameter, typed(value)]
+    for name, value in page.given.items():
+        words += ["-p", name, execute.typed(value)] if name != "profile" else []
     return shlex.join(words)
-
-
-def typed(value: Any) -> str:
-    """A value as `-p` of the build takes it: a text as it stands, unless it would be taken for another value."""
-    if isinstance(value, str):
-        try:
-            ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            return value
-    return repr(value)
 
 
 def papermill_command(page: Page) -> str:
-    """The command that runs the notebook alone; `-r` is for texts, `-y` for what is no single value."""
-    words = ["papermill", page.path.as_posix(), "out.ipynb"]
-    for name, value in page.given.items():
-        if name == "profile" or isinstance(value, bool | int | float):
-            words += ["-p", name, str(value)]
-        elif isinstance(value, str):
-            words += ["-r", name, value]
-        else:
-            words += ["-y", json.dumps({name: value})]  # JSON is YAML
-    return shlex.join(words)
-
-
-def facts(page: Page) -> dict[str, str]:
-    """The stamp's rows."""
-    stamp = page.stamp
-    assert stamp is not None
-    machine = f"{stamp['processor']}, {stamp['cores']} cores" + (f"; {stamp['device']}" if stamp["device"] else "")
-    parameters = ", ".join(f"`{name} = {value}`" for name, value in stamp["parameters"].items())
-    return {
-        "made": f"{stamp['date']}, in {duration(stamp['seconds'])}, peak memory {memory(stamp['peak_bytes'])}",
-        "parameters": parameters.replace("|", r"\|"),
-        "commit": commit(stamp),
-        "machine": machine,
-        "versions": ", ".join(f"{name} {version}" for name, version in stamp["versions"].items()),
-        "digests": ", ".join(f"{name} `{value}`" for name, value in stamp["inputs"].items()),
-    }
+    """The command that runs the notebook alone."""
+    template = templates.template(ROOT, page.path)
+    values = ({"dataset": page.path.stem} if template else {}) | page.given
+    given = yaml.safe_dump(json.loads(json.dumps(values)), default_flow_style=True, width=math.inf)
+    return shlex.join(["papermill", (template or page.path).as_posix(), "out.ipynb", "-y", given.strip()])
 
 
 def footer(page: Page) -> str:
     """The stamp itself: closed until a reader opens it."""
-    rows = "\n".join(f"| {name} | {value} |" for name, value in facts(page).items())
+    assert page.stamp is not None
+    digests = ", ".join(f"{name} `{value}`" for name, value in page.stamp["inputs"].items())
+    facts = (page.stamp["facts"] | {"digests": digests}).items()
+    table = "\n".join(f"| {name} | {said.replace('|', chr(92) + '|')} |" for name, said in facts)
     return f"""````{{dropdown}} How this page was made
 :class-container: kd-stamp
 
@@ -131,7 +95,7 @@ def footer(page: Page) -> str:
 
 | | |
 |---|---|
-{rows}
+{table}
 
 Make the page again:
 
@@ -148,33 +112,23 @@ Or run its notebook alone:
 
 
 def header(page: Page) -> str:
-    """What a reader must know before the first figure: nothing of a current page in profile paper."""
-    command = f"\n\n```bash\n{build_command(page)}\n```\n"
-    if page.state == BARE:
-        return f"````{{warning}}\nThis page was not run: it shows no figures. Run it:{command}````"
+    """What a reader must know before the first number: nothing of a page in profile paper."""
     profile = page.given.get("profile")
-    said = []
-    if profile in WORK:
-        said.append(
-            f"```{{container}} kd-profile\nThis page ran in profile `{profile}`: {WORK[profile]}. "
-            "Figures that are read from records name their own profile.\n```"
-        )
-    if page.state == STALE:
-        changed = ", ".join(page.changed)
-        said.append(f"````{{warning}}\nThis page is older than its sources. Changed since: {changed}.{command}````")
-    return "\n\n".join(said)
+    if page.stamp is None:
+        command = f"```bash\n{build_command(page)}\n```"
+        return f"````{{warning}}\nThis page was not run: it shows no results. Run it:\n\n{command}\n````"
+    if profile not in WORK:
+        return ""
+    said = f"This page ran in profile `{profile}`: {WORK[profile]}. Results that are read from records name their own."
+    return f"```{{container}} kd-profile\n{said}\n```"
 
 
 def mark(copy: Path, page: Page) -> None:
     """Write header and footer into a copy that is about to become a page, and below what code shows where to look."""
     notebook = nbformat.read(copy, as_version=4)
-    if text := header(page):
-        first = notebook.cells[0] if notebook.cells else None
-        if first and first.cell_type == "markdown" and first.source.startswith("# "):
-            title, _, rest = first.source.partition("\n")
-            first.source = f"{title}\n\n{text}\n{rest}"
-        else:
-            notebook.cells.insert(0, new_markdown_cell(text, id="stamp-header"))
+    notebook.cells = templates.without_holes(notebook.cells) if page.stamp else notebook.cells
+    first = notebook.cells[0]
+    first.source = re.sub("^# .*", lambda title: f"{title[0]}\n\n{header(page)}", first.source, count=1, flags=re.M)
     if page.stamp:
         for cell in notebook.cells:
             if cell.cell_type == "code" and any(shows(output.get("data", {})) for output in cell.outputs):
@@ -188,13 +142,3 @@ def shows(output: Mapping[str, Any]) -> bool:
     text = "".join(output.get("text/html", ""))
     widget, picture = "application/vnd.jupyter.widget-view+json" in output, "image/png" in output
     return widget or picture or "<figure" in text or ("<table" in text and "kd-command" not in text)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a reader's eye."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def memory(size: int) -> str:
-    """Bytes for a reader's eye."""
-    return f"{size / 2**20:.0f} MiB"

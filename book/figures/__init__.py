@@ -199,10 +199,10 @@ def _img(fig: Figure, alt: str) -> str:
     if not alt.strip():
         raise ValueError("figure: alt text is empty; say what the picture shows")
     buffer = BytesIO()
-    fig.savefig(buffer, format="png", bbox_inches="tight")
+    fig.savefig(buffer, format="webp", bbox_inches="tight", pil_kwargs={"lossless": True, "exact": True})
     plt.close(fig)
     content = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{content}">'
+    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/webp;base64,{content}">'
 
 
 def _channels_last(image: np.ndarray | Tensor) -> np.ndarray:

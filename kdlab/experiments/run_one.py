@@ -27,13 +27,14 @@ from kdlab.experiments.records import (
     read_record,
     record_path,
 )
+from kdlab.localization import localization_metrics
 from kdlib import weights
 from kdlib.activations import source_activations
 from kdlib.detector import Detector
 from kdlib.distill import Training
 from kdlib.files import ensure_folder, keep_array, work_folder, write_atomically
 from kdlib.localize import localization_map
-from kdlib.metrics import auroc, localization_metrics
+from kdlib.metrics import auroc
 from kdlib.networks import half_precision
 from kdlib.recipe import MANY_PASSES, MAP, Recipe
 

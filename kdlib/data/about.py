@@ -30,7 +30,7 @@ class About:
 
 
 ABOUT: Mapping[str, About] = {
-    name: About(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+    name: About(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})  # type: ignore[arg-type]
     for name, entry in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
 
@@ -51,9 +51,7 @@ def find(dataset: str) -> Path | None:
 
 def missing(dataset: str, folder: Path | None = None) -> FileNotFoundError:
     """The error for who asks for a data set that is not there: where it was looked for, and where it is offered."""
-    about = ABOUT[dataset]
-    return FileNotFoundError(
-        f"{dataset}: no folder {folder or data_folder() / dataset}. {about.title} is offered at {about.publisher} "
-        f"({about.terms}). Layout expected there: {about.layout}. Where it lies elsewhere, name the folder above in "
-        "KDLIB_DATA"
-    )
+    about, place = ABOUT[dataset], folder or data_folder() / dataset
+    offered = f"{about.title} is offered at {about.publisher} ({about.terms})"
+    advice = f"Layout expected there: {about.layout}. Where it lies elsewhere, name the folder above in KDLIB_DATA"
+    return FileNotFoundError(f"{dataset}: no folder {place}. {offered}. {advice}")

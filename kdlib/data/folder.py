@@ -21,6 +21,8 @@ LAYOUT = ABOUT["mvtec_ad"].layout
 GOOD = ("good", "ok", "okay", "normal", "pass", "passed", "gut", "io")  # what a folder of good images is called
 HALF_GOOD = re.compile(r"good|ok|normal|pass|fine|clean|intact|undamaged|free|no|none|without", re.IGNORECASE)
 HELD_OUT = 10  # normal images for testing, chosen at random (Sec. 4.1)
+Paths = Sequence[Path]
+Masks = Sequence[Path | None] | None
 OCT_CLASSES = ("CNV", "DME", "DRUSEN", "NORMAL")
 
 
@@ -51,9 +53,8 @@ def is_good(kind: str) -> bool:
 def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     """Read ``root/category``; every file is listed and every size checked, no pixel is decoded yet.
 
-    Raises:
-        FileNotFoundError: no such folder or category, or a part of it is empty.
-        ValueError: images of mixed sizes, masks that do not match their images.
+    Raises FileNotFoundError: no such folder or category, or a part of it is empty; ValueError: images of mixed sizes,
+    masks that do not match their images.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{dataset}: no folder {root}; expected there: {LAYOUT}")
@@ -75,7 +76,7 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
         raise FileNotFoundError(f"{dataset}: no test images below {folder / 'test'}. Layout: {LAYOUT}")
     truth = folder / "ground_truth"
     masks = [_mask(truth, path) if bad[path.parent.name] else None for path in test] if truth.is_dir() else None
-    width, height = _check_sizes(dataset, (*train, *test), test, masks or [None] * len(test))
+    width, height = _check_sizes(dataset, train, test, masks)
     note = f"resized copy, {width}x{height}" if dataset == "mvtec_ad" and width < 700 else ""
     return _split(dataset, category, train, test, [bad[path.parent.name] for path in test], masks, note)
 
@@ -89,16 +90,14 @@ def _mask(truth: Path, image: Path) -> Path:
     return mask
 
 
-def _check_sizes(
-    dataset: str, images: Sequence[Path], test: Sequence[Path], masks: Sequence[Path | None]
-) -> tuple[int, int]:
+def _check_sizes(dataset: str, train: Paths, test: Paths, masks: Masks) -> tuple[int, int]:
     """The size of all images."""
-    sizes = {path: image_size(path) for path in images}
-    expected = sizes[images[0]]
-    if other := next((path for path in images if sizes[path] != expected), None):
-        a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (images[0], other))
+    sizes = {path: image_size(path) for path in (*train, *test)}
+    expected = sizes[train[0]]
+    if other := next((path for path, size in sizes.items() if size != expected), None):
+        a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (train[0], other))
         raise ValueError(f"{dataset}: images of mixed sizes: {a}, {b}; crop or resize them to one size first")
-    for image, mask in zip(test, masks, strict=True):
+    for image, mask in zip(test, masks or [None] * len(test), strict=True):
         if mask is None or (found := image_size(mask)) == expected:
             continue
         if found[::-1] != expected or orientation(image) < 5:  # else it was drawn before the image was turned
@@ -172,7 +171,7 @@ def _folder(dataset: str, normal: str, expected: str, root: Path | None) -> Path
     return folder
 
 
-def _hold_out(dataset: str, normal: str, good: Sequence[Path], bad: Sequence[Path], seed: int) -> Split:
+def _hold_out(dataset: str, normal: str, good: Paths, bad: Paths, seed: int) -> Split:
     """`HELD_OUT` random normal images and all anomalous ones test, the other normal ones train."""
     if len(good) <= HELD_OUT + 1:
         raise ValueError(f"{dataset}: {len(good)} normal images; more than {HELD_OUT + 1} are needed")
@@ -182,17 +181,11 @@ def _hold_out(dataset: str, normal: str, good: Sequence[Path], bad: Sequence[Pat
 
 
 def _split(
-    dataset: str,
-    normal: str,
-    train: Sequence[Path],
-    test: Sequence[Path],
-    anomalous: Sequence[bool],
-    masks: Sequence[Path | None] | None = None,
-    note: str = "",
+    dataset: str, normal: str, train: Paths, test: Paths, bad: Sequence[bool], masks: Masks = None, note: str = ""
 ) -> Split:
-    def images(paths: Sequence[Path], labels: Sequence[bool], masks: Sequence[Path | None] | None) -> Images:
+    def images(paths: Paths, labels: Sequence[bool], masks: Masks) -> Images:
         names = tuple(f"{path.parent.name}/{path.name}" for path in paths)
         return Images(tuple(paths), names, np.array(labels, dtype=int), None if masks is None else tuple(masks))
 
     train_images = images(train, [False] * len(train), None)
-    return Split(dataset, normal, train_images, images(test, anomalous, masks), masks is not None, note)
+    return Split(dataset, normal, train_images, images(test, bad, masks), masks is not None, note)

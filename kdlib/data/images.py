@@ -32,23 +32,15 @@ from kdlib.files import keep_array, work_folder
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images in memory or on disk.
+    """Images in memory or on disk."""
 
-    Attributes:
-        content: pixels (N, H, W) or (N, H, W, 3), 8-bit, grey ones of any other depth too; or the files to read.
-        names: what to call each image.
-        labels: 0 normal, 1 anomalous, (N,); None where unknown.
-        masks: one file or None (no defect) per image; None where there are none.
-        size: width and height in pixels of every image; None where they differ or nobody looked.
-        where: what errors call them.
-    """
-
+    # Pixels (N, H, W) or (N, H, W, 3), 8-bit, grey ones of any other depth too; or the files to read.
     content: np.ndarray | tuple[Path, ...]
-    names: tuple[str, ...]
-    labels: np.ndarray | None = None
-    masks: tuple[Path | None, ...] | None = None
-    size: tuple[int, int] | None = None
-    where: str = "images"
+    names: tuple[str, ...]  # what to call each image
+    labels: np.ndarray | None = None  # 0 normal, 1 anomalous, (N,); None where unknown
+    masks: tuple[Path | None, ...] | None = None  # one file or None (no defect) per image; None where there are none
+    size: tuple[int, int] | None = None  # width and height, pixels, of every image; None where they differ or unknown
+    where: str = "images"  # what errors call them
 
     def __post_init__(self) -> None:
         for what in (self.names, self.labels, self.masks):
@@ -118,13 +110,9 @@ class Images:
     def pixels(self, size: int, *, crop: int | None = None, levels: Levels | None = None, keep: bool = False) -> Tensor:
         """All images resized to ``size`` x ``size``, then centre-cropped: 8-bit, (N, 3, S, S).
 
-        Args:
-            levels: values that become black and white where images have more than 8 bits; by default `levels` of these.
-            keep: in the work folder, mapped into memory: the next who asks does not decode again.
-
-        Raises:
-            ValueError: names every file that cannot be read.
-            OSError: they cannot be kept, as the disk is full.
+        ``levels`` become black and white where images have more than 8 bits; by default `levels` of these. Where they
+        are to be kept, they are mapped from the work folder: the next who asks does not decode again. Raises a
+        ValueError that names every file that cannot be read, and an OSError where the disk is full.
         """
         levels = levels or self.levels
         if keep:
@@ -200,9 +188,8 @@ def as_images(images: ImagesLike) -> Images:
             these shapes or (C, H, W). 8-bit values; floating-point ones in [0, 1]; grey ones of more bits, see
             `Images.levels`.
 
-    Raises:
-        ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable.
-        OSError: no such folder, or no image in it.
+    Raises ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable;
+    OSError: no such folder, or no image in it.
     """
     if isinstance(images, Images):
         if not len(images):

@@ -11,51 +11,13 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 # By suffix, as far as PIL reads them. A file of another suffix is one of them if PIL recognises its content.
-SUFFIXES: tuple[str, ...] = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".bmp",
-    ".dib",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".gif",
-    ".avif",
-)
-SUFFIXES += (".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "BMP",
-    "DIB",
-    "TIFF",
-    "WEBP",
-    "GIF",
-    "AVIF",
-    "PPM",
-    "JPEG2000",
-    "HEIF",
-)  # the last by a plug-in
+SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
+SUFFIXES += (".gif", ".avif", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
+# HEIF by a plug-in.
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "AVIF", "PPM", "JPEG2000", "HEIF")
 WITH_FRAMES = (".tif", ".tiff", ".gif", ".webp", ".avif")
-NOTES = (
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".json",
-    ".xml",
-    ".md",
-    ".yaml",
-    ".yml",
-    ".toml",
-    ".ini",
-    ".log",
-    ".html",
-    ".py",
-    ".ipynb",
-)
+NOTES: tuple[str, ...] = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".yaml", ".yml")
+NOTES += (".toml", ".ini", ".log", ".html", ".py", ".ipynb")
 MASK = re.compile(r"(.+?)[-_ .]?(?:mask|label|gt|seg|segmentation|annotation|ground_?truth)s?", re.IGNORECASE)
 ORIENTATION, PHOTOMETRIC, BITS = 274, 262, 258  # tags of EXIF and TIFF
 WHITE_IS_ZERO = 0
@@ -73,9 +35,8 @@ def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
         levels: of grey images with more than 8 bits, and of floating-point ones: the values that become black and
             white. By default those of this image (`own_levels`), which is right for looking at it and for nothing else.
 
-    Raises:
-        ValueError: not an image, or not a whole one; values that are not finite; 16-bit colours of which a small part
-            of the range is used, as PIL keeps 8 bits of them.
+    Raises ValueError: not an image, or not a whole one; values that are not finite; 16-bit colours of which a small
+    part of the range is used, as PIL keeps 8 bits of them.
     """
     with _opened(path) as file:
         if _is_deep(file):
@@ -109,7 +70,7 @@ def own_levels(values: np.ndarray) -> Levels:
 def to_8_bit(values: np.ndarray, levels: Levels) -> np.ndarray:
     """Values between the levels as 0 to 255, what lies outside black or white."""
     low, high = levels
-    scaled = (values - low) * (255 / max(high - low, np.finfo(np.float32).tiny))
+    scaled = (values - low) * (255 / max(high - low, float(np.finfo(np.float32).tiny)))
     return np.round(scaled).clip(0, 255).astype(np.uint8)
 
 
@@ -182,8 +143,7 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     Warns, as `LeftOut`, of what may be a picture and is not among them: sub-folders with files, formats that PIL does
     not read, further pages or frames of a file, masks beside their images.
 
-    Raises:
-        FileNotFoundError, NotADirectoryError: no such folder, or no image in it; tells what is there instead.
+    Raises FileNotFoundError, NotADirectoryError: no such folder, or no image in it; tells what is there instead.
     """
     if folder.is_file():
         raise NotADirectoryError(f"{folder}: is a file, expected a folder of images")

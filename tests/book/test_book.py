@@ -9,14 +9,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import templates
 from bs4 import BeautifulSoup
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from kdlab.experiments.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*map(str, parse_toc_yaml(ROOT / "_toc.yml")), "book/chapters/status"]  # the last is written by the build
-NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]
+PAGES = [*map(str, parse_toc_yaml(ROOT / "_toc.yml"))]
+NOTEBOOKS = [page for page in PAGES if templates.exists(ROOT, Path(f"{page}.ipynb"))]
 MB = 10**6
 pytestmark = pytest.mark.slow
 
@@ -86,11 +87,11 @@ def test_page_is_small(site: Path, page: str) -> None:
 
 def test_little_is_read_before_the_first_page_shows(site: Path) -> None:
     """A page stays white until its style sheets and the scripts that are not deferred are there."""
-    head = parsed(site / "book" / "intro.html").head
+    head = parsed(site / "book" / "chapters" / "intro.html").head
     assert head
     waited = [tag["src"] for tag in head.find_all("script", src=True) if not tag.has_attr("defer")]
     waited += [tag["href"] for tag in head.find_all("link", rel="stylesheet")]
-    sizes = {str(each): (site / "book" / urlsplit(str(each)).path).stat().st_size for each in waited}
+    sizes = {str(each): (site / "book" / "chapters" / urlsplit(str(each)).path).stat().st_size for each in waited}
     assert 0 < sum(sizes.values()) < MB, sizes
 
 
@@ -99,7 +100,7 @@ def test_page_says_how_it_was_made(site: Path, page: str) -> None:
     html = parsed(site / f"{page}.html")
     (stamp,) = html.select("details.kd-stamp")
     said = " ".join(stamp.get_text(" ").split())
-    declared = "profile: str" in (ROOT / f"{page}.ipynb").read_text()
+    declared = "profile: str" in templates.source(ROOT, Path(f"{page}.ipynb")).read_text()
     assert bool(html.select(".kd-profile")) == declared
     command = f"python book/build/build.py --profile smoke --only {page.removeprefix('notebooks/')}"
     assert command in said
@@ -113,7 +114,7 @@ def test_page_holds_its_notebook_without_outputs(site: Path, page: str) -> None:
     (button,) = parsed(site / f"{page}.html").select("a.btn-download-source-button")
     kind, _, content = str(button["href"]).partition(",")
     assert kind == "data:application/x-ipynb+json;base64"
-    assert base64.b64decode(content) == (ROOT / f"{page}.ipynb").read_bytes()
+    assert base64.b64decode(content) == templates.source(ROOT, Path(f"{page}.ipynb")).read_bytes()
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)

@@ -1,10 +1,14 @@
-"""The book's pages as they are written: complete, in the map, with the words and settings that they name."""
+"""The book's pages as they are written: complete, in the map, with the words and settings that they name.
+
+A page types its reading time once; the front page repeats it in its map, and sums up what its paths name.
+"""
 
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+import templates
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from kdlib.detector import DEFAULT
@@ -17,9 +21,9 @@ LINK = re.compile(r"\]\(([\w./]+)\.(?:md|ipynb)\)")
 
 def text(page: str) -> str:
     """All prose of a page."""
-    if (prose := ROOT / f"{page}.md").is_file():
-        return prose.read_text()
-    cells = nbformat.read(ROOT / f"{page}.ipynb", as_version=4).cells
+    if not templates.exists(ROOT, notebook := Path(f"{page}.ipynb")):
+        return (ROOT / f"{page}.md").read_text()
+    cells = nbformat.read(templates.source(ROOT, notebook), as_version=4).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
@@ -30,8 +34,8 @@ def minutes(page: str) -> int:
 
 
 def linked(prose: str) -> list[str]:
-    """The pages that a text of `book/` links to, in order."""
-    places = [(ROOT / "book" / path).resolve().relative_to(ROOT.resolve()) for path in LINK.findall(prose)]
+    """The pages that a text of `book/chapters/` links to, in order."""
+    places = [(ROOT / "book" / "chapters" / path).resolve().relative_to(ROOT.resolve()) for path in LINK.findall(prose)]
     return [str(place) for place in places]
 
 
@@ -49,54 +53,38 @@ def test_a_page_says_what_it_needs_and_gives(page: str) -> None:
 
 
 def test_the_map_holds_every_page_in_order_with_its_time() -> None:
-    rows = re.findall(
-        r"^\| (\[.*) \| .+ \| (\d+) min \|$", section("book/chapters/intro", "Map of the book"), re.MULTILINE
-    )
+    rows = re.findall(r"(?m)^\| (\[.*) \| .+ \| (\d+) min \|$", section("book/chapters/intro", "Map of the book"))
     assert [linked(link) for link, _ in rows] == [[page] for page in PAGES[1:]]
     assert [int(time) for _, time in rows] == [minutes(page) for page in PAGES[1:]]
 
 
 def test_a_reader_s_path_takes_as_long_as_its_pages() -> None:
-    paths = re.findall(
-        r"^(\S[^\n]*): (\d+) minutes\n: (.+?)\n$", section("book/chapters/intro", "For whom"), re.MULTILINE | re.DOTALL
-    )
+    paths = re.findall(r"(?ms)^(\S[^\n]*): (\d+) minutes\n: (.+?)\n$", section("book/chapters/intro", "For whom"))
     assert len(paths) == 3
     for reader, total, prose in paths:
         assert int(total) == sum(minutes(page) for page in linked(prose)), reader
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if (ROOT / f"{page}.md").is_file()])
-def test_words_are_in_the_glossary(page: str) -> None:
-    entries = text("book/chapters/glossary").split(":sorted:\n")[1].split("```")[0]
-    known = {line.lower() for line in entries.splitlines() if line and not line.startswith(" ")}
-    used = [
-        " ".join((term or name).split()).lower()
-        for name, term in re.findall(r"{term}`([^`<]+?)(?: <(.+?)>)?`", text(page))
-    ]
-    assert set(used) <= known
-
-
-def test_the_glossary_says_each_word_once() -> None:
+def test_words_are_in_the_glossary_once() -> None:
     entries = text("book/chapters/glossary").split(":sorted:\n")[1].split("```")[0]
     words = [line.lower() for line in entries.splitlines() if line and not line.startswith(" ")]
     assert words == sorted(set(words), key=lambda word: word.replace(" ", "").replace("-", ""))
+    for page in PAGES:
+        used = re.findall(r"{term}`([^`<]+?)(?: <(.+?)>)?`", text(page))
+        unknown = {" ".join((term or name).split()).lower() for name, term in used} - set(words)
+        assert not unknown, page
 
 
 def test_the_cheat_sheet_has_the_defaults_of_a_detector() -> None:
-    rows = re.findall(
-        r"^\| `(\w+)` \| `(.+?)` \|", section("book/chapters/cheatsheet", "Your own images"), re.MULTILINE
-    )
+    rows = re.findall(r"(?m)^\| `(\w+)` \| `(.+?)` \|", section("book/chapters/cheatsheet", "Your own images"))
     assert len(rows) >= 5
     assert dict(rows) == {name: repr(getattr(DEFAULT, name)).replace("'", '"') for name, _ in rows}
 
 
 def test_receptive_fields_are_those_of_the_network() -> None:
     """Counted backwards here, from one position to the pixels that it sees; the page counts forwards."""
-    rows = re.findall(
-        r"^\| `(pool\d)` \| (\d+) \| (\d+)\spx \| (\d+)\spx \| (\d+)×\5 \|",
-        text("book/chapters/features"),
-        re.MULTILINE,
-    )
+    row = r"(?m)^\| `(pool\d)` \| (\d+) \| (\d+)\spx \| (\d+)\spx \| (\d+)×\5 \|"
+    rows = re.findall(row, text("book/chapters/features"))
     assert [row[0] for row in rows] == list(CRITICAL_POINTS)
     for point, *figures in rows:
         blocks = VGG16[: int(point[-1])]

@@ -26,7 +26,7 @@ def test_figure_is_described_and_closed() -> None:
     html = show.figure(fig, alt='a <b>"line"</b>', caption="x < y & z").data
     assert 'alt="a &lt;b&gt;&quot;line&quot;&lt;/b&gt;"' in html
     assert "<figcaption>x &lt; y &amp; z</figcaption>" in html
-    assert len(re.findall('src="data:image/png;base64,iVBORw0KGgo', html)) == 1
+    assert len(re.findall('src="data:image/webp;base64,UklGR', html)) == 1
     assert not plt.fignum_exists(fig.number)
 
 
@@ -143,9 +143,9 @@ def test_pairs_of_classes_from_the_labels_alone() -> None:
     splits = {c: load("digits", c) for c in "013"}
     labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}
     classes = show_classes.known_classes(labels)
-    assert (classes == 3).sum() == (labels["3"] == 0).sum()
-    assert (classes == -1).sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
-    scores = np.where(classes == 1, 2.0, 1.0)  # 0 and 3 tie, 1 is far
+    assert (classes == "3").sum() == (labels["3"] == 0).sum()
+    assert (classes == "").sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
+    scores = np.where(classes == "1", 2.0, 1.0)  # 0 and 3 tie, 1 is far
     assert show_classes.against_each("0", scores, classes).to_dict() == {"1": 100, "3": 50}
     names = {"0": "zero", "1": "one", "3": "three"}
     kept = {"0": [(scores, labels["0"])]}
@@ -155,9 +155,6 @@ def test_pairs_of_classes_from_the_labels_alone() -> None:
     fig = show_classes.pairwise_map(matrix, names=names)
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["zero", "one", "three"]
     assert len(show_classes.class_bars(pd.Series({"1": 99.0, "3": 50.0}), names=names).axes[0].patches) == 2
-    curves = show_classes.roc_curves(kept, names=names)
-    assert [axis.get_title() for axis in curves.axes] == ["zero", "one", "three", "", ""]
-    assert [axis.texts[0].get_text() for axis in curves.axes[1:3]] == ["not run"] * 2
     assert [axis.get_ylabel() for axis in show_classes.samples(splits, names=names, count=2).axes[::2]] == [
         *names.values()
     ]

@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book import figures as show
-from book.figures import images, statistics, studies, tables
+from book.figures import entries, statistics, studies, tables
 from kdlab import paper
 from kdlab.experiments import choose
 from kdlab.experiments.choose import run_command
@@ -82,12 +82,17 @@ def test_rows_beside_the_paper(dry_run: DryRun) -> None:
     check(show.comparison(rows).data, [zero, *([other] for other in others), [*zero, *others]], dry_run)
     nothing = paper.compare([], table=4, dataset="mvtec_ad").loc[["bottle"]]
     check(show.comparison(nothing).data, [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
-    augmented = Experiment.of("head_ct", "head_ct", augment=True)
-    found = {paper.OURS: [record(Experiment.of("head_ct", "head_ct", seed=3))], f"{paper.OURS}+aug": []}
-    rows = images.by_method(found, table=6, dataset="head_ct")
-    check(show.comparison(rows).data, [[Experiment.of("head_ct", "head_ct", seed=3)], [augmented]], dry_run)
-    rows = images.by_method({paper.OURS: []}, table=5, dataset="retinal_oct")
-    check(show.comparison(rows).data, [[Experiment.of("retinal_oct", "RESC")]], dry_run)
+    one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
+    check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)
+    both = [
+        [
+            Experiment.of("head_ct", "head_ct", seed=seed, preset=preset, augment=augment)
+            for preset in ("paper", "reference")
+            for seed in range(10)
+        ]
+        for augment in (False, True)
+    ]
+    check(entries.table(entries.entries("head_ct", 6)).data, both, dry_run)
 
 
 def test_rows_of_changed_settings(dry_run: DryRun) -> None:

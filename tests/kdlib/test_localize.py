@@ -53,25 +53,6 @@ def test_attribution_is_the_gradient_through_both_networks(
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * expected.max())
 
 
-def test_networks_and_images_are_left_as_they_were(source: Source, cloner: Cloner, x: Tensor) -> None:
-    networks = source, cloner
-    before = copy.deepcopy([n.state_dict() for n in networks]), x.clone()
-    attribution(source, cloner, x, lam=1, recipe=TINY)
-    for network, state in zip(networks, before[0], strict=True):
-        assert all(torch.equal(v, state[k]) for k, v in network.state_dict().items())
-        for m in network.modules():
-            assert not {**m._forward_hooks, **m._forward_pre_hooks, **m._backward_hooks, **m._backward_pre_hooks}
-        assert all(p.requires_grad and p.grad is None for p in network.parameters())
-    assert torch.equal(x, before[1])
-    assert not x.requires_grad
-
-
-def test_a_batch_is_its_images(source: Source, cloner: Cloner, x: Tensor) -> None:
-    batch = attribution(source, cloner, x, lam=1, recipe=TINY)
-    single = [attribution(source, cloner, image[None], lam=1, recipe=TINY)[0] for image in x]
-    np.testing.assert_allclose(batch, single, rtol=1e-3, atol=1e-5 * batch.max())
-
-
 def test_attribution_of_a_detector(fitted: Detector, digits: Split) -> None:
     images = digits.test[:3]
     maps = fitted.attribute(images)
@@ -228,7 +209,7 @@ def test_the_map_may_have_its_own_points_and_lambda(source: Source, cloner: Clon
 def test_every_method_leaves_the_networks_and_has_no_memory(
     method: str, source: Source, cloner: Cloner, x: Tensor
 ) -> None:
-    networks = source, cloner
+    networks, images = (source, cloner), x.clone()
     before, state = [copy.deepcopy(n.state_dict()) for n in networks], torch.random.get_rng_state()
     batch = found_by(method, source, cloner, x, samples=4)
     assert batch.shape == (4, 32, 32)
@@ -236,6 +217,8 @@ def test_every_method_leaves_the_networks_and_has_no_memory(
     single = [found_by(method, source, cloner, image[None], samples=4)[0] for image in x]
     np.testing.assert_allclose(batch, single, rtol=1e-3, atol=1e-4 * batch.max())
     assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(x, images)
+    assert not x.requires_grad
     for network, kept in zip(networks, before, strict=True):
         assert all(torch.equal(v, kept[k]) for k, v in network.state_dict().items())
         for m in network.modules():

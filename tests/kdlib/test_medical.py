@@ -8,10 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import data_provenance
 from kdlib import load
-from kdlib.data import SPLIT_BY_SEED
 
 PICTURES = (load_digits().images * (255 / 16)).astype(np.uint8)
 
@@ -69,14 +66,6 @@ def test_cifar10_as_jpeg_says_so(tmp_path: Path) -> None:
     assert load("cifar10", "bird", root=tmp_path).copy_note == "JPEG copies, lossy"
 
 
-def test_the_split_is_in_the_record(head_ct: Path) -> None:
-    split = load("head_ct", "head_ct", root=head_ct, seed=3)
-    held_out = data_provenance(split)["held_out"]
-    assert len(held_out) == 10
-    assert not set(held_out) & set(split.train.names)
-    assert set(held_out) | set(split.train.names) == {f"head_ct/{n:03d}.png" for n in range(5, 20)}
-
-
 @pytest.mark.parametrize("with_masks", [True, False])
 def test_resc_has_another_layout(with_masks: bool, tmp_path: Path) -> None:
     write(tmp_path / "train" / "good", ["0", "1"])
@@ -117,17 +106,6 @@ def test_ten_normal_images_are_held_out_by_seed(
         assert split.test.labels.sum() == anomalous
         assert not set(split.train.names) & set(split.test.names)
     assert splits[0].train.names == splits[1].train.names != splits[2].train.names
-
-
-def test_an_experiment_s_seed_is_the_split_s(brain_mri: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "brain_mri").symlink_to(brain_mri)
-    monkeypatch.setenv("KDLIB_DATA", str(folder))
-    one, other = (Experiment.of("brain_mri", "brain_mri", seed=seed) for seed in (0, 1))
-    assert one.data.train.names == load("brain_mri", "brain_mri", seed=0).train.names
-    assert one.data.train.names != other.data.train.names
-    assert "brain_mri" in SPLIT_BY_SEED
 
 
 def drop(name: str) -> Callable[[Path], object]:

@@ -6,11 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from conftest import Both, categories
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, jaccard_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
-from kdlib.metrics import aupro, auroc, best_f1_on_test, f1_and_iou, localization_metrics, pixel_threshold
+from kdlib.metrics import aupro, auroc, f1_and_iou, pixel_threshold
 
 
 @pytest.mark.parametrize(
@@ -44,32 +45,10 @@ def test_auroc_is_the_probability_of_the_right_order(pairs: list[tuple[int, int]
         assert found == pytest.approx(wins / len(normal) / len(anomalous))
 
 
-Both = tuple[np.ndarray, np.ndarray]
-
-
-@st.composite
-def categories(draw: st.DrawFn, kinds: tuple[type, ...] = (np.float64, np.float32, np.int64)) -> Both:
-    """Masks and maps of three images, both classes there, with as many ties as the draw has levels."""
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    masks = random.random((3, 6, 7)) < draw(st.floats(0, 0.6))
-    masks[0, 0, :2] = False, True
-    maps = random.integers(0, draw(st.integers(1, 60)), masks.shape) + masks * random.integers(0, 9)
-    return masks, (maps / 8 if (kind := draw(st.sampled_from(kinds))) is not np.int64 else maps).astype(kind)
-
-
 @given(categories())
-def test_auroc_and_best_f1_against_scikit_learn(category: Both) -> None:
+def test_auroc_against_scikit_learn(category: Both) -> None:
     masks, maps = category
     assert auroc(masks, maps) == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()))
-    precision, recall, thresholds = precision_recall_curve(masks.ravel(), maps.ravel())
-    every = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
-    best, threshold = best_f1_on_test(masks, maps)
-    assert best is not None
-    assert threshold is not None
-    assert best == pytest.approx(every.max())
-    assert best == f1_and_iou(masks, maps, threshold)[0]  # it is reached, and at no higher threshold
-    above = [f1_and_iou(masks, maps, float(t))[0] for t in thresholds if t > threshold]
-    assert all(f1 is not None and f1 < best for f1 in above)
 
 
 @given(categories(), st.integers(-1, 9))
@@ -91,17 +70,6 @@ def test_f1_and_iou_by_hand() -> None:
     assert f1_and_iou(0 * masks + 1, maps, 0.5) == (14 / 15, 7 / 8)  # no normal pixel is needed
 
 
-def test_best_f1_by_hand() -> None:
-    masks, maps = np.array([[[1, 0, 1, 0]]]), np.array([[[4, 3, 2, 1]]])
-    best, threshold = best_f1_on_test(masks, maps)
-    assert best == pytest.approx(0.8)  # all from 2 on: 2 * 2 / (2 * 2 + 1)
-    assert threshold == pytest.approx(2)
-    assert best_f1_on_test(np.array([[[1, 0, 0, 1]]]), maps) == pytest.approx(
-        (2 / 3, 4)
-    )  # at 1 as well, but 4 is higher
-    assert best_f1_on_test(0 * masks, maps) == (None, None)
-
-
 @settings(deadline=None)
 @given(categories(), st.randoms())
 def test_what_changes_no_metric(category: Both, random: random.Random) -> None:
@@ -109,9 +77,9 @@ def test_what_changes_no_metric(category: Both, random: random.Random) -> None:
     masks, maps = category
     order = [0, 1, 2]
     random.shuffle(order)
-    found, area = (auroc(masks, maps), best_f1_on_test(masks, maps)[0]), aupro(masks, maps)
+    found, area = auroc(masks, maps), aupro(masks, maps)
     for m, a in ((masks, np.exp(maps / 4)), (masks, 3 * maps - 100), (masks[order], maps[order])):
-        assert (auroc(m, a), best_f1_on_test(m, a)[0]) == found
+        assert auroc(m, a) == found
         assert aupro(m, a) == pytest.approx(area)
     threshold = float(np.median(maps))
     assert f1_and_iou(masks[order], maps[order], threshold) == f1_and_iou(masks, maps, threshold)
@@ -124,7 +92,6 @@ def test_perfect_maps(category: Both) -> None:
     maps = masks.astype(np.float32)
     assert auroc(masks, maps) == 1
     assert aupro(masks, maps) == pytest.approx(1)
-    assert best_f1_on_test(masks, maps)[0] == 1
     assert f1_and_iou(masks, maps, 0.5) == (1, 1)
 
 
@@ -132,8 +99,6 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
     "auroc": auroc,
     "aupro": aupro,
     "f1_and_iou": lambda masks, maps: f1_and_iou(masks, maps, 0),
-    "best_f1_on_test": best_f1_on_test,
-    "localization_metrics": lambda masks, maps: localization_metrics(masks, maps, np.ones(len(masks))),
 }
 
 
@@ -159,10 +124,6 @@ def test_other_bad_input() -> None:
             aupro(masks, masks, limit=limit)
     with pytest.raises(ValueError, match="threshold is nan, expected a finite number"):
         f1_and_iou(masks, masks, np.nan)
-    with pytest.raises(ValueError, match=r"expected 1 labels, one per image; found \(2,\)"):
-        localization_metrics(masks, masks, np.ones(2))
-    with pytest.raises(ValueError, match="1 normal images have defective pixels, the first is image 1"):
-        localization_metrics(masks.repeat(2, 0), masks.repeat(2, 0), np.array([1, 0]))
 
 
 def test_inputs_stay_as_they_are() -> None:
@@ -203,46 +164,6 @@ def test_pixel_threshold_of_bad_input() -> None:
             pixel_threshold(maps, quantile)
     with pytest.raises(ValueError, match="of is 'maxima', expected 'pixels' or 'images'"):
         pixel_threshold(maps, of="maxima")  # type: ignore[arg-type]
-
-
-@settings(deadline=None)
-@given(categories())
-def test_localization_metrics_are_the_single_ones(category: Both) -> None:
-    masks, maps = (
-        np.concatenate([a, b]) for a, b in zip(category, (np.zeros((2, 6, 7), bool), category[1][:2]), strict=True)
-    )
-    labels = np.array([1, 1, 1, 0, 0])
-    found = localization_metrics(masks, maps, labels, threshold=2)
-    for part, chosen in {"all": labels >= 0, "defective": labels == 1}.items():
-        m, a = masks[chosen], maps[chosen]
-        best, threshold = best_f1_on_test(m, a)
-        f1, iou = f1_and_iou(m, a, 2)
-        assert found[part] == {
-            "pixel_auroc": auroc(m, a),
-            "aupro": aupro(m, a),
-            "f1": f1,
-            "iou": iou,
-            "best_f1_on_test": best,
-            "best_threshold_on_test": threshold,
-        }
-
-
-def test_localization_metrics_leave_out_what_is_undefined() -> None:
-    maps = np.arange(18.0).reshape(2, 3, 3)
-    good = localization_metrics(np.zeros(maps.shape), maps, np.zeros(2), threshold=3)
-    assert {value for part in good.values() for value in part.values()} == {None}
-    empty = localization_metrics(np.zeros(maps.shape), maps, np.ones(2), threshold=3)
-    assert empty == good
-    masks = np.zeros(maps.shape)
-    masks[1, 2] = 1
-    only_defective = localization_metrics(masks[1:], maps[1:], np.ones(1))
-    assert only_defective["all"] == only_defective["defective"]
-    assert only_defective["all"]["pixel_auroc"] == 1
-    assert only_defective["all"]["f1"] is None  # no threshold
-    whole = localization_metrics(np.ones(maps.shape), maps, np.ones(2), threshold=3)["all"]
-    assert (whole["pixel_auroc"], whole["aupro"]) == (None, None)
-    assert whole["f1"] == pytest.approx(28 / 32)
-    assert whole["best_f1_on_test"] == 1
 
 
 def regions_of(mask: np.ndarray) -> list[np.ndarray]:

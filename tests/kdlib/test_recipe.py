@@ -1,4 +1,4 @@
-"""One frozen place for every setting; presets and profiles."""
+"""One frozen place for every setting."""
 
 import dataclasses
 import json
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdlab.presets import PRESETS, PROFILES, recipe_for
 from kdlib.recipe import Recipe
 
 
@@ -80,51 +79,3 @@ def test_a_crop_too_small_for_five_pools() -> None:
     with pytest.raises(ValueError, match="crop is 16, expected from 32 to size, 64"):
         Recipe(size=64, crop=16)
     assert Recipe(size=64, crop=32).input_size == 32
-
-
-def test_paper_preset() -> None:
-    fashion, mvtec, cifar = (recipe_for(name) for name in ("fashion_mnist", "mvtec_ad", "cifar10"))
-    assert (fashion.size, fashion.epochs, fashion.normalize) == (32, 51, False)
-    assert (mvtec.size, mvtec.epochs) == (128, 601)
-    assert (cifar.size, cifar.crop, cifar.normalize, cifar.epochs) == (256, 224, True, 201)
-    for recipe in (fashion, mvtec, cifar):
-        assert (recipe.batch_size, recipe.learning_rate, recipe.lam) == (64, 1e-3, None)
-        assert recipe.score_points == recipe.critical_points == ("pool2", "pool3", "pool4", "pool5")
-
-
-@pytest.mark.parametrize(("dataset", "lam"), [("fashion_mnist", 1 / 0.01), ("mvtec_ad", 1 / 0.5)])
-def test_reference_preset(dataset: str, lam: float) -> None:
-    recipe = recipe_for(dataset, preset="reference")
-    assert recipe.lam == lam
-    assert recipe.score_points == ("pool3", "pool4", "pool5")
-    assert recipe.stretch
-    assert recipe.noise == pytest.approx(0.0025)
-    same = {"lam": None, "score_points": recipe.critical_points, "stretch": False, "noise": 0.05}
-    assert recipe.replace(**same) == recipe_for(dataset)
-
-
-def test_profiles_reduce_work_and_nothing_else() -> None:
-    work = {"epochs", "train_limit", "test_limit"}
-    for preset in PRESETS:
-        whole = recipe_for("mvtec_ad", preset=preset)
-        for profile in PROFILES:
-            reduced = recipe_for("mvtec_ad", preset=preset, profile=profile)
-            changed = {k for k, v in reduced.to_dict().items() if v != whole.to_dict()[k]}
-            assert changed == (set() if profile == "paper" else work)
-    assert recipe_for("mvtec_ad", profile="smoke").epochs == 2
-    assert recipe_for("mvtec_ad", profile="laptop").epochs == 601 // 5
-    limits = [recipe_for(name, profile="laptop").to_dict() for name in ("mvtec_ad", "cifar10")]
-    assert [(r["train_limit"], r["test_limit"]) for r in limits] == [(1000, 2000), (500, 1000)]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"dataset": "minst"}, "no data set 'minst'; did you mean 'mnist'. Known are mnist, fashion_mnist"),
-        ({"dataset": "mnist", "preset": "mine"}, "preset: no 'mine'; known are paper, reference"),
-        ({"dataset": "mnist", "profile": "fast"}, "profile: no 'fast'; known are smoke, laptop, paper"),
-    ],
-)
-def test_unknown_names(settings: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        recipe_for(**settings)

@@ -1,0 +1,101 @@
+"""Pages that are told alike: one notebook, the template, is executed once for each of them.
+
+A folder of notebooks may hold `pages.yml`, one line per page, such as `mnist: one_vs_rest`. The page is then the
+notebook `one_vs_rest.ipynb` with its parameter `dataset` set to the page's name, and with the text of `mnist.md` in the
+places that tags mark: `title`, `opening` (what stands before the first `##`), `sections` (the rest). A text may hold
+`{code-cell}`s, as MyST writes them. Alone, a template is a notebook like any other.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+CODE = re.compile(r"^```\{code-cell\}[^\n]*\n((?::[^\n]*\n)*)(.*?)\n```$", re.MULTILINE | re.DOTALL)
+OPTIONAL = "optional"  # cells with this tag, side by side: left out of a page where none of them shows anything
+
+
+def template(root: Path, path: Path) -> Path | None:
+    """The template of a page, relative to ``root`` as the page is; None where the page is a notebook of its own."""
+    pages = root / path.parent / "pages.yml"
+    name = yaml.safe_load(pages.read_text()).get(path.stem) if pages.is_file() else None
+    return path.with_name(f"{name}.ipynb") if name else None
+
+
+def exists(root: Path, path: Path) -> bool:
+    """Whether there is such a page, as a notebook or from a template."""
+    return (root / path).is_file() or template(root, path) is not None
+
+
+def source(root: Path, path: Path) -> Path:
+    """The notebook of a page: that of the repository, or one that is made here of template and text."""
+    if (root / path).is_file() or not (of := template(root, path)):
+        return root / path
+    made = Path(os.environ.get("KDLIB_WORK") or root / "work") / "pages" / path
+    content = nbformat.writes(filled(root / of, (root / path).with_suffix(".md"))) + "\n"
+    if not made.is_file() or made.read_text() != content:
+        made.parent.mkdir(parents=True, exist_ok=True)
+        part = made.with_suffix(f".{os.getpid()}")
+        part.write_text(content)
+        part.replace(made)
+    return made
+
+
+def filled(notebook: Path, text: Path) -> NotebookNode:
+    """A template with a text in its places.
+
+    Raises:
+        SystemExit: there is no such template, no such text, or it has no title.
+    """
+    for each in (notebook, text):
+        if not each.is_file():
+            raise SystemExit(f"{each}: not there, but pages.yml asks for the page {text.stem} of {notebook.stem}.")
+    title, _, rest = text.read_text().partition("\n")
+    if not title.startswith("# "):
+        raise SystemExit(f"{text}: its first line is {title!r}; expected its title, `# …`.")
+    opening, start, sections = rest.partition("\n## ")
+    pieces = {"title": title, "opening": opening, "sections": start + sections}
+    made, found = nbformat.read(notebook, as_version=4), list[NotebookNode]()
+    for cell in made.cells:
+        tags = cell.metadata.get("tags", [])
+        if "parameters" in tags:
+            cell.source = re.sub('^dataset: str = "[^"]*"', f'dataset: str = "{text.stem}"', cell.source, flags=re.M)
+        place = next((name for name in pieces if name in tags), None)
+        found += cells(pieces[place], place) if place else [cell]
+    made.cells = found
+    return made
+
+
+def cells(text: str, name: str) -> list[NotebookNode]:
+    """Markdown as cells, in order; its `{code-cell}`s are code, with their tags."""
+    found: list[NotebookNode] = []
+    for number, piece in enumerate(CODE.split(text)):
+        about: dict[str, Any] = {"id": f"{name}-{number}"}
+        if number % 3 == 1:  # options, then the code
+            options = yaml.safe_load(re.sub("^:", "", piece, flags=re.MULTILINE)) or {}
+        elif number % 3 == 2:
+            found.append(new_code_cell(piece, **about, metadata={"tags": options.get("tags", [])}))
+        elif piece.strip():
+            found.append(new_markdown_cell(piece.strip(), **about))
+    return found
+
+
+def without_holes(found: list[NotebookNode]) -> list[NotebookNode]:
+    """Cells of an executed notebook but those groups of `OPTIONAL` ones, side by side, whose code shows nothing.
+
+    A heading begins another group.
+    """
+    groups: list[list[NotebookNode]] = []
+    for cell in found:
+        optional = OPTIONAL in cell.metadata.get("tags", [])
+        if optional and groups and OPTIONAL in groups[-1][0].metadata.get("tags", []) and cell.source[:3] != "## ":
+            groups[-1].append(cell)
+        else:
+            groups.append([cell])
+    shown = [g for g in groups if OPTIONAL not in g[0].metadata.get("tags", []) or any(c.get("outputs") for c in g)]
+    return [cell for group in shown for cell in group]

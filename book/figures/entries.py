@@ -1,0 +1,265 @@
+"""Entries of a table on the page of a data set: what the paper printed, and beside it our records of both presets.
+
+Never mixed: a column is one recipe, one profile and one source of weights. The columns of the paper's own source come
+first and are there even where nothing was run.
+"""
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML, Markdown
+from matplotlib.figure import Figure
+
+from book.figures import ANOMALOUS
+from book.figures.commands import folded, reproducible
+from kdlab import paper
+from kdlab.experiments.choose import run_command
+from kdlab.experiments.estimate import work
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record, made_on, records
+from kdlab.originals import ORIGINALS
+from kdlab.presets import recipe_for
+from kdlab.studies.one_factor import BASE, MAPS, changes, label
+from kdlib.data import SPLIT_BY_SEED, Images, load
+from kdlib.recipe import Recipe
+
+PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
+SOURCES = {"torchvision": "", "vgg-release": ", earlier weights", "random": ", random source"}
+WHO = {name + of: (preset, weights) for weights, of in SOURCES.items() for preset, name in PRESETS.items()}
+
+
+def own(
+    who: str, dataset: str, *, profile: str = "paper", among: Iterable[Record] | None = None, **changed: Any
+) -> list[Record]:
+    """Records of exactly one recipe, by class or category and seed.
+
+    Args:
+        who: a key of `WHO`: the preset and the weights of the source.
+        among: records of the data set and profile, where they are read already.
+        changed: settings of the recipe.
+    """
+    preset, weights = WHO[who]
+    wanted = recipe_for(dataset, preset=preset, profile=profile).replace(**{"weights": weights} | changed)
+    known = records(dataset=dataset, profile=profile) if among is None else among
+    found = [each for each in known if Recipe.from_dict(each["experiment"]["recipe"]) == wanted]
+    return sorted(found, key=lambda each: (paper.normal_of(each["experiment"]), each["experiment"]["seed"]))
+
+
+def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFrame:
+    """The paper's own entries of a table and our records of them in profile ``paper``, AUROC in %.
+
+    A row is an entry seen by one of `WHO`; without any record only that of the paper's own source is there. Columns:
+    entry (class or category, "mean"; of a table with one number a method, the method), who, printed, plus_minus, ours
+    (mean over seeds), spread (over seeds), seeds, records, experiments (behind it, run or not).
+    """
+    rows = []
+    printed = paper.own_entries(table=table, dataset=dataset)
+    several, known = printed["method"].nunique() > 1, records(dataset=dataset, profile="paper")
+    for who, (preset, weights) in WHO.items():
+        found = {name: own(who, dataset, among=known, **paper.VARIANTS[name]) for name in printed["method"].unique()}
+        if weights != "torchvision" and not any(found.values()):
+            continue
+        for each in printed.to_dict("records"):
+            behind, settings = paper.normals(dataset, each["column"]), paper.VARIANTS[each["method"]]
+            of_it = [r for r in found[each["method"]] if paper.normal_of(r["experiment"]) in behind]
+            run = {paper.normal_of(r["experiment"]) for r in of_it}
+            made = [Experiment.from_dict(r["experiment"]) for r in of_it]
+            made += [
+                Experiment.of(dataset, normal, seed=seed, preset=preset, weights=weights, **settings)
+                for normal in behind
+                for seed in (range(10) if dataset in SPLIT_BY_SEED else (0,))
+                if normal not in run
+            ]
+            numbers = paper.ours(paper.by_seed(of_it, each["task"], value), behind)
+            entry = each["method" if several else "column"]
+            rows.append((entry, who, each["auroc"], each["plus_minus"], *numbers, of_it, tuple(made)))
+    columns = ["entry", "who", "printed", "plus_minus", "ours", "spread", "seeds", "records", "experiments"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def each_entry(frame: pd.DataFrame, value: str = "ours") -> pd.DataFrame:
+    """A frame of `entries` with a row per entry and a column per `WHO`; without the mean over all."""
+    wide = frame.pivot(index="entry", columns="who", values=value)
+    wide = wide.reindex(index=frame["entry"].unique(), columns=frame["who"].unique())
+    return wide.drop(index="mean", errors="ignore").rename_axis(index=None, columns=None)
+
+
+def behind(frame: pd.DataFrame) -> list[Record]:
+    """All records of a frame of `entries`, each once."""
+    return list({each["id"]: each for some in frame["records"] for each in some}.values())
+
+
+def table(frame: pd.DataFrame, *, controls: pd.DataFrame | None = None) -> HTML:
+    """A frame of `entries` as a table: a row per entry with its command, a column per `WHO`.
+
+    Args:
+        controls: further columns, AUROC in %, by entry.
+    """
+    cell = [
+        "not run" if np.isnan(ours) else f"{ours:.2f}" + (f" ± {spread:.2f}" if spread > 0 else "")
+        for ours, spread in frame[["ours", "spread"]].to_numpy()
+    ]
+    some = frame.groupby("entry", sort=False)
+    first = some[["printed", "plus_minus"]].first()
+    bars = [f"{auroc:.2f}" + (f" ± {bar:g}" if bar > 0 else "") for auroc, bar in first.to_numpy()]
+    shown = frame.assign(cell=cell).pivot(index="entry", columns="who", values="cell").loc[first.index]
+    shown = shown[list(frame["who"].unique())].rename_axis(index=None, columns=None)
+    shown.insert(0, "printed", bars)
+    if controls is not None:
+        shown = shown.join(controls.map("{:.1f}".format).rename(index=str)).fillna("–")
+    made = [sum(some.get_group(entry)["experiments"], ()) for entry in first.index]
+    return reproducible(shown.to_html(classes="kd-table", border=0), made)
+
+
+def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
+    """A frame of `entries`: the printed AUROC in orange with its bars, ours beside it; the mean is left out."""
+    rows = frame[frame["entry"] != "mean"]
+    order, who = list(rows["entry"].unique()), [*rows.dropna(subset="ours")["who"].unique()]
+    fig, axis = plt.subplots(figsize=(7, 1.2 + 0.34 * len(order)))
+    first = rows.drop_duplicates("entry")
+    places, bars = np.arange(len(order)), first["plus_minus"].fillna(0)
+    axis.errorbar(first["printed"], places - 0.2, xerr=bars, fmt="o", color=ANOMALOUS, label="printed")
+    for number, name in enumerate(who):
+        part = rows[rows["who"] == name].set_index("entry").loc[order]
+        place = places - 0.2 + 0.4 * (number + 1) / len(who)
+        style = {"fmt": "sD^vPX"[number], "color": f"C{(0, 2, 4, 7, 8, 9)[number]}", "label": name, "markersize": 5}
+        axis.errorbar(part["ours"], place, xerr=part["spread"].fillna(0), **style)
+    axis.set(yticks=places, yticklabels=[(names or {}).get(each, each) for each in order], xlabel="AUROC, %")
+    axis.invert_yaxis()
+    axis.grid(axis="x", alpha=0.4)
+    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
+    sns.despine(fig)
+    fig.tight_layout()
+    return fig
+
+
+def finding(frame: pd.DataFrame) -> str:
+    """What a frame of `entries` found: a sentence per `WHO`, then what was not run."""
+    said, not_run = [], []
+    for who, rows in frame[frame["entry"] != "mean"].groupby("who", sort=False):
+        have = rows.dropna(subset="ours")
+        if have.empty:
+            not_run.append(WORDS[str(who)])
+            continue
+        count = f" ({len(have)} of {len(rows)})" if len(have) < len(rows) else ""
+        if len(have) > 2:
+            gap = (have["ours"] - have["printed"]).abs()
+            found = f"**{have['ours'].mean():.2f}** on average, printed {have['printed'].mean():.2f} for the same; "
+            found += f"{gap.mean():.2f} points apart on average, {gap.max():.2f} at most"
+        else:
+            found = "; ".join(
+                f"**{r['ours']:.2f}** for {r['entry']}, printed {r['printed']:.2f}" for r in have.to_dict("records")
+            )
+        said.append(f"Our AUROC {WORDS[str(who)]}{count}: {found}.")
+    said += [f"Not run yet: {'; '.join(not_run)}."] if not_run else []
+    return " ".join(said) or "The paper prints no number of this data set."
+
+
+WORDS = {
+    "text": "as the paper's text says, with its own source",
+    "code": "as its public code does, with its own source",
+    "text, earlier weights": "as the text says, but with an earlier source",
+    "code, earlier weights": "as the code does, but with an earlier source",
+    "text, random source": "as the text says, but with a source of random weights (a control)",
+    "code, random source": "as the code does, but with a random source (a control)",
+}
+
+
+def missing(frame: pd.DataFrame) -> HTML | Markdown:
+    """Which experiments of both presets have no record, what they would cost on each machine that made any, how."""
+    rows = frame[(frame["entry"] != "mean") & frame["who"].isin(PRESETS.values()) & (frame["seeds"] == 0)]
+    todo = [each for some in rows["experiments"] for each in some]
+    if not todo:
+        return Markdown("Every entry has a record of both presets.")
+    rates: dict[str, list[float]] = {}
+    for record in records(profile="paper"):
+        data, recipe = record["provenance"]["data"], Recipe.from_dict(record["experiment"]["recipe"])
+        counts = data["train"]["images"], data["test"]["images"], "pixel_auroc" in record["metrics"]
+        rates.setdefault(made_on(record), []).append(record["cost"]["seconds"] / work(recipe, counts))
+    whole = 0.0
+    for each in todo:
+        train, *test = ORIGINALS[each.dataset][each.normal]
+        whole += work(each.recipe, (train, sum(test), each.dataset == "mvtec_ad"))
+    hours = {machine: float(f"{np.median(seen) * whole / 3600:.2g}") for machine, seen in rates.items()}
+    said = [f"{time:,g} hours on {machine}" for machine, time in hours.items()]
+    by = ", ".join(f"{count} as the {who}" for who, count in rows["who"].value_counts(sort=False).items())
+    cost = f"Estimated from {sum(map(len, rates.values()))} records: {'; or '.join(said)}." if said else ""
+    summary = "<summary>Command that makes them, and goes on where it stopped</summary>"
+    return HTML(f"<p>No record yet: {by}. {cost}</p>" + folded(run_command(todo), summary))
+
+
+def reduced(dataset: str) -> pd.DataFrame:
+    """Our records in profile ``laptop``, AUROC in %: a row per class or category, a column per `WHO`.
+
+    They are no entries of a table: a fraction of the epochs and of the images, and other settings than printed.
+    """
+    known = records(dataset=dataset, profile="laptop")
+    found = {who: paper.by_seed(own(who, dataset, profile="laptop", among=known), "detection") for who in WHO}
+    means = {who: {n: np.mean([*s.values()]) for n, s in some.items()} for who, some in found.items() if some}
+    return pd.DataFrame(means)
+
+
+def gains(dataset: str, who: str = "text", *, profile: str = "paper") -> pd.DataFrame:
+    """What one changed setting is worth, points of AUROC: a row per class and seed, a column per change of the recipe.
+
+    Against the same class, seed and source with the settings of the text; changes of the map alone are left out.
+    """
+    preset, weights = WHO[who]
+    rows = []
+    for each in records(dataset=dataset, profile=profile, preset=preset, weights=weights):
+        changed = {name: value for name, value in changes(each).items() if name != "weights"}
+        value = (each["metrics"]["image_auroc"] or {}).get("mean_last_10")
+        if value is not None and not changed.keys() & MAPS:
+            rows.append((paper.normal_of(each["experiment"]), each["experiment"]["seed"], label(changed), 100 * value))
+    frame = pd.DataFrame(rows, columns=["normal", "seed", "settings", "auroc"])
+    wide = frame.pivot_table(index=["normal", "seed"], columns="settings", values="auroc")
+    if BASE not in wide:
+        return pd.DataFrame()
+    return wide.drop(columns=BASE).sub(wide[BASE], axis=0).dropna(axis=1, how="all")
+
+
+def gain_dots(frame: pd.DataFrame, *, count: int = 6) -> Figure:
+    """A frame of `gains`: the settings that move most, a dot per class and seed, a bar for the mean."""
+    means = frame.mean()
+    chosen = means[means.abs().nlargest(count).index].sort_values(ascending=False)
+    fig, axis = plt.subplots(figsize=(7, 1 + 0.35 * len(chosen)))
+    for place, (name, mean) in enumerate(chosen.items()):
+        values = frame[name].dropna()
+        axis.plot(values, np.full(len(values), place), "o", color="C0", alpha=0.5)
+        axis.plot(mean, place, "|", color="black", markersize=18, markeredgewidth=2)
+    axis.axvline(0, color="grey", linestyle=":")
+    axis.set(yticks=range(len(chosen)), yticklabels=chosen.index, xlabel="gain, points of AUROC")
+    axis.invert_yaxis()
+    sns.despine(fig)
+    fig.tight_layout()
+    return fig
+
+
+def download(frame: pd.DataFrame, name: str) -> HTML:
+    """A link to a table as a CSV file, which the page itself holds."""
+    content = base64.b64encode(frame.to_csv(float_format="%.3f").encode()).decode()
+    link = f'<a download="{name}.csv" href="data:text/csv;base64,{content}">All {len(frame)} rows as CSV</a>'
+    return HTML(f"<p>{link}</p>")
+
+
+def tested(record: Record) -> Images | None:
+    """The test images of a record in the order of its scores; None where they are not here, or not the same."""
+    experiment = record["experiment"]
+    try:
+        test = load(experiment["dataset"], paper.normal_of(experiment), seed=experiment["seed"]).test
+    except (FileNotFoundError, ValueError):
+        return None
+    return test if test.fingerprint == record["provenance"]["data"]["test"]["fingerprint"] else None
+
+
+def best_supported(frame: pd.DataFrame) -> tuple[str, list[Record]]:
+    """One of `WHO` that has records, those of the paper's own source first, and its records; none is ("", [])."""
+    for who in WHO:
+        if found := behind(frame[frame["who"] == who]):
+            return who, found
+    return "", []

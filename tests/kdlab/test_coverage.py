@@ -313,7 +313,7 @@ def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, t
     target = tmp_path / "out.ipynb"
     with mock.patch.dict(os.environ):  # the kernel's settings are for this test alone
         execute.install_kernel(tmp_path)
-        assert not execute.run(source, target, {"profile": "smoke"}, timeout=60).problem
+        assert not execute.run(source, target, {}, {"profile": "smoke"}, timeout=120).problem
     outputs = [o for cell in nbformat.read(target, as_version=4).cells for o in cell.get("outputs", [])]
     assert not [o for o in outputs if o.output_type != "display_data" and o.output_type != "execute_result"]
     said = "\n".join(o.data.get("text/markdown", "") for o in outputs)

@@ -212,7 +212,7 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
             raise OSError("standard output is closed; there is nowhere to write to")
         options.settings = parse_settings(getattr(options, "set", []))
         with warnings.catch_warnings():
-            warnings.simplefilter("always", LeftOut)
+            warnings.simplefilter("always", UserWarning)
             warnings.showwarning = show
             code = action(options)
         sys.stdout.flush()

@@ -147,8 +147,9 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
         for weights in VGG16S if profile != "smoke" else ():
             if (dataset, profile, weights) not in known:
                 known[dataset, profile, weights] = _recipes(study, dataset, profile, weights)
-            setting = known[dataset, profile, weights].get(experiment.recipe)
-            for task, metric in paper.METRIC.items() if setting else ():
+            if (setting := known[dataset, profile, weights].get(experiment.recipe)) is None:
+                continue
+            for task, metric in paper.METRIC.items():
                 for found in paper.by_seed([record], task).values():
                     place = dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]
                     rows.append((*place, experiment, record, weights))

@@ -131,11 +131,10 @@ def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.Dat
             other = last_scores(members[name], results)
             if base and other and 0 < base[1].sum() < len(base[1]):
                 found = compare_aurocs(base[1], base[0], other[0])
-                place = (dataset, normal, profile, name, seed)
                 last = (100 * members[key]["metrics"]["image_auroc"]["last"] for key in (BASE, name))
                 points = (100 * each for each in (found.difference, found.low, found.high))
                 behind = weights_of(members[BASE]), _experiments([members[BASE], members[name]])
-                rows.append((*place, *last, *points, found.p, *behind))
+                rows.append((dataset, normal, profile, name, seed, *last, *points, found.p, *behind))
     return pd.DataFrame(rows, columns=PAIR)
 
 

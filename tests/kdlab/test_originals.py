@@ -19,7 +19,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, count in (("no", 15), ("yes", 4)):
         (folder := tmp_path / "brain_mri" / name).mkdir(parents=True)
         for number in range(count):
-            Image.fromarray(np.full((8, 8), 40 * count + number, np.uint8)).save(folder / f"{number:02d}.png")
+            Image.fromarray(np.full((8, 8), 7 * count + number, np.uint8)).save(folder / f"{number:02d}.png")
     monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
     return tmp_path
 

@@ -25,8 +25,9 @@ from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, Record, digest, late, read_record, records
 from kdlab.experiments.run_one import has_maps, is_evaluated, run, summary
 from kdlib import weights
+from kdlib.distill import CHECKPOINT
+from kdlib.files import read_safetensors
 from kdlib.recipe import Recipe
-from kdlib.weights import read_safetensors
 
 RESULTS = Path(__file__).parents[2] / "results"
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
@@ -312,7 +313,7 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
     arguments = ["run", "--dataset", "digits", "--normal", "0", "--set", *settings]
     program = (
         "import sys, kdlib.distill; kdlib.distill.distill.__kwdefaults__['checkpoint_seconds'] = 0\n"
-        "from kdlib.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        "from kdlab.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
     checkpoints = results.parent / "work" / "trainings"
@@ -322,7 +323,7 @@ def test_a_killed_run_ends_with_the_same_figures(results: Path, home: Path) -> N
     assert process.wait() == -signal.SIGKILL
     assert not list(results.glob("*/*.json"))
     (checkpoint,) = checkpoints.glob("*/checkpoint.safetensors")
-    _, about = read_safetensors(checkpoint, format="kdlib.checkpoint/1")
+    _, about = read_safetensors(checkpoint, format=CHECKPOINT)
     assert 0 < json.loads(about["training"])["epoch"] < 20
 
     assert main(arguments) == 0

@@ -69,7 +69,7 @@ def test_a_folder_from_good_images_to_maps(place: Path, capsys: pytest.CaptureFi
 
 
 def written_maps(place: Path) -> np.ndarray:
-    assert sorted(path.name for path in (place / "maps").iterdir()) == [f"{n}_map.png" for n in range(5)]
+    assert sorted(path.name for path in (place / "maps").glob("*.png")) == [f"{n}_map.png" for n in range(5)]
     return np.stack([np.asarray(Image.open(place / "maps" / f"{n}_map.png")) for n in range(5)])
 
 
@@ -118,7 +118,7 @@ def test_a_given_scale(place: Path, file: str, fitted: Detector) -> None:
     [
         ("fit good new/0.png", "new/0.png: exists and is no detector; name another file to write"),
         ("fit good new", "new: is a folder; fit takes the images first, then the file to write"),
-        ("fit detector.safetensors other", "detector.safetensors: is a file, expected a folder of images"),
+        ("fit detector.safetensors other", "detector.safetensors: not a readable image"),
         ("fit good new/0.png/d", "new/0.png: cannot be written (it is a file); free it, or name another folder"),
         ("fit nowhere other/d", "nowhere: no such folder"),
         ("fit good other --apart wide", "wide: images of 16x8, the good ones have 8x8: another shape"),
@@ -134,7 +134,10 @@ def test_a_given_scale(place: Path, file: str, fitted: Detector) -> None:
         ("localize new detector.safetensors maps", "new: is a folder; localize takes the detector first"),
         ("localize detector.safetensors new new", "new: is the folder of the images; name another one for the maps"),
         ("localize detector.safetensors new ./apart/../new", "is the folder of the images"),
-        ("localize detector.safetensors new notes.txt", "notes.txt: cannot be written (it is a file)"),
+        (
+            "localize detector.safetensors new notes.txt",
+            "notes.txt: is a file; localize takes the detector, the images",
+        ),
         ("localize detector.safetensors new maps --scale 2 1", "--scale: expected LOW below HIGH, found 2 and 1"),
         ("localize detector.safetensors twins maps", "twins: a.bmp and a.png would have one map; rename one of them"),
     ],
@@ -148,7 +151,7 @@ def test_what_a_batch_job_refuses(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(place)
-    monkeypatch.setattr(Detector, "fit", lambda *_, **__: pytest.fail("trained")) if "--held" not in arguments else None
+    monkeypatch.setattr("kdlib.detector.distill", lambda *_, **__: pytest.fail("trained"))
     Path("notes.txt").write_text("no tensors")
     for name, size in (("wide/0.png", (16, 8)), ("twins/a.png", (8, 8)), ("twins/a.bmp", (8, 8))):
         Path(name).parent.mkdir(exist_ok=True)

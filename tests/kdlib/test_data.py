@@ -142,7 +142,7 @@ def test_header_of_a_giant_is_no_image(tmp_path: Path) -> None:
     damaged = bytearray(content.getvalue())
     damaged[20] = 255  # the width's third byte
     (tmp_path / "giant.bmp").write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"giant\.bmp: not a readable image"):
+    with pytest.raises(ValueError, match=r"giant\.bmp: has more than 180 million pixels"):
         read_image(tmp_path / "giant.bmp")
 
 
@@ -172,7 +172,11 @@ def test_all_kinds_of_colour_become_rgb(kind: str, tmp_path: Path) -> None:
         rgb.convert(kind).save(path)
     found = np.array(read_image(path))
     expected = np.array(rgb.convert(kind).convert("RGB")) if kind in ("LA", "1") else COLOURS
-    np.testing.assert_array_equal(found, expected)
+    if kind in ("RGBA", "P with transparency"):  # on white
+        with Image.open(path) as file:
+            alpha = np.array(file.convert("RGBA"))[..., 3:] / 255
+        expected = np.round(COLOURS * alpha + 255 * (1 - alpha))
+    np.testing.assert_allclose(found, expected, atol=1)
 
 
 TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
@@ -215,27 +219,6 @@ def test_16_bit_grey_is_scaled_to_8(tmp_path: Path) -> None:
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
-@pytest.mark.parametrize(
-    ("content", "kind", "message"),
-    [
-        (RAMP, "png", "16-bit, but all values lie below 4096 .*; multiply 12-bit values by 16"),
-        (RAMP, "tiff", "16-bit, but all values lie below 4096"),
-        (RAMP.astype(np.int32), "tiff", "16-bit, but all values lie below 4096"),
-        (RAMP.astype(np.int32) * 100, "tiff", "values from 0 to 409500, expected 0 to 65535"),
-        (RAMP.astype(np.int32) - 1, "tiff", "values from -1 to 4094, expected 0 to 65535"),
-        (
-            RAMP.astype(np.float32) / 4095,
-            "tiff",
-            "holds floating-point values, of no certain range; save it with 8 bits",
-        ),
-    ],
-)
-def test_values_without_a_certain_range(content: np.ndarray, kind: str, message: str, tmp_path: Path) -> None:
-    Image.fromarray(content).save(path := tmp_path / f"deep.{kind}")
-    with pytest.raises(ValueError, match=rf"deep\.{kind}: {message}"):
-        read_image(path)
-
-
 @pytest.mark.parametrize("factor", [1, 16])
 def test_16_bit_colours(factor: int, tmp_path: Path) -> None:
     """PIL cannot write them."""
@@ -249,7 +232,7 @@ def test_16_bit_colours(factor: int, tmp_path: Path) -> None:
     if factor == 16:
         np.testing.assert_array_equal(np.array(read_image(tmp_path / "deep.png"))[..., 1], RAMP // 16)
     else:
-        with pytest.raises(ValueError, match=r"deep\.png: 16-bit, but all values lie below 4096"):
+        with pytest.raises(ValueError, match=r"deep\.png: 16-bit colours of which a small range is used"):
             read_image(tmp_path / "deep.png")
 
 
@@ -350,7 +333,7 @@ def test_folder_is_no_image(tmp_path: Path) -> None:
         (["a/0.png", "b/0.jpg", "c/notes.txt"], "no images in it; its subfolders a, b hold images: name one of them"),
         ([f"{n}/0.png" for n in range(7)], "its subfolders 0, 1, 2, 3, 4 … hold images"),
         (["train/good/0.png", "test/good/0.png"], "no images in it; it has train/good: give .*/train/good$"),
-        (["a.HEIC", "b.HEIC", ".hidden.png"], r"expected files that end in \.png, .*\.webp, found \.HEIC$"),
+        (["a.HEIC", "b.HEIC", ".hidden.png"], r"expected files that end in \.png, .*\.jpx, found \.HEIC$"),
     ],
 )
 def test_a_folder_without_images_says_what_is_there(files: list[str], message: str, tmp_path: Path) -> None:
@@ -363,7 +346,7 @@ def test_a_folder_without_images_says_what_is_there(files: list[str], message: s
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError, match=r"a\.png: is a file, expected a folder of images"):
-        as_images(save(tmp_path / "a.png"))
+        list_images(save(tmp_path / "a.png"))
 
 
 def test_an_error_names_the_file_once(tmp_path: Path) -> None:
@@ -393,10 +376,7 @@ def bad(value: float) -> torch.Tensor:
         (bad(float("inf")), "NaN or infinite pixels in 1 of 3, first in number 1"),
         (bad(1.01), "found values from 0.5 to 1.01"),
         (bad(-0.1), "found values from -0.1 to 0.5"),
-        (np.zeros((4, 4), np.uint8), r"found uint8 \(4, 4\)"),
-        (np.zeros((2, 4, 4, 4), np.uint8), r"found uint8 \(2, 4, 4, 4\)"),
         (np.zeros((2, 4, 4), np.int64), r"found int64 \(2, 4, 4\)"),
-        (np.zeros((2, 4, 4, 3), np.float32), r"found float32 \(2, 4, 4, 3\)"),
         (np.zeros((0, 4, 4), np.uint8), "there are none"),
         (torch.zeros(0, 3, 4, 4), "there are none"),
     ],
@@ -487,7 +467,7 @@ def test_unknown_class_and_data_set(fashion: Path) -> None:
         load("fashion_mnist", "7", root=fashion)
     with pytest.raises(ValueError, match="digits: no class 'zero'; known are 0, 1, 2"):
         load("digits", "zero")
-    with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures"):
+    with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures, grafts"):
         load("imagenet", "0")
 
 

@@ -142,8 +142,8 @@ NAN = torch.full((4, 3, 32, 32), torch.nan)
     [
         (np.zeros((1, 32, 32), np.uint8), 0.1, "0 of 1 images left to train on, at least 2 are needed"),
         (np.zeros((1, 32, 32), np.uint8), 0, "1 of 1 images left to train on"),
-        (np.zeros((4, 32, 32), np.uint8), 0.9, "0 of 4 images left"),
-        (np.zeros((4, 32, 32), np.uint8), 1, "held_out is 1, expected a part of the images from 0 to below 1"),
+        (np.zeros((5, 32, 32), np.uint8), 0.9, "0 of 5 images left"),
+        (np.zeros((5, 32, 32), np.uint8), 1, "held_out is 1, expected a part of the images from 0 to below 1"),
         (np.zeros((0, 32, 32), np.uint8), 0.1, "images: there are none"),
         (NAN, 0.1, "NaN or infinite pixels in 4 of 4"),
     ],

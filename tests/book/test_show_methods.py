@@ -41,7 +41,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
             "evaluations": [],
         }
         record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
-        record["provenance"] = {"date": "2026-01-01"}
+        record["provenance"] = {"date": "2026-01-01", "data": {}}
         record["sha256"] = digest(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record))

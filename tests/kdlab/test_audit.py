@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from book.figures import audit as show_audit
+from book.figures import tables as show_tables
 from kdlab import paper
 from kdlab.audit import tables
 from kdlab.audit.claims import CLAIMS, CONCLUSION, FIGURE, SEVERITY, TYPO, claims
@@ -260,7 +261,7 @@ def test_pictures() -> None:
 
 
 def test_the_table_of_sentences_needs_no_network(wrong: pd.DataFrame) -> None:
-    page = str(show_audit.sortable(wrong, name="errata-table").data)
+    page = str(show_tables.sortable(wrong, name="errata-table").data)
     assert 'id="errata-table"' in page
     assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
     assert "Table 7, mvtec_ad, last-2, cable" in page

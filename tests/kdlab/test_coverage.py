@@ -313,20 +313,18 @@ def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, t
     target = tmp_path / "out.ipynb"
     with mock.patch.dict(os.environ):  # the kernel's settings are for this test alone
         execute.install_kernel(tmp_path)
-        assert not execute.run(source, target, {"profile": "smoke"}, timeout=60).problem
+        assert not execute.run(source, target, {}, {"profile": "smoke"}, timeout=120).problem
     outputs = [o for cell in nbformat.read(target, as_version=4).cells for o in cell.get("outputs", [])]
     assert not [o for o in outputs if o.output_type != "display_data" and o.output_type != "execute_result"]
     said = "\n".join(o.data.get("text/markdown", "") for o in outputs)
     shown = "\n".join(o.data.get("text/html", "") for o in outputs)
     assert "387 entries in 11 tables, 33 of them means, on 7 data sets." in said
     if not some:
-        assert "0 of 387 entries have a figure of ours" in said
+        assert "0 of 387 entries have a number of ours" in said
         return
-    assert "12 of 387 entries have a figure of ours, 3%. Tables that are complete: none." in said
     assert "All together: 11 paper, 1 laptop, 375 not run." in shown
     off = sum(99 - published for published in paper.own_entries(table=2, dataset="mnist")["auroc"]) / 11
-    assert f"- Profile `paper`, 11 entries: mean difference {off:+.2f} points" in said
-    assert "- Profile `laptop`, 1 entries: mean difference -0.80 points" in said
+    assert f"11 of 387 entries have a number of ours, mean difference {off:+.2f} points" in said
     assert "results/mnist/torn.json" in said
     assert "12.30" not in shown
     assert str(tmp_path) not in said + shown

@@ -22,8 +22,8 @@ from kdlib.recipe import Recipe
 def test_round_trip_through_json(
     size: int, lam: float | None, points: set[str], precision: str, limit: int | None
 ) -> None:
-    chosen = {"critical_points": tuple(points), "score_points": tuple(points)}
-    recipe = Recipe(size=size, lam=lam, precision=precision, test_limit=limit, **chosen)
+    recipe = Recipe(size=size, lam=lam, precision=precision, test_limit=limit)
+    recipe = recipe.replace(critical_points=tuple(points), score_points=tuple(points))
     text = json.dumps(recipe.to_dict(), allow_nan=False)  # strict JSON has no infinity
     assert Recipe.from_dict(json.loads(text)) == recipe
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -189,14 +189,14 @@ class Split:
 
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
-ImagesLike = Images | Picture | Sequence[Picture]  # an 8-bit tensor (N, 3, S, S) may hold pixels at working size
+ImagesLike = Images | Picture | Iterable[Picture]  # an 8-bit tensor (N, 3, S, S) may hold pixels at working size
 
 
 def as_images(images: ImagesLike) -> Images:
     """What a user has, as `Images`: one picture is one, and what could be one or many is refused.
 
     Args:
-        images: a folder, an image file, a PIL image, or a sequence of image files, PIL images or arrays of one size;
+        images: a folder, an image file, a PIL image, or any number of image files, PIL images or arrays of one size;
             an array (N, H, W, C), (N, C, H, W), (N, H, W), (H, W, C) or (H, W) with 1, 3 or 4 channels C; a tensor of
             these shapes or (C, H, W). 8-bit values; floating-point ones in [0, 1]; grey ones of more bits, see
             `Images.levels`.

@@ -69,7 +69,7 @@ def remove(name: str) -> Callable[[Path], object]:
 
 
 def empty(name: str) -> Callable[[Path], object]:
-    return lambda folder: [path.unlink() for path in (folder / name).iterdir()]
+    return lambda folder: [path.unlink() for path in (folder / name).iterdir()]  # type: ignore[func-returns-value]
 
 
 def write_text(name: str, text: str) -> Callable[[Path], object]:

@@ -95,7 +95,7 @@ def test_fitting_again_begins_anew(digits: Split) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*backward hooks on ReLU")
 def test_every_map_is_made_whatever_torch_s_defaults_are() -> None:
-    scores, maps = {}, {}
+    scores, maps = {}, dict[str, list[np.ndarray]]()
     for dtype, device in ((torch.float32, "cpu"), (torch.float64, "cpu"), (torch.float32, "meta")):
         torch.set_default_dtype(dtype)
         torch.set_default_device(device)

@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_files_and_lists_of_files(tmp_path: Path) -> None:
         (save(tmp_path / "c.png", FRAME[:, :29]), r"mixed sizes: a\.png is 30x20, c\.png is 29x20; crop or resize"),
     ):
         with pytest.raises((FileNotFoundError, ValueError), match=message):
-            as_images([*files, more])  # type: ignore[list-item]
+            as_images([*files, more])
 
 
 def bad(value: float) -> torch.Tensor:
@@ -139,7 +140,7 @@ def test_pictures_by_content_and_suffix(tmp_path: Path) -> None:
     assert len(as_images(str(tmp_path)).pixels(32)) == len(kinds)
 
 
-MORE = {"save_all": True, "append_images": [Image.fromarray(255 - FRAME)]}
+MORE: dict[str, Any] = {"save_all": True, "append_images": [Image.fromarray(255 - FRAME)]}
 
 
 @pytest.mark.parametrize(
@@ -388,8 +389,8 @@ def test_all_kinds_of_colour_become_rgb(kind: str, tmp_path: Path) -> None:
     expected = np.array(rgb.convert(kind).convert("RGB")) if kind in ("LA", "1") else COLOURS
     if kind in ("RGBA", "P with transparency"):  # on white
         with Image.open(path) as file:
-            alpha = np.array(file.convert("RGBA"))[..., 3:] / 255
-        expected = np.round(COLOURS * alpha + 255 * (1 - alpha))
+            seen = np.array(file.convert("RGBA"))[..., 3:] / 255
+        expected = np.round(COLOURS * seen + 255 * (1 - seen)).astype(np.uint8)
     np.testing.assert_allclose(found, expected, atol=1)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish
 from kdlib.data import ABOUT, DATASETS
 from kdlib.files import results_folder
+from kdlib.networks import default_device
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as lam=1"
     )
-    command.add_argument("--workers", type=int, help="processes, 1 by default; the threads are shared among them")
+    command.add_argument("--workers", type=int, help="processes; one per processor by default, one with a GPU")
     command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
     command.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
     command = commands.add_parser("data", help="what data is there, against the originals; damaged files")
@@ -72,15 +74,17 @@ def _run(options: argparse.Namespace) -> int:
             f"{estimate.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
         )
         return 0
+    # One thread each, see `run_one.run`; on a GPU every process more takes of its memory.
+    workers = options.workers or (1 if default_device().type == "cuda" else os.cpu_count() or 1)
     done, failed, begin = 0, 0, time.monotonic()
     work = sum(estimates[e] for e in waiting)
-    for outcome in run_many.run_all(experiments, workers=options.workers or 1, scheduler=options.scheduler):
+    for outcome in run_many.run_all(experiments, workers=workers, scheduler=options.scheduler):
         done, failed = done + bool(outcome.record), failed + (not outcome.record)
         if outcome.experiment in waiting:
             waiting.remove(outcome.experiment)
         left = sum(estimates[e] for e in waiting)
         time_left = (time.monotonic() - begin) * left / (work - left) if work > left else left
-        running = "" if options.scheduler else f"{min(options.workers or 1, len(waiting))} running, "
+        running = "" if options.scheduler else f"{min(workers, len(waiting))} running, "
         state = f"{done} of {len(experiments)} done, {running}{failed} failed, {estimate.duration(time_left)} left"
         if outcome.record:
             print(f"{_name(outcome.experiment)}: image AUROC {_percent(outcome.record)} ({state})", flush=True)

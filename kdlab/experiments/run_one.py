@@ -7,7 +7,8 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,24 @@ FINISHED = "training.json"  # in the folder of a training that is done
 CHECKPOINT = "checkpoint.safetensors"  # in that of any
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, then as before: more of them add in another order, and the last digits differ."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     """The record of an experiment: read where it exists, made and written otherwise.
 
     An experiment that was killed goes on from its checkpoint in the work folder and ends with the same figures. One
-    that differs from an earlier one in scoring or localization only evaluates that one's cloners, which are kept.
+    that differs from an earlier one in scoring or localization only evaluates that one's cloners, which are kept. It
+    runs on one thread, so that its figures do not depend on how many there are.
     """
     path = record_path(experiment, results)
     if path.exists():

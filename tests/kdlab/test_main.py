@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -37,10 +38,11 @@ def test_run(capsys: pytest.CaptureFixture[str]) -> None:
         "3",
         "--profile",
         "smoke",
+        "--workers",
+        "1",
         "--set",
-        *settings,
     ]
-    assert main(arguments) == 0
+    assert main([*arguments, *settings]) == 0
     made = {r["experiment"]["normal_class"]: r for r in records()}
     assert set(made) == {"0", "1"}
     assert made["0"]["experiment"]["seed"] == 3
@@ -89,6 +91,20 @@ def test_unusable_arguments(
     assert err.startswith("kdlib: ")
     assert message in err
     assert not list(results.glob("**/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "workers"), [("cpu", [], 7), ("cuda", [], 1), ("cpu", ["--workers", "3"], 3)]
+)
+def test_one_process_per_processor(
+    device: str, asked: list[str], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    monkeypatch.setattr("kdlab.__main__.default_device", lambda: torch.device(device))
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr("kdlab.experiments.run_many.run_all", lambda *_, **how: found.append(how["workers"]) or [])
+    assert main(["run", "--dataset", "digits", "--profile", "smoke", *asked]) == 0
+    assert found == [workers]
 
 
 @pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--seed", "one"]])

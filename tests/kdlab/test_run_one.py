@@ -14,6 +14,7 @@ from typing import Any
 import filelock
 import numpy as np
 import pytest
+import torch
 from conftest import environment
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,10 +124,18 @@ def test_what_is_there_is_not_run_again(record: Record, monkeypatch: pytest.Monk
     assert run(experiment()) == record
 
 
-def test_same_experiment_same_figures(record: Record, results: Path) -> None:
-    again = run(experiment())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_experiment_same_figures_with_any_number_of_threads(threads: int, record: Record, results: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        again = run(experiment())
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
     assert again["metrics"] == record["metrics"]
     assert again["training"] == record["training"]
+    assert again["provenance"]["machine"]["threads"] == 1
 
 
 def test_records_are_filtered(results: Path, record: Record) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from kdlib.data import ABOUT, DATASETS, Split, find
 from kdlib.data.classes import DIGITS
-from kdlib.data.textures import CATEGORIES
+from kdlib.data.textures import CATEGORIES, GRAFTED
 from kdlib.errors import unknown
 
 Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images
@@ -60,7 +60,8 @@ def normals(dataset: str) -> tuple[str, ...]:
     """All classes or categories of a data set, of MVTec AD those that are here; ValueError where they are unknown."""
     if dataset not in DATASETS:
         raise ValueError(unknown("data set: no", dataset, DATASETS))
-    listed = {"digits": DIGITS, "textures": CATEGORIES} | {name: about.normals for name, about in ABOUT.items()}
+    listed = {"digits": DIGITS, "textures": CATEGORIES, "grafts": GRAFTED}
+    listed |= {name: about.normals for name, about in ABOUT.items()}
     if dataset not in listed:
         raise ValueError(f"{dataset}: its classes or categories are listed nowhere; name those that are meant")
     folder = find(dataset) if dataset == "mvtec_ad" else None

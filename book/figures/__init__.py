@@ -2,13 +2,12 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
@@ -164,32 +163,6 @@ def stability(records: Sequence[Record]) -> Figure:
     axis.set(xlabel="epoch", ylabel="image AUROC, %")
     if len(colours) > 1:
         axis.legend(frameon=False, ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(fig)
-    fig.tight_layout()
-    return fig
-
-
-def against_published(rows: pd.DataFrame, *, names: Mapping[str, str] | None = None) -> Figure:
-    """Published and our AUROC as dots: bars as the paper prints them, ours the standard deviation over seeds.
-
-    Args:
-        rows: of `paper.compare`, AUROC in %; the mean is left out, an entry without a record has no dot of ours.
-        names: what to call the classes or categories; as in ``rows`` where left out.
-    """
-    entries = rows.drop(index="mean", errors="ignore")
-    place = np.arange(len(entries))
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.3 * len(entries)))
-    for mark, column, bar, shift, colour in (
-        ("o", "published", "plus_minus", -0.12, ANOMALOUS),
-        ("s", "ours", "spread", 0.12, NORMAL),
-    ):
-        spread = entries[bar].fillna(0)
-        axis.errorbar(entries[column], place + shift, xerr=spread, fmt=mark, color=colour, label=column)
-    labels = [(names or {}).get(name, name) for name in entries.index]
-    axis.set(yticks=place, yticklabels=labels, xlabel="AUROC, %")
-    axis.invert_yaxis()
-    axis.grid(axis="x", alpha=0.4)
-    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above: a dot may be anywhere
     sns.despine(fig)
     fig.tight_layout()
     return fig

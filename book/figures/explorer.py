@@ -1,18 +1,32 @@
-"""`Explorer`: a localization map under any setting, followed live; what a move does not touch is not computed again."""
+"""The explorer: a localization map under any setting, followed live; what a move does not touch is not computed again.
 
-import dataclasses
+With a kernel, `controls` computes what is asked for. A page without one cannot call Python, and a linked widget can
+only copy one value: there `page` carries every combination of a small grid, maps as tiles of one sheet per image and
+method, and the script of `explorer.html` looks them up. Nothing is drawn by matplotlib: a move may take milliseconds.
+"""
+
+import base64
+import hashlib
 import html
+import itertools
+import json
 import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ipywidgets as widgets
+import matplotlib
 import numpy as np
 from IPython.core.getipython import get_ipython
+from IPython.display import HTML
+from PIL import Image
+from scipy import ndimage
 
-from book.figures import explorer_pictures as draw
+from book.figures import HEAT
 from kdlab.terms import QUICK, Terms
 from kdlib.activations import prepare
 from kdlib.data import Images
@@ -20,7 +34,23 @@ from kdlib.detector import Detector
 from kdlib.localize import localization_map
 from kdlib.metrics import auroc, f1_and_iou, pixel_threshold
 
+LABELS = {  # of the fields of `Setting`
+    "image": "image",
+    "method": "method",
+    "points": "critical points",
+    "lam": "λ",
+    "sigma": "σ of the Gaussian, px",
+    "opening": "structuring element, px",
+    "quantile": "threshold: good pixels unmarked",
+}
+SLIDERS = ("lam", "sigma", "opening", "quantile")
+INSIDE = ("points", "lam", "sigma", "opening")  # what the tiles of a sheet are of, the last the fastest
 KEPT = 64  # results of a kind; the oldest goes
+SIDE, COLUMNS = 192, 12  # pixels of a picture; tiles of a sheet in a row
+FALSE_RATES = np.concatenate([np.linspace(0, 0.1, 11), np.linspace(0.15, 1, 18)])  # where a ROC curve is drawn
+COLOURS = (matplotlib.colormaps[HEAT](np.arange(256))[:, :3] * 255).astype(np.uint8)  # (256, 3)
+MARK, OUTLINE = (0, 200, 150, 150), (86, 180, 233)  # colour and opacity of a marked pixel; a mask's contour
+STYLE, _, SCRIPT = Path(__file__).with_name("explorer.html").read_text().partition("\n\n")
 Result = TypeVar("Result")
 
 
@@ -34,7 +64,7 @@ class Setting:
     lam: float  # Recipe.map_lam
     sigma: float
     opening: int
-    quantile: float  # part of the good images' pixels that stays unmarked
+    quantile: float  # fraction of the good images' pixels that stays unmarked
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,19 +89,16 @@ class Explorer:
     def __init__(self, detector: Detector, images: Images, *, methods: Sequence[str] = QUICK) -> None:
         recipe = detector.recipe
         self.detector, self.images, self.methods = detector, images, tuple(methods)
-        self.pixels = images.pixels(recipe.size, crop=recipe.crop).permute(0, 2, 3, 1).numpy()  # (N, H, W, 3)
+        pixels = images.pixels(recipe.size, crop=recipe.crop)
+        self.pixels = pixels.permute(0, 2, 3, 1).numpy()  # (N, H, W, 3)
         self.masks = images.mask_pixels(recipe.size, crop=recipe.crop)
         self.good = np.flatnonzero(~self.masks.any((1, 2)))
         if not 0 < len(self.good) < len(images):
             raise ValueError(f"explorer: {len(self.good)} of {len(images)} masks are empty; expected some, not all")
-        x = prepare(images.pixels(recipe.size, crop=recipe.crop), recipe, detector.device)
-        self._terms, self._results = Terms(detector, x), dict[Hashable, Any]()
+        self._terms = Terms(detector, prepare(pixels, recipe, detector.device))
+        self._results = dict[Hashable, Any]()
         for method in methods:
             self._terms.attribution(method, recipe.critical_points, detector.lam)
-
-    def name(self, image: int) -> str:
-        """What to call an image in words, such as "blob 003"."""
-        return self.images.names[image].rpartition(".")[0].replace("/", " ") or self.images.names[image]
 
     def start(self, image: int = 0) -> Setting:
         """The recipe's own setting; the threshold leaves 95 % of the good pixels unmarked."""
@@ -82,20 +109,19 @@ class Explorer:
         return Setting(image=image, method=method, points=points, lam=lam, **settings)
 
     def attribution(self, setting: Setting) -> np.ndarray:
-        """`attributions.attribution` of all images with the setting's method, points and lambda: (N, H, W)."""
-        s = setting
-        return self._keep((s.method, s.points, s.lam), lambda: self._terms.attribution(s.method, s.points, s.lam))
+        """The attribution of all images with the setting's method, points and lambda: (N, H, W)."""
+        key = (setting.method, setting.points, setting.lam)
+        return self._keep(key, lambda: self._terms.attribution(*key))
 
     def summary(self, setting: Setting) -> Summary:
         """Maps and ROC curve of a setting, over the pixels of all images."""
         s = setting
 
         def make() -> Summary:
-            maps = localization_map(
-                self.attribution(s), self.detector.recipe.replace(sigma=float(s.sigma), opening=s.opening)
-            )
+            recipe = self.detector.recipe.replace(sigma=float(s.sigma), opening=s.opening)
+            maps = localization_map(self.attribution(s), recipe)
             normal, anomalous = np.sort(maps[~self.masks])[::-1], np.sort(maps[self.masks])
-            at = normal[(draw.FALSE_RATES[:-1] * len(normal)).astype(int)]
+            at = normal[(FALSE_RATES[:-1] * len(normal)).astype(int)]
             true = 1 - np.searchsorted(anomalous, at, side="right") / len(anomalous)
             bright, area = float(np.quantile(maps, 0.999)), auroc(self.masks, maps) or 0.0
             return Summary(maps=maps, auroc=area, bright=bright, curve=np.append(true, 1.0))
@@ -115,19 +141,51 @@ class Explorer:
         return self._terms.scores(setting.points, setting.lam)
 
     def view(self, setting: Setting, *, wrap: bool = True) -> str:
-        """What one setting looks like, as HTML: image, map, overlay, ROC point, score."""
+        """What one setting looks like, as HTML: image, map, overlay, ROC point, score.
+
+        Args:
+            wrap: whether to add the style and the element around it.
+        """
         summary, found, scores = self.summary(setting), self.at_threshold(setting), self.scores(setting)
-        pixels, mask, heat = (a[setting.image] for a in (self.pixels, self.masks, summary.maps))
-        base, marked = draw.outlined(pixels, mask), heat > found["threshold"]
-        return draw.panels(
-            [base, draw.coloured(heat, summary.bright), draw.marked(base, marked)],
-            name=self.name(setting.image),
-            share=float(marked.mean()),
-            curve=summary.curve,
-            figures={**found, "auroc": summary.auroc, "score": float(scores[setting.image])},
-            wrap=wrap,
-            below=(int((scores[self.good] < scores[setting.image]).sum()), len(self.good)),
+        heat, name, score = summary.maps[setting.image], self.name(setting.image), scores[setting.image]
+        base, marked = self.outlined(setting.image), heat > found["threshold"]
+        colours = COLOURS[(255 * heat / max(summary.bright, 1e-30)).clip(0, 255).astype(np.uint8)]
+        over = Image.fromarray(np.where(marked[..., None], np.array(MARK), 0).astype(np.uint8), "RGBA")
+        over = Image.alpha_composite(base.convert("RGBA"), over.resize((SIDE, SIDE), Image.Resampling.NEAREST))
+        drawn = "".join(
+            f'<figure><img alt="{html.escape(alt)}" src="{_uri(picture)}"><figcaption>{caption}</figcaption></figure>'
+            for picture, alt, caption in (
+                (base, f"{name} with the contour of its mask", "image, mask"),
+                (Image.fromarray(colours), f"Localization map of {name}", "map"),
+                (over.convert("RGB"), f"{name}, {marked.mean():.1%} marked", "above the threshold"),
+            )
         )
+        false, true = 100 * found["false"], 100 * found["true"]
+        rates = f"{false:.1f} % false and {true:.1f} % true positives"
+        line = ((0.0, 0.0), *zip(FALSE_RATES, summary.curve, strict=True))
+        below = int((scores[self.good] < score).sum())
+        inner = (
+            f'<div class="kd-panels">{drawn}<figure><svg viewBox="-2 -2 104 104" role="img" '
+            f'aria-label="ROC curve of the pixels; at the threshold {rates}">'
+            '<path d="M0,0V100H100M0,100L100,0" fill="none" stroke="currentColor" stroke-width="0.6"/>'
+            f'<polyline points="{" ".join(f"{100 * x:.1f},{100 - 100 * y:.1f}" for x, y in line)}" fill="none" '
+            f'stroke="#0173B2" stroke-width="2"/><circle cx="{false:.1f}" cy="{100 - true:.1f}" r="3.5" '
+            'fill="#DE8F05" stroke="currentColor"/></svg><figcaption>ROC of pixels, all images</figcaption></figure>'
+            f'</div><p role="status">Score {score:.3g}, above that of {below} of {len(self.good)} good images. Pixels '
+            f"of all images: {rates}, F1 {found['f1']:.2f}, AUROC {100 * summary.auroc:.1f} %.</p>"
+        )
+        return f'{STYLE}<div class="kd-explorer">{inner}</div>' if wrap else inner
+
+    def name(self, image: int) -> str:
+        """What to call an image in words, such as "blob 003"."""
+        return self.images.names[image].rpartition(".")[0].replace("/", " ") or self.images.names[image]
+
+    def outlined(self, image: int) -> Image.Image:
+        """An image, enlarged, with the contour of its mask."""
+        picture = Image.fromarray(self.pixels[image]).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        large = np.array(Image.fromarray(self.masks[image]).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+        ring = ndimage.binary_dilation(large, iterations=2) & ~large
+        return Image.fromarray(np.where(ring[..., None], np.array(OUTLINE, np.uint8), np.array(picture)))
 
     def measure(self, start: Setting, moves: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
         """Seconds until the new view is there, for each value of each control but that of ``start``, seen first."""
@@ -138,7 +196,7 @@ class Explorer:
             for value in values:
                 if value != getattr(start, control):
                     begin = time.perf_counter()
-                    self.view(dataclasses.replace(start, **{control: value}))
+                    self.view(replace(start, **{control: value}))
                     found[control].append(time.perf_counter() - begin)
         return found
 
@@ -153,31 +211,26 @@ class Explorer:
 
 def attended() -> bool:
     """Whether somebody sits at a front end of this kernel: papermill and the book's build take no input."""
-    shell = get_ipython()
-    kernel = getattr(shell, "kernel", None)
+    kernel = getattr(get_ipython(), "kernel", None)
     return bool(kernel and kernel.get_parent().get("content", {}).get("allow_stdin", False))
 
 
 def controls(explorer: Explorer, start: Setting) -> widgets.VBox:
     """Live controls: each move calls the kernel and shows `Explorer.view` of the new setting."""
     lam, names = explorer.detector.lam, explorer.images.names
-    wide = {"style": {"description_width": "9em"}, "layout": {"width": "min(30em, 98%)"}}
     lams = sorted({0.0, lam / 10, lam, 10 * lam, math.inf, start.lam})
+    kinds: dict[str, tuple[type[widgets.DOMWidget], dict[str, Any]]] = {
+        "image": (widgets.Dropdown, {"options": [(name, i) for i, name in enumerate(names)]}),
+        "method": (widgets.Dropdown, {"options": explorer.methods}),
+        "lam": (widgets.SelectionSlider, {"options": [(_text("lam", v), v) for v in lams]}),
+        "sigma": (widgets.FloatSlider, {"min": 0, "max": 10, "step": 0.5}),
+        "opening": (widgets.SelectionSlider, {"options": sorted({0, 3, 5, 7, 9, start.opening})}),
+        "quantile": (widgets.FloatSlider, {"min": 0.5, "max": 1, "step": 0.005, "readout_format": ".1%"}),
+    }
+    look = {"style": {"description_width": "14em"}, "layout": {"width": "min(36em, 98%)"}}
     chosen: dict[str, Any] = {
-        "image": widgets.Dropdown(
-            options=[(n, i) for i, n in enumerate(names)], value=start.image, description="image", **wide
-        ),
-        "method": widgets.Dropdown(options=explorer.methods, value=start.method, description="method", **wide),
-        "lam": widgets.SelectionSlider(
-            options=[(draw.number(v), v) for v in lams], value=start.lam, description="λ", **wide
-        ),
-        "sigma": widgets.FloatSlider(start.sigma, min=0, max=10, step=0.5, description="σ, px", **wide),
-        "opening": widgets.SelectionSlider(
-            options=sorted({0, 3, 5, 7, 9, start.opening}), value=start.opening, description="opening, px", **wide
-        ),
-        "quantile": widgets.FloatSlider(
-            100 * start.quantile, min=50, max=100, step=0.5, description="unmarked, %", **wide
-        ),
+        field: kind(value=getattr(start, field), description=LABELS[field], **settings, **look)
+        for field, (kind, settings) in kinds.items()
     }
     points = [
         widgets.Checkbox(p in start.points, description=p, indent=False, layout={"width": "5em"})
@@ -187,8 +240,8 @@ def controls(explorer: Explorer, start: Setting) -> widgets.VBox:
 
     def follow(_: object = None) -> None:
         now = {name: widget.value for name, widget in chosen.items()}
-        now |= {"points": tuple(p.description for p in points if p.value), "quantile": now["quantile"] / 100}
-        missing = f"<p>{html.escape('Choose at least one critical point.')}</p>"
+        now["points"] = tuple(p.description for p in points if p.value)
+        missing = "<p>Choose at least one critical point.</p>"
         shown.value = explorer.view(Setting(**now)) if now["points"] else missing
 
     for widget in [*chosen.values(), *points]:
@@ -196,3 +249,114 @@ def controls(explorer: Explorer, start: Setting) -> widgets.VBox:
     follow()
     boxes = widgets.HBox([widgets.Label("critical points"), *points], layout={"flex_flow": "row wrap"})
     return widgets.VBox([chosen["image"], chosen["method"], boxes, *list(chosen.values())[2:], shown])
+
+
+def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]], *, quality: int = 80) -> HTML:
+    """An explorer that needs no kernel, no network and no file.
+
+    Args:
+        start: what is shown first; each of its values is in the grid.
+        grid: the values of each field of `Setting`. The page holds a map for every combination of all but the
+            threshold: about 0.5 kB each at 64 px.
+        quality: of the sheets, WebP.
+
+    Raises:
+        ValueError: a field is missing, or has not the value of ``start``.
+    """
+    for field in LABELS:
+        if getattr(start, field) not in grid.get(field, ()):
+            raise ValueError(f"explorer: {field} starts at {getattr(start, field)!r}, which is not in the grid")
+    figures, sheets = dict[int, list[Any]](), dict[str, str]()
+    for m, method in enumerate(grid["method"]):
+        tiles: list[list[np.ndarray]] = [[] for _ in grid["image"]]
+        figures[m] = []
+        for values in itertools.product(*(grid[field] for field in INSIDE)):
+            setting = replace(start, method=method, **dict(zip(INSIDE, values, strict=True)))
+            maps = explorer.summary(setting).maps
+            top = max(float(maps.max()), 1e-30)
+            figures[m].append(_figures(explorer, setting, grid["quantile"], top))
+            for kept, i in zip(tiles, grid["image"], strict=True):
+                kept.append(_levels(maps[i], top).round().astype(np.uint8))
+        sheets |= {f"{n},{m}": _sheet(kept, quality) for n, kept in enumerate(tiles)}
+    scores = [explorer.scores(replace(start, points=p, lam=lam)) for p in grid["points"] for lam in grid["lam"]]
+    below = [[int((s[explorer.good] < s[i]).sum()) for i in grid["image"]] for s in scores]
+    data = {
+        "side": explorer.masks.shape[-1],
+        "columns": COLUMNS,
+        "names": [explorer.name(i) for i in grid["image"]],
+        "texts": {field: [_text(field, value) for value in grid[field]] for field in SLIDERS},
+        "lengths": [len(grid[field]) for field in INSIDE],
+        "bases": [_uri(explorer.outlined(i), "WEBP", quality=85) for i in grid["image"]],
+        "sheets": sheets,
+        "figures": figures,
+        "scores": [
+            [[f"{s[i]:.3g}", n] for i, n in zip(grid["image"], under, strict=True)]
+            for s, under in zip(scores, below, strict=True)
+        ],
+        "good": len(explorer.good),
+        "rates": FALSE_RATES.round(3).tolist(),
+        "colours": "".join(f"{r:02x}{g:02x}{b:02x}" for r, g, b in COLOURS),
+        "mark": MARK,
+    }
+    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    name = "kd-explorer-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+    inputs = "".join(_control(field, grid[field], explorer.images.names, getattr(start, field)) for field in LABELS)
+    return HTML(
+        f'{STYLE}<div class="kd-explorer" id="{name}"><div class="kd-controls" role="group" '
+        f'aria-label="Settings of the map">{inputs}</div>{explorer.view(start, wrap=False)}'
+        f'<script type="application/json">{text}</script></div>{SCRIPT.replace("NAME", name)}'
+    )
+
+
+def _figures(explorer: Explorer, setting: Setting, quantiles: Sequence[float], top: float) -> list[Any]:
+    """AUROC, level of the brightest colour, then a list each: levels, rates and F1 of the thresholds, ROC curve."""
+    summary = explorer.summary(setting)
+    found = [explorer.at_threshold(replace(setting, quantile=q)) for q in quantiles]
+    rates = [[round(f[kind], 3) for f in found] for kind in ("false", "true", "f1")]
+    brightest, *levels = _levels(np.array([summary.bright, *(f["threshold"] for f in found)]), top).round(1).tolist()
+    return [round(summary.auroc, 3), brightest, levels, *rates, summary.curve.round(2).tolist()]
+
+
+def _levels(values: np.ndarray, top: float) -> np.ndarray:
+    """0 to 255, by the root: small values keep more of their digits."""
+    return 255 * np.sqrt(np.clip(values / top, 0, 1))
+
+
+def _sheet(tiles: Sequence[np.ndarray], quality: int) -> str:
+    """Maps (H, W) as levels, side by side, as an address."""
+    rows, side = -(-len(tiles) // COLUMNS), len(tiles[0])
+    whole = np.zeros((rows * COLUMNS, side, side), np.uint8)
+    whole[: len(tiles)] = tiles
+    flat = whole.reshape(rows, COLUMNS, side, side).swapaxes(1, 2).reshape(rows * side, COLUMNS * side)
+    return _uri(Image.fromarray(flat).convert("RGB"), "WEBP", quality=quality, method=6)
+
+
+def _uri(picture: Image.Image, kind: str = "PNG", **settings: object) -> str:
+    """The picture as an address that holds it."""
+    buffer = BytesIO()
+    picture.save(buffer, format=kind, **settings)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _text(field: str, value: Any) -> str:
+    """A setting as text."""
+    if field == "quantile":
+        return f"{value:.1%}".replace(".0%", "%").replace("%", " %")
+    if field == "points":
+        return " + ".join(value)
+    if field == "lam":
+        return "∞" if value == math.inf else f"{value:.3g}"
+    return "none" if (field, value) == ("opening", 0) else str(value)
+
+
+def _control(field: str, values: Sequence[Any], names: Sequence[str], value: Any) -> str:
+    """A labelled select, or a slider over the places in ``values``."""
+    at, label = list(values).index(value), LABELS[field]
+    texts = [html.escape(names[v] if field == "image" else _text(field, v)) for v in values]
+    about = f'data-field="{field}" aria-label="{label}"'
+    if field in SLIDERS:
+        last = len(values) - 1
+        slider = f'<input type="range" min="0" max="{last}" value="{at}" aria-valuetext="{texts[at]}" {about}>'
+        return f"<label><span>{label} <output>{texts[at]}</output></span>{slider}</label>"
+    options = "".join(f'<option value="{n}"{" selected" * (n == at)}>{text}</option>' for n, text in enumerate(texts))
+    return f"<label>{label}<select {about}>{options}</select></label>"

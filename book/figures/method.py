@@ -1,19 +1,22 @@
-"""Pictures of the method at work: the activations of both networks side by side, a training as a film.
+"""Pictures of the method at work: both networks side by side, a training as a film, a score and a map layer by layer.
 
 Drawn 4.5 inches wide with text of 10 points, so that it can be read where a phone shows the picture 350 pixels wide.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -21,11 +24,12 @@ from torch import Tensor
 from book.figures import ANOMALOUS, HEAT, NORMAL, slider
 from kdlib.activations import prepare
 from kdlib.detector import Detector
-from kdlib.losses import Activations
+from kdlib.losses import Activations, loss_terms
 from kdlib.metrics import auroc
 
 WIDTH = 4.5  # inches
 KINDS = {"normal": NORMAL, "anomalous": ANOMALOUS}
+TERMS = ("value", "λ · direction")
 
 
 class Pair(NamedTuple):
@@ -44,19 +48,6 @@ class Moment(NamedTuple):
     maps: np.ndarray  # localization maps of the pair, (2, S, S)
 
 
-def strength(a: Tensor) -> Tensor:
-    """RMS over channels at each position: (B, H, W) from (B, C, H, W)."""
-    return a.float().square().mean(1).sqrt()
-
-
-def varying_channels(normal: Tensor, count: int = 3) -> list[int]:
-    """The channels that vary most from image to image, the most varying first: of normal images (N, C, H, W).
-
-    Variance over images, mean over positions: a border that is the same in all images does not count.
-    """
-    return normal.float().var(0).mean((1, 2)).topk(count).indices.tolist()
-
-
 def side_by_side(
     source: Activations, cloner: Activations, channels: Mapping[str, Sequence[int]], pair: Pair
 ) -> widgets.VBox:
@@ -69,7 +60,6 @@ def side_by_side(
     figures, labels, alts = [], [], []
     for point, chosen in channels.items():
         s, c = source[point].float(), cloner[point].float()
-        figures.append(_channels(s[:, chosen], c[:, chosen], chosen, pair))
         shares = ((s - c).flatten(1).norm(dim=1) / s.flatten(1).norm(dim=1)).tolist()
         said = " and ".join(f"{100 * share:.0f} % ({name})" for share, name in zip(shares, pair.names, strict=True))
         labels.append(f"{point}. Difference of all channels against the source: {said}")
@@ -77,25 +67,21 @@ def side_by_side(
             f"Channels {', '.join(map(str, chosen))} of source and cloner at {point}, and their difference, for two "
             f"images, {' and '.join(pair.names)}. Over all channels the difference has {said} of the source's length."
         )
-    return slider(figures, labels, name="critical point", alts=alts)
-
-
-def _channels(source: Tensor, cloner: Tensor, chosen: Sequence[int], pair: Pair) -> Figure:
-    rows = {"source": source, "cloner": cloner, "difference": (source - cloner).abs()}
-    count, bright = len(chosen), float(max(source.max(), cloner.max()))
-    fig = plt.figure(figsize=(WIDTH, 3.9), layout="constrained")
-    grid = fig.add_gridspec(4, 2 * count, height_ratios=[1.5, 1, 1, 1])
-    for image in range(2):
-        patch(fig.add_subplot(grid[0, image * count : (image + 1) * count]), pair, image)
-        for number, channel in enumerate(chosen):
-            for row, (name, values) in enumerate(rows.items(), start=1):
+        rows = {"source": s[:, chosen], "cloner": c[:, chosen], "difference": (s - c)[:, chosen].abs()}
+        count, bright = len(chosen), float(max(rows["source"].max(), rows["cloner"].max()))
+        fig = plt.figure(figsize=(WIDTH, 3.9), layout="constrained")
+        grid = fig.add_gridspec(4, 2 * count, height_ratios=[1.5, 1, 1, 1])
+        for image in range(2):
+            patch(fig.add_subplot(grid[0, image * count : (image + 1) * count]), pair, image)
+            for number, (row, name) in itertools.product(range(count), enumerate(rows, start=1)):
                 axis = fig.add_subplot(grid[row, image * count + number], xticks=[], yticks=[])
-                drawn = axis.imshow(values[image, number].numpy(), cmap=HEAT, vmin=0, vmax=bright)
+                drawn = axis.imshow(rows[name][image, number].numpy(), cmap=HEAT, vmin=0, vmax=bright)
                 axis.set_ylabel(name if not image and not number else "")
-            axis.set_xlabel(f"{channel}")
-    bar = fig.colorbar(drawn, ax=fig.axes, orientation="horizontal", fraction=0.04, aspect=40)
-    bar.set_label("activation of the channel with the number above")
-    return readable(fig)
+                axis.set_xlabel(f"{chosen[number]}" if name == "difference" else "")
+        bar = fig.colorbar(drawn, ax=fig.axes, orientation="horizontal", fraction=0.04, aspect=40)
+        bar.set_label("activation of the channel with the number above")
+        figures.append(readable(fig))
+    return slider(figures, labels, name="critical point", alts=alts)
 
 
 def moment(detector: Detector, pair: Pair, scores: np.ndarray) -> Moment:
@@ -124,21 +110,26 @@ def film(
         source: activations of the pair by critical point, (2, C, H, W).
         labels: 0 normal, 1 anomalous, of all test images, (N,).
         watched: which of these are the pair.
-        point: the critical point whose `strength` is shown.
+        point: the critical point whose activations are shown, as their RMS over channels.
     """
-    scores = np.stack([m.scores for m in moments.values()])
+    target, scores = source[point].float(), np.stack([m.scores for m in moments.values()])
     bins = np.geomspace(scores.min(), scores.max(), 31)
     most = max(np.histogram(s[labels == kind], bins)[0].max() for s in scores for kind in (0, 1))
-    target = source[point].float()
-    bright = max(strength(a).max() for a in (target, *(m.cloner[point] for m in moments.values())))
-    scale = {"cmap": HEAT, "vmin": 0, "vmax": float(bright)}
-    heat = {"cmap": HEAT, "vmin": 0, "vmax": np.quantile([m.maps for m in moments.values()], 0.999)}
+    bright = max(_strength(a).max() for a in (target, *(m.cloner[point] for m in moments.values())))
+    tops = {"map": np.quantile([m.maps for m in moments.values()], 0.999)}  # the same in all pictures
     figures, texts, alts = [], [], []
     for epoch, m in moments.items():
         answers = {"source": target, "cloner": m.cloner[point], "difference": target - m.cloner[point]}
-        columns: dict[str, Any] = {name: (strength(a), scale) for name, a in answers.items()}
-        fig = _scene(columns | {"map": (m.maps, heat)}, pair)
-        _histograms(fig.axes[-1], m.scores, labels, watched, bins, most)
+        columns = {name: _strength(a) for name, a in answers.items()} | {"map": m.maps}
+        fig = plt.figure(figsize=(WIDTH, 3.9), layout="constrained")
+        grid = fig.add_gridspec(3, 5, height_ratios=[1, 1, 1.3])
+        for row in range(2):
+            patch(fig.add_subplot(grid[row, 0]), pair, row, title="image" if not row else "")
+            fig.axes[-1].set_ylabel(pair.names[row])
+            for column, (title, values) in enumerate(columns.items(), start=1):
+                axis = fig.add_subplot(grid[row, column], xticks=[], yticks=[], title=title if not row else "")
+                axis.imshow(values[row], cmap=HEAT, vmin=0, vmax=tops.get(title, bright))
+        _histograms(fig.add_subplot(grid[2, :]), m.scores, labels, watched, bins, most)
         fig.axes[-1].set_xlabel(f"discrepancy after {epoch} epochs; lines: the two above")
         figures.append(readable(fig))
         good, bad = (f"{m.scores[i]:.2f} ({name})" for i, name in zip(watched, pair.names, strict=True))
@@ -151,17 +142,9 @@ def film(
     return slider(figures, texts, name="epochs", alts=alts, play=600)
 
 
-def _scene(columns: Mapping[str, tuple[Any, Mapping[str, Any]]], pair: Pair) -> Figure:
-    fig = plt.figure(figsize=(WIDTH, 3.9), layout="constrained")
-    grid = fig.add_gridspec(3, 5, height_ratios=[1, 1, 1.3])
-    for row in range(2):
-        patch(fig.add_subplot(grid[row, 0]), pair, row, title="image" if not row else "")
-        fig.axes[-1].set_ylabel(pair.names[row])
-        for column, (title, (values, scale)) in enumerate(columns.items(), start=1):
-            axis = fig.add_subplot(grid[row, column], xticks=[], yticks=[], title=title if not row else "")
-            axis.imshow(np.asarray(values[row]), **scale)
-    fig.add_subplot(grid[2, :])
-    return fig
+def _strength(a: Tensor) -> np.ndarray:
+    """RMS over channels at each position: (B, H, W) from (B, C, H, W)."""
+    return a.float().square().mean(1).sqrt().numpy()
 
 
 def _histograms(
@@ -177,6 +160,101 @@ def _histograms(
     axis.minorticks_off()
     axis.legend(frameon=False, loc="upper left", ncols=2, bbox_to_anchor=(0, 1.35))
     sns.despine(ax=axis)
+
+
+def contributions(detector: Detector, pixels: Tensor, activations: Activations | None = None) -> pd.DataFrame:
+    """What each critical point and term adds to the score of 8-bit images (N, 3, S, S): their sum is Eq. 4.
+
+    Args:
+        activations: the source's, where they are known.
+
+    Returns:
+        A row an image, a column a pair: a critical point that scores, and value or λ · direction.
+    """
+    lam, points = detector.lam, detector.recipe.score_points
+    weights = torch.tensor([0.0, 1.0] if lam == math.inf else [1.0, lam])
+    found = [
+        torch.cat([torch.stack(loss_terms(source, cloner, (p,)), 1).cpu() * weights for p in points], 1)
+        for source, cloner in detector.activations(pixels, activations)
+    ]
+    columns = pd.MultiIndex.from_product([points, TERMS], names=["critical point", "term"])
+    return pd.DataFrame(torch.cat(found).double().numpy(), columns=columns)
+
+
+def score_by_layer(parts: pd.DataFrame, pair: Pair, *, threshold: float | None = None) -> Figure:
+    """How two scores build up: each critical point's bar begins where the one before it ended.
+
+    Args:
+        parts: `contributions` of the pair.
+    """
+    fig = plt.figure(figsize=(WIDTH, 3.5), layout="constrained")
+    grid = fig.add_gridspec(2, 2, width_ratios=[3.5, 1])
+    axis = fig.add_subplot(grid[:, 0])
+    points = _steps(axis, parts)
+    for row, (total, colour) in enumerate(zip(parts.sum(axis=1), KINDS.values(), strict=True)):
+        bars = axis.barh(len(points) + _shift(row), total, 0.36, color=colour)
+        axis.bar_label(bars, fmt="{:.3g}", padding=3)
+        patch(fig.add_subplot(grid[row, 1]), pair, row)
+    axis.set_yticks(range(len(points) + 1), [*points, "score"])
+    axis.set_xlim(0, max(1.25 * float(parts.sum(axis=1).max()), 1.05 * (threshold or 0)))
+    if threshold is not None:
+        axis.axvline(threshold, color="black", linestyle="--")
+    axis.set_xlabel("discrepancy" + (", dashed: threshold" if threshold is not None else ""))
+    _legend(fig, pair.names)
+    return readable(fig)
+
+
+def map_by_layer(parts: pd.DataFrame, alone: np.ndarray, so_far: np.ndarray, pair: Pair) -> Figure:
+    """The bars of `score_by_layer` beside the maps of each critical point, one colour scale for all maps.
+
+    Args:
+        parts: `contributions` of the pair.
+        alone, so_far: maps of the pair, of each critical point and of all up to it, (P, 2, S, S).
+    """
+    fig = plt.figure(figsize=(WIDTH, 4.6), layout="constrained")
+    grid = fig.add_gridspec(len(alone) + 1, 5, width_ratios=[2, 1, 1, 1, 1], height_ratios=[1.3, *[1] * len(alone)])
+    scale = {"cmap": HEAT, "vmin": 0, "vmax": np.quantile([alone, so_far], 0.999)}
+    for image, mask in enumerate(pair.masks):
+        patch(fig.add_subplot(grid[0, 1 + 2 * image : 3 + 2 * image]), pair, image)
+        for column, found in enumerate((alone, so_far)):
+            for row, heat in enumerate(found[:, image], start=1):
+                axis = fig.add_subplot(grid[row, 1 + 2 * image + column], xticks=[], yticks=[])
+                axis.imshow(heat, **scale)
+                if mask.any():
+                    axis.contour(mask, [0.5], colors="white", linewidths=0.8)
+            axis.set_xlabel(("alone", "so far")[column])
+    steps = fig.add_subplot(grid[1:, 0])
+    points = _steps(steps, parts)
+    steps.set(yticks=range(len(points)), yticklabels=points, ylim=(len(points) - 0.5, -0.5), xlabel="score so far")
+    _legend(fig, pair.names)
+    return readable(fig)
+
+
+def _steps(axis: Axes, parts: pd.DataFrame) -> list[str]:
+    points = list(parts.columns.unique(0))
+    for row, colour in enumerate(KINDS.values()):
+        style: dict[str, Any] = {"color": colour, "edgecolor": "white", "linewidth": 0}
+        end = 0.0
+        for number, point in enumerate(points):
+            place = number + _shift(row)
+            for term, hatch in zip(TERMS, ("", "////"), strict=True):
+                width = float(parts.iloc[row][point, term])
+                axis.barh(place, width, 0.36, left=end, hatch=hatch, **style)
+                end += width
+            axis.plot([end, end], [place, place + 1], color=colour, linewidth=0.8, zorder=0)
+    axis.invert_yaxis()
+    sns.despine(ax=axis)
+    return points
+
+
+def _shift(row: int) -> float:
+    return 0.4 * (row - 0.5)
+
+
+def _legend(fig: Figure, names: Iterable[Any]) -> None:
+    named = [Patch(facecolor=colour, label=str(name)) for name, colour in zip(names, KINDS.values(), strict=True)]
+    handles = [*named, Patch(facecolor="grey", hatch="////", edgecolor="white", label=TERMS[1])]
+    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, handlelength=1.2)
 
 
 def patch(axis: Axes, pair: Pair, image: int, *, title: str | None = None) -> None:

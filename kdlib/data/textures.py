@@ -3,8 +3,12 @@
 scikit-image's photographs of brick, grass and gravel are cut into patches; defects are painted into some, with exact
 masks; the result is written in MVTec AD's layout. Training patches come from the left of a photograph, test patches
 from the right: no pixel is in both. Half of all patches are mirrored, as the bricks of the two sides lean apart.
+
+`grafts` are of brick, coins and text, and harder: each patch has a light of its own, and a defect has the brightness
+and contrast of what it replaces.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from kdlib.files import whole_folder, work_folder
 
 CATEGORIES = ("brick", "grass", "gravel")
 DEFECTS = ("blob", "scratch", "swap")
+GRAFTED, GRAFTS, LIGHT = ("brick", "coins", "text"), ("graft", "turn"), 0.2
 SIZE = 128
 TRAIN, GOOD, EACH_DEFECT = 80, 20, 10  # patches; photographs are 512 x 512
 BORDER = 340  # column that parts training from test
@@ -24,33 +29,50 @@ BORDER = 340  # column that parts training from test
 
 def textures(category: str, *, root: Path | None = None) -> Split:
     """One category of `textures`, made when it is not there yet."""
-    if category not in CATEGORIES:
-        raise ValueError(f"textures: no category {category!r}; known are {', '.join(CATEGORIES)}")
-    root = root or work_folder() / "data" / "textures"
+    return _made("textures", category, CATEGORIES, root)
+
+
+def grafts(category: str, *, root: Path | None = None) -> Split:
+    """One category of `grafts`, made when it is not there yet."""
+    return _made("grafts", category, GRAFTED, root)
+
+
+def _made(dataset: str, category: str, known: Sequence[str], root: Path | None) -> Split:
+    if category not in known:
+        raise ValueError(f"{dataset}: no category {category!r}; known are {', '.join(known)}")
+    root = root or work_folder() / "data" / dataset
     if not (root / category).is_dir():
-        make_category(root, category)
-    return mvtec_layout(root, category, dataset="textures")
+        make_category(root, category, harder=dataset == "grafts")
+    return mvtec_layout(root, category, dataset=dataset)
 
 
-def make_category(root: Path, category: str, *, seed: int = 0) -> None:
-    """Write one category below ``root``, whole or not at all."""
+def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = False) -> None:
+    """Write one category below ``root``, whole or not at all: of `grafts` where it is to be ``harder``."""
     try:
         from skimage import data
     except ImportError as error:
         raise FileNotFoundError("textures: made of scikit-image's photographs: pip install 'kdlib[lab]'") from error
-    photograph = getattr(data, category)()
-    other = getattr(data, CATEGORIES[CATEGORIES.index(category) - 1])()
-    random = np.random.default_rng([seed, CATEGORIES.index(category)])
+    photograph, number = getattr(data, category)(), (GRAFTED if harder else CATEGORIES).index(category)
+    other = data.gravel() if harder else getattr(data, CATEGORIES[number - 1])()
+    border = photograph.shape[1] - max(SIZE + 8, photograph.shape[1] // 3) if harder else BORDER
+    random = np.random.default_rng([seed, number, 1] if harder else [seed, number])
+
+    def lit(patch: np.ndarray) -> np.ndarray:
+        if not harder:
+            return patch
+        return (patch * random.uniform(1 - LIGHT, 1 + LIGHT)).clip(0, 255).astype(np.uint8)
+
     with whole_folder(root / category) as scratch:
         for number in range(TRAIN):
-            _write(scratch / "train" / "good", number, _patch(photograph[:, :BORDER], random))
+            _write(scratch / "train" / "good", number, lit(_patch(photograph[:, :border], random)))
         for number in range(GOOD):
-            _write(scratch / "test" / "good", number, _patch(photograph[:, BORDER:], random))
-        for kind in DEFECTS:
+            _write(scratch / "test" / "good", number, lit(_patch(photograph[:, border:], random)))
+        for kind in GRAFTS if harder else DEFECTS:
             for number in range(EACH_DEFECT):
-                patch = _patch(photograph[:, BORDER:], random)
-                patch, mask = paint_defect(patch, kind, random, other=other)
-                _write(scratch / "test" / kind, number, patch)
+                patch = _patch(photograph[:, border:], random)
+                piece_of = photograph[:, border:] if kind == "turn" else other
+                patch, mask = paint_defect(patch, kind, random, other=piece_of)
+                _write(scratch / "test" / kind, number, lit(patch))
                 _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
 
 
@@ -60,6 +82,7 @@ def paint_defect(
     """A defect painted into a grey patch (H, W): the patch and the mask of the pixels that it covers.
 
     ``"blob"`` lightens or darkens a spot, ``"scratch"`` draws a thin curve, ``"swap"`` puts in another texture.
+    ``"graft"`` does so with the brightness and contrast of the place and a soft edge, ``"turn"`` turns what it puts in.
     """
     side = patch.shape[0]
     row, column = random.integers(side // 4, 3 * side // 4, size=2)
@@ -75,11 +98,15 @@ def paint_defect(
         y, x = np.mgrid[:side, :side]
         mask = np.zeros(patch.shape, dtype=bool)
         while not mask.any():  # once in thousands of spots the noise leaves nothing
-            radius = random.uniform(8, 16)
+            radius = random.uniform(*((14, 22) if kind in GRAFTS else (8, 16)))
             wobble = ndimage.gaussian_filter(random.standard_normal(patch.shape), 4)
             mask = np.hypot(y - row, x - column) + 4 * wobble / wobble.std() < radius
     if kind == "swap":
         painted = np.where(mask, _patch(other, random), patch)
+    elif kind in GRAFTS:
+        piece = np.rot90(_patch(other, random), kind == "turn")
+        piece = (piece - piece[mask].mean()) / max(piece[mask].std(), 1) * patch[mask].std() + patch[mask].mean()
+        painted = (patch + ndimage.gaussian_filter(mask.astype(float), 2) * (piece - patch)).clip(0, 255)
     else:
         shift = random.choice([-1, 1]) * random.uniform(50, 90)
         painted = np.where(mask, patch + shift, patch).clip(0, 255)

@@ -6,10 +6,13 @@ from pathlib import Path
 import build
 import launch
 import nbformat
+import numpy as np
 import papermill
 import pytest
 import templates
 import yaml
+
+from kdlib import Images
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(p for p in ROOT.glob("notebooks/**/*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -62,3 +65,29 @@ def test_next_code_cell_holds_typed_commented_literal_parameters(path: Path) -> 
     for name, parameter in documented.items():
         assert parameter["inferred_type_name"] not in ("", "None"), f"{name} has no type"
         assert parameter["help"], f"{name} has no comment behind it"
+
+
+def test_your_own_images_writes_to_a_folder_that_it_made_and_marked(tmp_path: Path) -> None:
+    """The cell that makes it, alone: what a user has there stays, runs of other images or settings never meet."""
+    code = [cell.source for cell in launch.own_cells(ROOT / "notebooks/practice/your_own_images.ipynb")]
+    (cell,) = [source for source in code if "made_by.json" in source]
+    imports = "import hashlib, json, tempfile\nfrom pathlib import Path\nfrom kdlib.files import ensure_folder\n"
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "00.png").write_bytes(b"mine")
+
+    def begin(brightness: int, quantile: float = 0.95) -> Path:
+        images = Images(np.full((2, 8, 8), brightness, np.uint8), ("a", "b"))
+        given = {"good": "photos/good", "output": str(tmp_path), "profile": "smoke", "size": 64, "epochs": 2, "maps": 3}
+        known = given | {"quantile": quantile, "learn": images, "aside": None, "check": images}
+        exec(imports + cell, known)
+        return Path(str(known["folder"]))
+
+    first = begin(1)
+    assert begin(1) == first
+    assert len({first, begin(2), begin(1, quantile=0.5)}) == 3
+    (first / "made_by.json").write_text("somebody else's")
+    with pytest.raises(FileExistsError, match="not of this page"):
+        begin(1)
+    assert (tmp_path / "maps" / "00.png").read_bytes() == b"mine"
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("good-")) == ["inbox", "maps"]

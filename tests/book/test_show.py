@@ -118,19 +118,6 @@ def test_comparison_marks_what_is_more_than_2_off() -> None:
     assert cells == ["-2.01", "-2.00", "+0.50", "+2.50", "–"]
 
 
-def test_against_published_has_a_dot_each_but_the_mean() -> None:
-    rows = pd.DataFrame({"published": [90.0, 80, 85], "plus_minus": [1.0, np.nan, np.nan]}, index=["3", "4", "mean"])
-    rows = rows.assign(ours=[91.0, np.nan, np.nan], spread=np.nan)
-    (axis,) = show.against_published(rows, names={"3": "three"}).axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["three", "4"]
-    dots = {c.get_label(): c[0].get_xdata() for c in axis.containers}
-    assert [*dots["published"]] == [90, 80]
-    assert dots["ours"][0] == 91
-    assert np.isnan(dots["ours"][1])
-    axis.figure.canvas.draw()
-    assert axis.get_legend().get_window_extent().y0 >= axis.bbox.y1, "the legend lies over dots"  # type: ignore[union-attr]
-
-
 def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:
     records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
     (tmp_path / "digits").mkdir()

@@ -12,8 +12,7 @@ from conftest import TINY, environment
 from playwright.sync_api import Browser, Page
 from sklearn.metrics import roc_auc_score
 
-from book.figures.explorer import Explorer, Setting, attended, controls
-from book.figures.explorer_page import LABELS, page
+from book.figures.explorer import LABELS, Explorer, Setting, attended, controls, page
 from kdlib import Detector, load
 from kdlib.data import Images
 from kdlib.localize import localization_map

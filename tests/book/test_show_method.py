@@ -16,7 +16,6 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from book import figures as show
-from book.figures import layers as show_layers
 from book.figures import method as show_method
 from book.figures.method import Moment, Pair
 from kdlib import Detector, Split
@@ -63,14 +62,6 @@ def pictures(fig: Figure) -> list[Axes]:
 
 def rectangles(axis: Axes) -> list[Rectangle]:
     return [bar for bar in axis.patches if isinstance(bar, Rectangle)]
-
-
-def test_channels_are_those_that_vary_from_image_to_image() -> None:
-    a = torch.zeros(4, 6, 3, 3)
-    a[:, 1, 0] = 100  # a border, the same in all images
-    a[:, 2] = torch.tensor([0.0, 1, 2, 3])[:, None, None]
-    a[:, 5, 1, 1] = torch.tensor([0.0, 8, 16, 24])  # a ninth of the positions, 64 times the variance
-    assert show_method.varying_channels(a, 2) == [5, 2]
 
 
 def test_side_by_side_has_one_scale_a_point_and_says_how_far_apart(drawn: list[Figure]) -> None:
@@ -139,7 +130,7 @@ def test_a_moment_is_what_the_detector_says(fitted: Detector, digits: Split) -> 
     pixels, masks = digits.test.pixels(32)[:2], np.zeros((2, 32, 32), bool)
     found = show_method.moment(fitted, Pair(pixels, masks, ("a", "b")), np.arange(3.0))
     known = source_activations(fitted.source, pixels, fitted.recipe)
-    parts = show_layers.contributions(fitted, pixels)
+    parts = show_method.contributions(fitted, pixels)
     value = sum((known[p].float() - c).square().mean((1, 2, 3)) for p, c in found.cloner.items())
     np.testing.assert_allclose(parts.loc[:, (slice(None), "value")].sum(axis=1), value, rtol=1e-4)
     np.testing.assert_array_equal(found.maps, fitted.localize(pixels))
@@ -154,26 +145,17 @@ def test_contributions_sum_to_the_score(fitted: Detector, digits: Split, points:
     detector.training = dataclasses.replace(fitted.training, lam=lam)
     pixels = digits.test.pixels(32)
     known = source_activations(fitted.source, pixels, fitted.recipe)
-    for parts in (show_layers.contributions(detector, pixels), show_layers.contributions(detector, pixels, known)):
+    for parts in (show_method.contributions(detector, pixels), show_method.contributions(detector, pixels, known)):
         assert list(parts.columns.unique(0)) == list(points)
         np.testing.assert_allclose(parts.sum(axis=1), detector.score_pixels(pixels), rtol=1e-6)
     assert (parts.loc[:, (slice(None), "value")].to_numpy() > 0).all() == (lam != float("inf"))
 
 
-def test_maps_so_far_end_at_the_localization_map(fitted: Detector, digits: Split) -> None:
-    pixels = digits.test.pixels(32)[:2]
-    alone, so_far = show_layers.maps(fitted, pixels)
-    assert alone.shape == so_far.shape == (4, 2, 32, 32)
-    np.testing.assert_array_equal(alone[0], so_far[0])
-    np.testing.assert_allclose(so_far[-1], fitted.localize(pixels), rtol=1e-3, atol=1e-6 * so_far.max())
-    assert np.abs(alone.sum(0) - so_far[-1]).max() > 0.01 * so_far[-1].max()  # gradients add up, maps do not
-
-
 def test_stairs_end_at_the_scores(fitted: Detector, digits: Split) -> None:
     pixels = digits.test.pixels(32)[[0, 1]]
-    two, parts = Pair(pixels, np.zeros((2, 32, 32), bool), ("a", "b")), show_layers.contributions(fitted, pixels)
+    two, parts = Pair(pixels, np.zeros((2, 32, 32), bool), ("a", "b")), show_method.contributions(fitted, pixels)
     scores = fitted.score_pixels(pixels)
-    fig = show_layers.score_by_layer(parts, two, threshold=5.0)
+    fig = show_method.score_by_layer(parts, two, threshold=5.0)
     bars = rectangles(fig.axes[0])
     assert fig.axes[0].get_xlim()[1] > 5.0  # the threshold is in the picture, wherever it is
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [*parts.columns.unique(0), "score"]
@@ -182,8 +164,8 @@ def test_stairs_end_at_the_scores(fitted: Detector, digits: Split) -> None:
         ends = [bar.get_x() + bar.get_width() for bar in stairs]
         np.testing.assert_allclose([bar.get_x() for bar in stairs], [0, *ends[:-1]], atol=1e-9)
         assert ends[-1] == pytest.approx(bars[16 + row].get_width()) == pytest.approx(score, rel=1e-5)
-    maps = show_layers.maps(fitted, pixels)
-    axes = pictures(show_layers.map_by_layer(parts, *maps, two))
+    maps = np.random.default_rng(0).random((2, 4, 2, 32, 32))
+    axes = pictures(show_method.map_by_layer(parts, maps[0], maps[1], two))
     assert len({axis.images[0].get_clim() for axis in axes}) == 1
     np.testing.assert_array_equal(axes[0].images[0].get_array(), maps[0][0, 0])
     np.testing.assert_array_equal(axes[-1].images[0].get_array(), maps[1][-1, 1])

@@ -467,7 +467,7 @@ def test_unknown_class_and_data_set(fashion: Path) -> None:
         load("fashion_mnist", "7", root=fashion)
     with pytest.raises(ValueError, match="digits: no class 'zero'; known are 0, 1, 2"):
         load("digits", "zero")
-    with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures"):
+    with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures, grafts"):
         load("imagenet", "0")
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from kdlib import load
-from kdlib.data.textures import BORDER, DEFECTS, SIZE, make_category, paint_defect, textures
+from kdlib.data.textures import BORDER, DEFECTS, GRAFTED, GRAFTS, SIZE, make_category, paint_defect, textures
 
 module = importlib.import_module("kdlib.data.textures")  # in kdlib.data the function has its name
 
@@ -59,6 +60,19 @@ def test_masks_are_exact(kind: str, seed: int) -> None:
     else:  # a shift of 50 to 90, cut at black and white
         shifted = np.abs(painted[mask].astype(int) - before[mask])
         assert ((shifted >= 49) | np.isin(painted[mask], (0, 255))).all()
+
+
+@pytest.mark.parametrize("category", GRAFTED)
+def test_a_graft_is_as_bright_as_what_it_replaces(category: str) -> None:
+    split = load("grafts", category)
+    assert Counter(Path(name).parent.name for name in split.test.names) == {"good": 20} | dict.fromkeys(GRAFTS, 10)
+    random = np.random.default_rng(0)
+    patch, other = (images.pixels(SIZE)[0, 0].numpy() for images in (split.train, load("textures", "gravel").train))
+    for kind in GRAFTS:
+        painted, mask = paint_defect(patch, kind, random, other=other)
+        far = ndimage.distance_transform_edt(~mask) > 12  # beyond the soft edge
+        assert np.abs(painted.astype(int) - patch)[far].max() == 0
+        assert abs(painted[mask].mean() - patch[mask].mean()) < 8
 
 
 @pytest.mark.usefixtures("few")

@@ -59,17 +59,6 @@ def _at(record: Record, path: Sequence[str]) -> Any:
     return value
 
 
-def factors_table(frame: pd.DataFrame) -> HTML:
-    """`one_factor.factors` as a table; one of more than `LONG` rows is folded."""
-    shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
-    style = shown.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["gain", "difference"], na_rep="–")
-    table = style.hide(axis="index").set_table_attributes('class="kd-table"').to_html()
-    made = reproducible(table, frame["experiments"].tolist())
-    if len(frame) <= LONG:
-        return made
-    return HTML(f'<details class="kd-rows"><summary>All {len(frame)} rows</summary>{made.data}</details>')
-
-
 def comparison(rows: pd.DataFrame) -> HTML:
     """A comparison of `paper.compare` as a table; a difference of more than 2 points is marked."""
     names = {"plus_minus": "±", "spread": "± seeds"}

@@ -9,14 +9,14 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book import figures as show
-from book.figures import commands, entries, gap, statistics, studies, tables
+from book.figures import commands, entries, gap, statistics, studies
 from kdlab import paper
 from kdlab.experiments import choose
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
 from kdlab.presets import recipe_for
-from kdlab.studies import one_factor, sentences, uncertainty
+from kdlab.studies import sentences, uncertainty
 from kdlab.studies.catalogue import STUDIES
 
 DryRun = Callable[[str], list[Experiment]]
@@ -93,16 +93,6 @@ def test_rows_beside_the_paper(dry_run: DryRun) -> None:
         for augment in (False, True)
     ]
     check(entries.table(entries.entries("head_ct", 6)).data, both, dry_run)
-
-
-def test_rows_of_changed_settings(dry_run: DryRun) -> None:
-    own = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
-    other = Experiment.of("mvtec_ad", "bottle", normalize=True, critical_points=POINTS, score_points=POINTS)
-    found = one_factor.factors(map(record, [*own, other]), table=3, dataset="mvtec_ad")
-    check(tables.factors_table(found).data, [own, [other]], dry_run)
-    many = pd.concat([found] * tables.LONG)
-    assert tables.factors_table(many).data.startswith(f'<details class="kd-rows"><summary>All {len(many)} rows<')
-    assert '<details class="kd-rows"' not in tables.factors_table(found).data
 
 
 @pytest.mark.parametrize("name", STUDIES)

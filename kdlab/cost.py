@@ -28,10 +28,8 @@ def networks() -> dict[str, nn.Module]:
         channels = [3, *(outputs for block in VGG16 for outputs in block)]
         tensors: dict[str, torch.Tensor] = {}
         for name, inputs, outputs in zip(weights.CONVOLUTIONS, channels, channels[1:], strict=False):
-            tensors |= {
-                f"conv{name}.weight": torch.empty(outputs, inputs, 3, 3),
-                f"conv{name}.bias": torch.empty(outputs),
-            }
+            tensors[f"conv{name}.weight"] = torch.empty(outputs, inputs, 3, 3)
+            tensors[f"conv{name}.bias"] = torch.empty(outputs)
         return {"source": Source(tensors)} | {name: Cloner(name).eval() for name in CLONERS}
 
 

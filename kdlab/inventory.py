@@ -38,14 +38,15 @@ def inventory(dataset: str) -> dict[str, Any]:
         part |= {"official": ORIGINALS[dataset][normal], "copy_note": copy_note(split)}
         parts.append(part | {"fingerprints": (split.train.fingerprint, split.test.fingerprint)})
         problems += unreadable(split.train, split.test)
-    found: dict[str, Any] = {
+    return {
         "dataset": dataset,
         "folder": str(folder or ""),
         "licence": about.terms,
         "publisher": about.publisher,
+        "parts": parts,
+        "absent": [normal for normal in about.normals if folder and normal not in here],
+        "problems": list(dict.fromkeys(problems)),  # all classes of a damaged file fail alike
     }
-    found |= {"parts": parts, "absent": [normal for normal in about.normals if folder and normal not in here]}
-    return found | {"problems": list(dict.fromkeys(problems))}  # all classes of a damaged file fail alike
 
 
 def as_text(found: dict[str, Any]) -> str:

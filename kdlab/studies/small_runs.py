@@ -123,6 +123,9 @@ def likeness(source: Activations, cloner: Activations, chosen: Tensor, normal: T
     return found
 
 
+CONSTANTS = ("constant", "constant by channel")
+
+
 def constants(
     cells: Sequence[tuple[str, str]], labels: Sequence[str], *, seed: int, epochs: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -151,10 +154,7 @@ def constants(
             share = constant_share({point: a[good] for point, a in found.items()})
             alike = [likeness(known, found, chosen, good) for chosen in (good, bad)]
             rows += [(data, network, point, share[point], *(each[point] for each in alike)) for point in found]
-        fixed = {
-            "constant": constant(train, len(kinds)),
-            "constant by channel": constant(train, len(kinds), by_channel=True),
-        }
+        fixed = {name: constant(train, len(kinds), by_channel=name != "constant") for name in CONSTANTS}
         for network, found in (fixed | {label: answers[label] for label in labels}).items():
             lam = trained.get(network, trained[labels[0]]).training.lam
             scores = discrepancy(known, found, lam=lam).cpu().numpy()

@@ -18,31 +18,13 @@ from kdlab.experiments.records import digest, records
 from kdlib.__main__ import parse_settings
 from kdlib.data.textures import make_category
 
-
-@pytest.fixture(autouse=True)
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
-    return tmp_path / "results"
+pytestmark = pytest.mark.usefixtures("results")
 
 
 def test_run(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = ["train_limit=8", "test_limit=20", "epochs=1", "lam=inf"]
-    arguments = [
-        "run",
-        "--dataset",
-        "digits",
-        "--normal",
-        "0",
-        "1",
-        "--seed",
-        "3",
-        "--profile",
-        "smoke",
-        "--workers",
-        "1",
-        "--set",
-    ]
-    assert main([*arguments, *settings]) == 0
+    arguments = ["run", "--dataset", "digits", "--normal", "0", "1", "--seed", "3", "--profile", "smoke"]
+    arguments += ["--workers", "1", "--set", "train_limit=8", "test_limit=20", "epochs=1", "lam=inf"]
+    assert main(arguments) == 0
     made = {r["experiment"]["normal_class"]: r for r in records()}
     assert set(made) == {"0", "1"}
     assert made["0"]["experiment"]["seed"] == 3
@@ -99,10 +81,15 @@ def test_unusable_arguments(
 def test_one_process_per_processor(
     device: str, asked: list[str], workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = []
+    found: list[int] = []
+
+    def run_all(*_: object, workers: int, **__: object) -> list[object]:
+        found.append(workers)
+        return []
+
     monkeypatch.setattr("kdlab.__main__.default_device", lambda: torch.device(device))
     monkeypatch.setattr("os.cpu_count", lambda: 7)
-    monkeypatch.setattr("kdlab.experiments.run_many.run_all", lambda *_, **how: found.append(how["workers"]) or [])
+    monkeypatch.setattr("kdlab.experiments.run_many.run_all", run_all)
     assert main(["run", "--dataset", "digits", "--profile", "smoke", *asked]) == 0
     assert found == [workers]
 

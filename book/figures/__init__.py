@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
 
-from book.figures.commands import folded
 from book.figures.tables import comparison as comparison
+from book.figures.tables import folded
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record

@@ -1,22 +1,14 @@
-"""Pictures and tables of the audit: means that are off, one experiment in several tables, wins and losses, errata."""
+"""Pictures of the audit: means that are off, one experiment in several tables, wins and losses."""
 
-from functools import cache
-from typing import Any
-
-import itables
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS, NORMAL
-from book.figures.coverage import CSS
 
 EVEN = "0.75"  # neither won nor lost
-# Sentences wrap, and lines stay short enough to read.
-WRAP = ".bd-article .dt-container table.dataTable td { white-space: normal; vertical-align: top; min-width: 7em; }"
 
 
 def means(checked: pd.DataFrame) -> Figure:
@@ -45,16 +37,12 @@ def means(checked: pd.DataFrame) -> Figure:
 
 
 def apart(frame: pd.DataFrame) -> Figure:
-    """A heat map of differences: a row a category, a column a row of a table, points of AUROC in each cell."""
+    """A heat map of differences: a row per category, a column per row of a table, points of AUROC in each cell."""
     fig, axis = plt.subplots(figsize=(7, 1.5 + 0.28 * len(frame)))
-    far = float(np.nanmax(np.abs(frame.to_numpy())))
-    # Centred on 0, which is white; signs are written, so the colour is not the only bearer.
-    bar = {"label": "points", "shrink": 0.9}
-    style: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -far, "vmax": far, "linewidths": 0.5, "cbar_kws": bar}
-    sns.heatmap(frame, annot=True, fmt="+.2f", annot_kws={"size": 9}, ax=axis, **style)
+    far = float(np.nanmax(np.abs(frame.to_numpy())))  # centred on 0, which is white; signs are written too
+    sns.heatmap(frame, annot=True, fmt="+.2f", cmap="RdBu_r", vmin=-far, vmax=far, linewidths=0.5, ax=axis)
     axis.set(xlabel="", ylabel="")
-    axis.set_xticklabels(axis.get_xticklabels(), rotation=20, ha="right")
-    axis.set_yticklabels(axis.get_yticklabels(), rotation=0)
+    axis.tick_params(axis="x", rotation=20)
     fig.tight_layout()
     return fig
 
@@ -95,38 +83,3 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
     pairs = {"row": ("table", "method"), "other row": ("other_table", "other_method")}
     words = {name: [f"Table {t}, {m}" for t, m in frame[[*keys]].to_numpy()] for name, keys in pairs.items()}
     return frame.assign(**words)
-
-
-def plain(frame: pd.DataFrame) -> HTML:
-    """A small table without an index."""
-    return HTML(frame.to_html(classes="kd-table", border=0, index=False, na_rep="–", float_format="{:.2f}".format))
-
-
-def sortable(frame: pd.DataFrame, *, name: str) -> HTML:
-    """A table of sentences that sorts and filters in the page, without kernel and without network.
-
-    Displays the scripts that it needs, 1 MB, beside what it returns the first time. ``name`` is the id of
-    the table: no heading of the page may have the same.
-    """
-    _scripts()
-    table = itables.to_html_datatable(
-        frame,
-        connected=False,
-        table_id=name,
-        showIndex=False,
-        maxBytes=0,
-        paging=False,
-        columnControl=["order", "searchDropdown"],
-        ordering={"indicators": False, "handler": True},
-        order=[],  # as given
-        text_in_header_can_be_selected=False,
-        scrollX=True,
-        css=CSS + WRAP,
-        display_logo_when_loading=False,
-    )
-    return HTML(table)
-
-
-@cache
-def _scripts() -> None:
-    itables.init_notebook_mode(all_interactive=False, connected=False)

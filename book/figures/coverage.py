@@ -12,59 +12,24 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS, NORMAL
-from book.figures.commands import ROW_SUMMARY, folded
+from book.figures.tables import ROW_SUMMARY, folded, sortable
 from kdlab import coverage, paper
 
-# Darker: more is known.
-STATES = {"paper": NORMAL, "laptop": ANOMALOUS, coverage.NOT_RUN: "0.8"}
-SHOWN = {
-    "command": "command",
-    "table": "table",
-    "dataset": "data set",
-    "method": "row",
-    "column": "normal",
-    "profile": "profile",
-    "published": "published",
-    "ours": "ours",
-    "difference": "difference",
-    "seeds": "seeds",
-    "note": "note",
-}
-# The theme makes every table a block that scrolls; DataTables lays its own out. Colours are the theme's.
-CSS = """
-.bd-article .dt-container { font-size: 0.78em; color: var(--pst-color-text-base); }
-.bd-article .dt-container .dt-layout-table { overflow-x: auto; }
-.bd-article .dt-container table.dataTable { display: table; max-width: none; overflow-x: visible; margin: 0; }
-.bd-article .dt-container table.dataTable :is(th, td) { padding: 0.15rem 0.3rem; text-align: left; }
-.bd-article .dt-container table.dataTable .kd-number { text-align: right; font-variant-numeric: tabular-nums; }
-.bd-article .dt-container table.dataTable td.kd-long { white-space: normal; min-width: 15em; }
-.bd-article .dt-container :is(input, select) {
-  color: inherit; background-color: var(--pst-color-background); border: 1px solid var(--pst-color-border);
-}
-"""
+STATES = {"paper": NORMAL, "laptop": ANOMALOUS, coverage.NOT_RUN: "0.8"}  # darker: more is known
+SHOWN = ("command", "table", "data set", "row", "normal", "profile", "published", "ours", "difference", "seeds", "note")
 
 
 def bars(board: pd.DataFrame) -> Figure:
-    """How many of each table's entries have a record: a bar a table, its parts the profiles."""
+    """How many of each table's entries have a record: a bar per table, its parts the profiles."""
     counts = pd.crosstab(board["table"], board["profile"]).reindex(columns=list(STATES), fill_value=0)
     fig, axis = plt.subplots(figsize=(7, 3.6))
-    start = np.zeros(len(counts))
-    for state, colour in STATES.items():
-        axis.barh(
-            [f"Table {n}" for n in counts.index],
-            counts[state],
-            left=start,
-            color=colour,
-            edgecolor="0.4",
-            linewidth=0.5,
-            label=state,
-        )
-        start += counts[state].to_numpy()
+    counts.plot.barh(stacked=True, ax=axis, color=list(STATES.values()), edgecolor="0.4", width=0.8)
     for place, (_, row) in enumerate(counts.iterrows()):
         have = row["paper"] + row["laptop"]
         axis.text(row.sum() + 1, place, f"{have} of {row.sum()}", va="center", fontsize=8)
+    axis.set(xlabel="entries of the paper's own method", ylabel="", xlim=(0, counts.sum(axis=1).max() * 1.15))
+    axis.set_yticklabels([f"Table {number}" for number in counts.index])
     axis.invert_yaxis()
-    axis.set(xlabel="entries of the paper's own method", xlim=(0, start.max() * 1.15))
     axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8)
     sns.despine(fig)
     fig.tight_layout()
@@ -75,15 +40,12 @@ def differences(board: pd.DataFrame) -> Figure:
     """Ours against published, with the diagonal of perfect agreement; and how the differences are distributed."""
     have = board.dropna(subset="ours")
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
-    kinds = have["dataset"].unique()
-    for number, dataset in enumerate(kinds):
-        rows = have[have["dataset"] == dataset]
+    for number, (dataset, rows) in enumerate(have.groupby("dataset", sort=False)):
         left.plot(rows["published"], rows["ours"], "os^DvP*"[number % 7], markersize=5, alpha=0.7, label=dataset)
-    ends = have[["published", "ours"]].to_numpy()
-    low, high = (ends.min() - 1, 100.5) if len(have) else (50, 100.5)
-    left.plot([low, high], [low, high], color="black", linestyle=":")
-    left.set(xlabel="published AUROC, %", ylabel="ours, %", xlim=(low, high), ylim=(low, high), aspect="equal")
-    if len(kinds):
+    low = float(have[["published", "ours"]].to_numpy().min()) - 1 if len(have) else 50.0
+    left.plot([low, 100.5], [low, 100.5], color="black", linestyle=":")
+    left.set(xlabel="published AUROC, %", ylabel="ours, %", xlim=(low, 100.5), ylim=(low, 100.5), aspect="equal")
+    if len(have):
         left.legend(frameon=False, fontsize=8)
     far = max(1.0, have["difference"].abs().max()) if len(have) else 1.0
     right.hist(have["difference"], bins=np.linspace(-far, far, 22).tolist(), color=NORMAL, edgecolor="white")
@@ -95,12 +57,9 @@ def differences(board: pd.DataFrame) -> Figure:
 
 
 def interactive(board: pd.DataFrame) -> HTML:
-    """All entries as a table that sorts and filters in the page, without kernel and without network.
-
-    Displays the scripts that it needs, 1 MB, beside what it returns: once a page is enough.
-    """
-    itables.init_notebook_mode(all_interactive=False, connected=False)
-    shown = board[list(SHOWN)].rename(columns=SHOWN)
+    """All entries as a `sortable` table, with the command behind each."""
+    shown = board.rename(columns={"dataset": "data set", "method": "row", "column": "normal"})[list(SHOWN)]
+    command = f"{json.dumps(folded('COMMAND', ROW_SUMMARY))}.replace('COMMAND', () => x)"
     columns: list[dict[str, Any]] = [
         {
             "targets": _places("command"),
@@ -108,42 +67,22 @@ def interactive(board: pd.DataFrame) -> HTML:
             "title": '<span class="sr-only">command</span>',
             "columnControl": [],
             "orderable": False,
-            "render": itables.JavascriptFunction(
-                "function(x, type) { return type === 'display' ? "
-                f"{json.dumps(folded('COMMAND', ROW_SUMMARY))}.replace('COMMAND', () => x) : x; }}"
-            ),
+            "render": itables.JavascriptFunction(f"function(x, type) {{ return type === 'display' ? {command} : x; }}"),
         },
         {"targets": _places("published", "ours"), "render": _render("x.toFixed(2)")},
         {"targets": _places("difference"), "render": _render("(x > 0 ? '+' : '') + x.toFixed(2)")},
         {"targets": _places("published", "ours", "difference", "seeds"), "className": "kd-number"},
         {"targets": _places("note"), "className": "kd-long"},
-        {
-            "targets": _places("table", "dataset", "method", "column", "profile"),
-            "columnControl": ["order", ["searchList"]],
-        },
+        {"targets": _places(*SHOWN[1:6]), "columnControl": ["order", ["searchList"]]},
     ]
-    table = itables.to_html_datatable(
-        shown,
-        connected=False,
-        table_id="all-entries-table",
-        showIndex=False,
-        maxBytes=0,  # all rows, however many
-        columnControl=["order", "searchDropdown"],
-        ordering={"indicators": False, "handler": True},
-        text_in_header_can_be_selected=False,  # else a click on a name does not sort
-        columnDefs=columns,
-        pageLength=20,
-        lengthMenu=[10, 20, 50, len(shown)],
-        autoWidth=False,
-        css=CSS,
-        display_logo_when_loading=False,
-    )
+    paged = {"paging": True, "pageLength": 20, "lengthMenu": [10, 20, 50, len(shown)]}
+    table = sortable(shown, name="all-entries-table", columnDefs=columns, **paged).data
     whole = "\n".join(f"python -m kdlab run --table {number}" for number in paper.entries()["table"].unique())
     return HTML(f'{table}<pre class="kd-print">{whole}</pre>')
 
 
 def _places(*names: str) -> list[int]:
-    return [list(SHOWN).index(name) for name in names]
+    return [SHOWN.index(name) for name in names]
 
 
 def _render(shown: str) -> itables.JavascriptFunction:

@@ -16,7 +16,7 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS
-from book.figures.commands import folded, reproducible
+from book.figures.tables import folded, reproducible
 from kdlab import paper
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.estimate import work

@@ -13,12 +13,12 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from book.figures import figure
-from book.figures.tables import numbers
+from book.figures.studies import sources, title
+from book.figures.tables import few, numbers
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late
 from kdlab.paper import normal_of
 from kdlab.studies.statistics import paired_difference
-from kdlib.data import ABOUT
 
 KINDS = {  # columns of `uncertainty.by_entry`: name, colour, mark
     "evaluations": ("last evaluations", "C0", "o"),
@@ -41,10 +41,16 @@ def _or_none(draw: Callable[[Any], Shown]) -> Callable[[Any], Shown]:
     return shown
 
 
-def place(dataset: str, profile: str = "paper") -> str:
-    """What a data set is called; with the profile where that is not the paper's."""
-    title = ABOUT[dataset].title if dataset in ABOUT else dataset
-    return title if profile == "paper" else f"{title} ({profile})"
+def place(experiment: Experiment) -> str:
+    """Data set of an experiment; with profile and source where these are not the paper's."""
+    known = pd.DataFrame({"weights": [experiment.recipe.weights]})
+    others = [experiment.profile] * (experiment.profile != "paper") + sources(known)
+    return title(experiment.dataset) + (f" ({', '.join(others)})" if others else "")
+
+
+def by_place(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Rows with a column ``experiments`` by what `place` calls the first of these."""
+    return {str(name): group for name, group in rows.groupby([place(e[0]) for e in rows["experiments"]])}
 
 
 @_or_none
@@ -52,11 +58,11 @@ def curves(records: Sequence[Record]) -> Shown:
     """AUROC against epoch, a panel a data set, a line a record; those of `records.late` on grey ground."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        groups.setdefault(place(*(record["experiment"][key] for key in ("dataset", "profile"))), []).append(record)
+        groups.setdefault(place(Experiment.from_dict(record["experiment"])), []).append(record)
     rows = -(-len(groups) // 2)
     fig, axes = plt.subplots(rows, 2, figsize=(9, 3 * rows), squeeze=False)
     told = []
-    for axis, (title, group) in zip(axes.flat, sorted(groups.items()), strict=False):
+    for axis, (name, group) in zip(axes.flat, sorted(groups.items()), strict=False):
         normals = sorted({normal_of(r["experiment"]) for r in group})
         ends = {}
         for record in group:
@@ -67,11 +73,11 @@ def curves(records: Sequence[Record]) -> Shown:
             ends[values[-1]] = (normal if len(normals) > 1 else f"seed {record['experiment']['seed']}", colour)
         axis.axvspan(late(found)[0]["epoch"], found[-1]["epoch"], color="0.92", zorder=0)
         for value in {min(ends), max(ends)}:
-            name, colour = ends[value]
-            axis.annotate(f" {name}", (found[-1]["epoch"], value), color=colour, fontsize=8, va="center")
-        axis.set(title=title, xlabel="epoch", ylabel="image AUROC, %")
+            label, colour = ends[value]
+            axis.annotate(f" {label}", (found[-1]["epoch"], value), color=colour, fontsize=8, va="center")
+        axis.set(title=name, xlabel="epoch", ylabel="image AUROC, %")
         apart = [np.ptp([100 * e["image_auroc"] for e in late(r["metrics"]["evaluations"])]) for r in group]
-        told.append(f"{title}: {len(group)} lines, the last evaluations of one at most {max(apart):.1f} apart")
+        told.append(f"{name}: {len(group)} lines, the last evaluations of one at most {max(apart):.1f} apart")
     if len(groups) % 2:
         axes[-1, -1].axis("off")
     _trim(fig)
@@ -83,7 +89,7 @@ def curves(records: Sequence[Record]) -> Shown:
 @_or_none
 def spreads(entries: pd.DataFrame) -> Shown:
     """Standard deviations from three causes, and the printed one: a mark a class or category, a bar at the median."""
-    groups = _by_place(entries)
+    groups = by_place(entries)
     fig, axis = plt.subplots(figsize=(8, 1.2 + 0.75 * len(groups)))
     for row, group in enumerate(groups.values()):
         for number, (column, (name, colour, mark)) in enumerate(KINDS.items()):
@@ -98,7 +104,7 @@ def spreads(entries: pd.DataFrame) -> Shown:
     axis.grid(axis="x", alpha=0.4)
     axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1))
     _trim(fig)
-    told = {title: group[list(KINDS)].median().dropna() for title, group in groups.items()}
+    told = {name: group[list(KINDS)].median().dropna() for name, group in groups.items()}
     said = [f"{t}: {', '.join(f'{KINDS[str(c)][0]} {v:.2f}' for c, v in each.items())}" for t, each in told.items()]
     alt = "Standard deviations of AUROC in points, medians over classes. "
     caption = "One mark a class or category, a bar at the median. Logarithmic; below 0.004 is drawn at 0.004."
@@ -107,11 +113,15 @@ def spreads(entries: pd.DataFrame) -> Shown:
 
 @_or_none
 def spread_table(entries: pd.DataFrame) -> Shown:
-    """Medians of `KINDS` over the classes of a data set, points of AUROC; how many test images and seeds there are."""
-    counted = {"good": "normal", "bad": "anomalous", "seeds": "seeds"}
-    names = counted | dict(zip(KINDS, ("± last", "± seeds", "± images", "± printed"), strict=True))
-    rows = {title: group[list(names)].median() for title, group in _by_place(entries).items()}
-    return numbers(pd.DataFrame(rows).T.rename(columns=names), _behind(entries), whole=list(counted.values()))
+    """Over the classes of a data set: how many test images and seeds, medians of `KINDS`; last, mean and best, in %."""
+    names = {"good": "normal", "bad": "anomalous", "seeds": "seeds"}
+    names |= dict(zip(KINDS, ("± last", "± seeds", "± images", "± printed"), strict=True))
+    means = {"last": "last", "mean": "mean of the last", "best": "best on test", "optimism": "best adds"}
+    groups = by_place(entries)
+    rows = {name: {**g[list(names)].median(), **g[list(means)].mean()} for name, g in groups.items()}
+    behind = [tuple(chain(*group["experiments"])) for group in groups.values()]
+    table = pd.DataFrame(rows).T.rename(columns=names | means)
+    return numbers(table, behind, whole=["normal", "anomalous", "seeds"], signed=["best adds"])
 
 
 def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
@@ -135,18 +145,6 @@ def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
     said = "; ".join(f"{name} {mean:.1f} %, {low:.1f} to {high:.1f}" for name, mean, low, high in values)
     alt = f"Mean of the last evaluations and 95 % interval over test images: {said}."
     return fig, alt + (f" {inside.sum()} of {len(inside)} printed figures lie inside." if len(inside) else "")
-
-
-@_or_none
-def last_mean_best(entries: pd.DataFrame) -> Shown:
-    """Means over the classes of each data set, AUROC in %, and what the choice of the best on test would have added."""
-    names = {"last": "last", "mean": "mean of the last", "best": "best on test", "optimism": "best adds"}
-    rows = {
-        title: {"classes": len(g), **g[list(names)].mean(), "at most": g["optimism"].max()}
-        for title, g in _by_place(entries).items()
-    }
-    frame, signed = pd.DataFrame(rows).T.rename(columns=names), ["best adds", "at most"]
-    return numbers(frame, _behind(entries), whole=["classes"], signed=signed)
 
 
 @_or_none
@@ -175,16 +173,22 @@ def differences(pairs: pd.DataFrame) -> Shown:
 
 @_or_none
 def summary_table(summary: pd.DataFrame) -> Shown:
-    """A frame of `uncertainty.summary` as a table."""
+    """A frame of `uncertainty.summary` as a table: the five largest differences that are sure, the rest folded."""
     names = {"rows": "pairs", "mean": "difference", "low": "from", "high": "to", "below": "below 0.05"}
     frame = summary.assign(
-        data=list(map(place, summary["dataset"], summary["profile"])),
+        data=[place(each[0]) for each in summary["experiments"]],
         over=[f"{count} {of}" for count, of in zip(summary["pairs"], summary["of"], strict=True)],
     )
-    frame = frame[["data", "settings", "rows", "over", "mean", "low", "high", "p", "below"]].rename(columns=names)
-    signed = ["difference", "from", "to"]
-    whole = ["pairs", names["below"]]
-    return numbers(frame, summary["experiments"].tolist(), whole=whole, signed=signed, index=False)
+    sure = ((summary["low"] > 0) | (summary["high"] < 0)) & (summary["pairs"] > 2)
+    largest = summary.loc[sure, "mean"].abs().sort_values(ascending=False).index[:5]
+    columns = ["data", "settings", "rows", "over", "mean", "low", "high", "p", "below"]
+    style: dict[str, Any] = {"signed": ["difference", "from", "to"], "whole": ["pairs", "below 0.05"], "index": False}
+
+    def table(rows: pd.DataFrame) -> HTML:
+        return numbers(rows[columns].rename(columns=names), rows["experiments"].tolist(), **style, limit=len(rows))
+
+    first = table(frame.loc[largest]).data if len(largest) else ""
+    return HTML(first + few(table(frame), len(frame), 5).data) if len(frame) > 5 else table(frame)
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
@@ -193,14 +197,6 @@ def _names(rows: pd.DataFrame) -> list[str]:
         return [f"seed {seed}" for seed in rows["seed"]]
     named = zip(rows["normal"], rows["seed"], rows["normal"].duplicated(keep=False), strict=True)
     return [f"{normal}, seed {seed}" if again else normal for normal, seed, again in named]
-
-
-def _by_place(entries: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {place(*map(str, key)): group for key, group in entries.groupby(["dataset", "profile"])}
-
-
-def _behind(entries: pd.DataFrame) -> list[tuple[Experiment, ...]]:
-    return [tuple(chain(*group["experiments"])) for group in _by_place(entries).values()]
 
 
 def _trim(fig: Figure) -> None:

@@ -1,8 +1,13 @@
-"""Pages of ablation studies: what the paper says and prints, what our records say, in figures, tables and sentences."""
+"""Pages of studies: sentences of the paper, what it prints, what our records say, in pictures, tables and verdicts."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
-from textwrap import fill
+from pathlib import Path
+from textwrap import fill, shorten
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,11 +17,51 @@ from IPython.display import HTML, Markdown
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from book.figures.commands import reproducible
+from book.figures import figure
+from book.figures.tables import few, reproducible
+from kdlab.experiments.records import Record, records
+from kdlab.presets import VGG16S
+from kdlab.studies import one_factor
+from kdlab.studies import sentences as judge
 from kdlab.studies.catalogue import study
+from kdlab.studies.one_factor import weights_of
+from kdlab.studies.sentences import COMPARISONS, TESTS, Comparison, Verdict, on_these, verdict
+from kdlab.studies.statistics import SEEDS
 from kdlib.data import ABOUT
 
-PROFILES = {"laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, paper"}
+PROFILES = {"published": "printed", "laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, full protocol"}
+SOURCES = {VGG16S[1]: "measured with the release"}  # the paper's own source needs no word
+PRINTED = "the printed numbers"
+LIVE = {  # on what a page's own small run is made
+    "smoke": [("digits", "8")],
+    "laptop": [("digits", "8"), ("textures", "brick")],
+    "paper": [("digits", "8"), ("digits", "3"), ("textures", "brick"), ("textures", "gravel")],
+}
+KINDS = {  # what a difference is of
+    "printed": {"color": "0.45", "marker": "s"},
+    "ours": {"color": "C0", "marker": "o"},
+    "ours, on the very classes": {"color": "C1", "marker": "D"},
+}
+
+
+def read(**wanted: Any) -> list[Record]:
+    """`records`, without a word of those that are left out: the scoreboard lists them."""
+    with warnings.catch_warnings(action="ignore"):
+        return records(**wanted)
+
+
+def one_source(records: Iterable[Record]) -> list[Record]:
+    """Of each data set and profile the records with the paper's source where there are any, else with the release."""
+    kept = list(records)
+    places = [(r["experiment"]["dataset"], r["experiment"]["profile"], weights_of(r)) for r in kept]
+    wanted = {(*place, next(w for w in VGG16S if (*place, w) in places)) for *place, w in places if w in VGG16S}
+    return [record for record, place in zip(kept, places, strict=True) if place in wanted]
+
+
+def lambdas(records: Iterable[Record]) -> pd.DataFrame:
+    """`one_factor.lambdas` of either source, one below the other."""
+    kept = list(records)
+    return pd.concat([one_factor.lambdas(r for r in kept if weights_of(r) == w) for w in VGG16S], ignore_index=True)
 
 
 def title(dataset: str) -> str:
@@ -24,23 +69,156 @@ def title(dataset: str) -> str:
     return ABOUT[dataset].title if dataset in ABOUT else dataset
 
 
+def listed(names: Sequence[str]) -> str:
+    """ "brick, grass and gravel"; a single name alone."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def sources(rows: pd.DataFrame) -> list[str]:
+    """What is to be said of the source of rows of `sentences.frame`; nothing where it is the paper's."""
+    return [SOURCES[name] for name in rows.get("weights", pd.Series(dtype=str)).unique() if name in SOURCES]
+
+
+@dataclass
+class Page:
+    """A study as its page tells it: a method is a cell. Frames as of `sentences.frame`; ``metric`` of the pictures."""
+
+    name: str
+    printed: pd.DataFrame
+    ours: pd.DataFrame
+    metric: str = "image_auroc"
+
+    @classmethod
+    def of(cls, name: str, kept: Iterable[Record] | None = None, **settings: Any) -> "Page":
+        """From records; without any given, from all of the results folder."""
+        return cls(name, judge.published_frame(name), judge.frame(name, read() if kept is None else kept), **settings)
+
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """The rows of ours that pictures show."""
+        return self.ours[self.ours["metric"] == self.metric]
+
+    def finding(self) -> Markdown:
+        """The verdicts in a few words, and the largest differences that are decided: for the top of the page."""
+        lines, decided = [], {}
+        for each in COMPARISONS[self.name]:
+            printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
+            parts = [f"{PRINTED}: **{_word(printed)}**"] if len(printed.tests) else []
+            parts.append(f"{_ours(self.ours, profile, found)}: **{_word(found)}**")
+            lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}) {'; '.join(parts)}.")
+            for row in found.tests[found.tests["finding"] != "open"].to_dict("records"):
+                said = f"{row['better']} over {row['worse']} {row['mean']:+.1f} on {title(row['dataset'])}"
+                decided[said] = abs(row["mean"])
+        largest = "; ".join(sorted(decided, key=lambda said: decided[said], reverse=True)[:3])
+        told = f"The largest differences that our runs decide, in points of AUROC: {largest}." if decided else ""
+        return Markdown("\n".join(["**The finding**", "", *lines, "", told]))
+
+    def quotes(self) -> Markdown:
+        """The sentences of the paper that the study puts to the test, each with its place."""
+        return Markdown("\n\n".join(f"> {each.quote}\n>\n> — {each.place}" for each in COMPARISONS[self.name]))
+
+    def panels(self, labels: Sequence[str], caption: str, *, printed: bool = False) -> HTML | Markdown:
+        """`panels` of our numbers, or of the printed ones, as a figure; ours with their `table` folded below."""
+        frame = self.printed if printed else self.shown
+        if not compared(frame, labels):
+            return Markdown("*Not run: no two settings have a record.*")
+        drawn = figure(panels(frame, labels), alt=f"AUROC by setting. {said(frame, labels)}", caption=caption)
+        return drawn if printed else HTML(drawn.data + table(frame, labels).data)
+
+    def curves(self, axes: Sequence[tuple[str, pd.Series]], caption: str) -> HTML | Markdown:
+        """`curves` of our numbers as a figure."""
+        labels = list(axes[0][1].index)
+        if not compared(self.shown, labels):
+            return Markdown("*Not run: no two settings have a record.*")
+        alt = f"AUROC against {' and '.join(name for name, _ in axes)}. {said(self.shown, labels)}"
+        return figure(curves(self.shown, axes), alt=alt, caption=caption)
+
+    def missing(self) -> Markdown:
+        """How much of the study has records of one source, data set by data set, and the commands that run the rest."""
+        wanted: dict[str, set[tuple[str, int, str, str]]] = {}
+        for cell in study(self.name).cells:
+            here = product(cell.normals, cell.seeds, [cell.profile], study(self.name).labels(cell.dataset))
+            wanted[cell.dataset] = wanted.get(cell.dataset, set()) | set(here)
+        lines, commands = [], []
+        for dataset, cells in wanted.items():
+            rows = self.ours[self.ours["dataset"] == dataset]
+            done = cells & set(rows[["normal", "seed", "profile", "setting"]].itertuples(index=False, name=None))
+            lines.append(", ".join([f"{title(dataset)} {len(done)} of {len(cells)}", *sources(rows)]))
+            if len(done) < len(cells) or sources(rows):
+                commands.append(f"python -m kdlab run --study {self.name} --dataset {dataset}")
+        code = "\n\nWhat runs the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
+        return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
+
+    def differences(
+        self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None, results: Path | None = None
+    ) -> pd.DataFrame:
+        """Pairs of settings, by default all that the verdicts rest on, each once, on every data set.
+
+        Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, and source (in words; of ours). Pairs of
+        one's own take of each data set the profile that says most.
+        """
+        known = dict.fromkeys(pair for each in COMPARISONS.get(self.name, ()) for pair in each.pairs)
+        chosen = list(pairs) or [p for n, p in enumerate(known) if {*p} not in map(set, [*known][:n])]
+        judge_by = metric or (COMPARISONS[self.name][0].metric if not pairs else self.metric)
+        each = Comparison(quote="", place="", pairs=tuple(chosen), metric=judge_by)
+        places = {
+            d: judged(replace(each, datasets=(d,)) if pairs else each, self.ours)[0] for d in self.ours["dataset"]
+        }
+        here = self.ours[self.ours["profile"] == self.ours["dataset"].map(places)]
+        tests = verdict(each, self.printed).tests, verdict(each, here).tests, on_these(each, here, results=results)
+        named = [part.assign(figures=kind) for kind, part in zip(KINDS, tests, strict=True)]
+        rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
+        words = {d: ", ".join([places[str(d)], *sources(part)]) for d, part in here.groupby("dataset")}
+        rows["source"] = [
+            "" if f == "printed" else words[d] for f, d in zip(rows["figures"], rows["dataset"], strict=True)
+        ]
+        rows["place"] = [chosen.index(pair) for pair in zip(rows["better"], rows["worse"], strict=True)]
+        return rows.sort_values(["place", "dataset"], kind="stable", ignore_index=True).drop(columns="place")
+
+    def forest(self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None) -> HTML | Markdown:
+        """`forest` of `differences` as a figure, with their table folded below."""
+        rows = self.differences(pairs, metric)
+        if rows.empty:
+            return Markdown("*Not run: no two settings have a number.*")
+        caption = "Differences and their 95 % intervals. Right of zero the first is ahead; an arrow goes on."
+        words = sorted({word for word in rows["source"] if word})
+        caption += f" Ours: {'; '.join(words)}." if words else ""
+        return HTML(figure(forest(rows), alt=told(rows), caption=caption).data + evidence(rows).data)
+
+    def verdicts(self) -> Markdown:
+        """Each sentence with the verdicts of the printed numbers, of our records, and of other data sets."""
+        blocks = []
+        for each in COMPARISONS[self.name]:
+            printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
+            lines = [sentence(each, printed, PRINTED)] if len(printed.tests) else []
+            here = on_these(each, self.ours[self.ours["profile"] == profile])
+            lines.append(sentence(each, found, _ours(self.ours, profile, found), here))
+            if others := [d for d in self.ours["dataset"].unique() if each.datasets and d not in each.datasets]:
+                profile, found = judged(elsewhere := replace(each, datasets=tuple(others)), self.ours)
+                who = _ours(self.ours, profile, found).replace("our runs", "data sets that the sentence does not name")
+                here = on_these(elsewhere, self.ours[self.ours["profile"] == profile])
+                lines += [sentence(replace(each, datasets=()), found, who, here)] if len(found.tests) else []
+            blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
+        return Markdown("\n\n".join(blocks))
+
+
 def compared(frame: pd.DataFrame, labels: Sequence[str]) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """(dataset, profile) and rows of each panel: where two or more of the settings have figures."""
+    """(dataset, profile) and rows of each panel: where two or more of the settings have numbers."""
     groups = frame[frame["setting"].isin(labels)].groupby(["dataset", "profile"], sort=False)
     return [(key, part) for key, part in groups if part["setting"].nunique() > 1]  # type: ignore[misc]
 
 
 def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image AUROC, %") -> Figure:
-    """AUROC by setting, a panel a data set and profile; classes with bars over seeds, their mean in black.
+    """AUROC by setting, a panel per data set and profile; classes with bars over seeds, their mean in black.
 
     Args:
         frame: as of `sentences.frame`, of one metric; a class counts in a panel where it has all settings shown there.
-        labels: settings, in their order on the axis; those without figures in a panel are left out of it.
+        labels: settings, in their order on the axis; those without numbers in a panel are left out of it.
     """
     parts = compared(frame, labels)
     columns = min(2, max(1, len(parts)))
     rows = -(-len(parts) // columns) or 1
-    fig, axes = plt.subplots(rows, columns, figsize=(3.7 * columns, 2.8 * rows), squeeze=False)
+    fig, axes = plt.subplots(rows, columns, figsize=(3.7 * columns, 2.9 * rows), squeeze=False)
     for axis in axes.flat[len(parts) :]:
         axis.axis("off")
     for axis, ((dataset, profile), part) in zip(axes.flat, parts, strict=False):
@@ -55,7 +233,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
                 axis.annotate(str(normal), end, (5, -3), textcoords="offset points", fontsize=7, color=style["color"])
         axis.plot(place, wide.mean(), "D-", color="black", markersize=5, zorder=3)
         axis.set_xticks(place, [fill(label, 12) for label in wide.columns])
-        axis.set_title(f"{title(dataset)}\n{PROFILES.get(profile, profile)}", fontsize=9)
+        axis.set_title("\n".join([title(dataset), PROFILES.get(profile, profile), *sources(part)]), fontsize=9)
         axis.tick_params(labelsize=8 if len(place) < 4 else 7)
         axis.grid(axis="y", alpha=0.4)
         axis.margins(x=0.15)
@@ -72,19 +250,20 @@ def said(frame: pd.DataFrame, labels: Sequence[str]) -> str:
     for (dataset, profile), part in compared(frame, labels):
         wide = _by_setting(part, labels)
         means = ", ".join(f"{setting} {value:.2f}" for setting, value in wide.mean().items())
-        lines.append(f"{title(dataset)}, {profile}: {means} over {len(wide)} classes")
-    return "; ".join(lines) + "." if lines else "No figure yet."
+        lines.append(f"{', '.join([title(dataset), profile, *sources(part)])}: {means} over {len(wide)} classes")
+    return "; ".join(lines) + "." if lines else "No number yet."
 
 
 def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
-    """Mean ± standard deviation over seeds, a row a class, a column a setting, then seeds; a dash is not run.
+    """Mean ± standard deviation over seeds, a row per class, a column per setting, then seeds; a dash is not run.
 
-    A class with one setting compares nothing: it has a row only where no class has more.
+    A class with one setting compares nothing: it has a row only where no class has more. A long table is folded.
     """
     parts = compared(frame, labels)
     if not parts:
         return HTML("<p><em>Not run.</em></p>")
-    rows = pd.concat([part.assign(data=title(key[0])).sort_values("normal") for key, part in parts])
+    named = [p.assign(data=title(d), profile=", ".join([where, *sources(p)])) for (d, where), p in parts]
+    rows = pd.concat([part.sort_values("normal") for part in named])
     places = ["data", "profile", "normal"]
     groups = rows.groupby([*places, "setting"], sort=False)["auroc"]
     cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()
@@ -94,28 +273,12 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     cells["seeds"] = rows.groupby(places)["seed"].nunique()
     rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
     behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]
-    return reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
-
-
-def missing(name: str, ours: pd.DataFrame) -> Markdown:
-    """How much of a study has records, data set by data set, and the commands that run the rest."""
-    wanted: dict[str, set[tuple[str, int, str, str]]] = {}
-    for cell in study(name).cells:
-        here = product(cell.normals, cell.seeds, [cell.profile], study(name).labels(cell.dataset))
-        wanted[cell.dataset] = wanted.get(cell.dataset, set()) | set(here)
-    lines, commands = [], []
-    for dataset, cells in wanted.items():
-        rows = ours[ours["dataset"] == dataset][["normal", "seed", "profile", "setting"]].to_numpy().tolist()
-        done = len(cells & set(map(tuple, rows)))
-        lines.append(f"{title(dataset)} {done} of {len(cells)}")
-        if done < len(cells):
-            commands.append(f"python -m kdlab run --study {name} --dataset {dataset}")
-    code = "\n\nWhat runs the rest:\n\n```bash\n" + "\n".join(commands) + "\n```"
-    return Markdown(f"Experiments of this study with a record: {', '.join(lines)}." + code * bool(commands))
+    shown = reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
+    return few(shown, len(cells), 5)
 
 
 def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure:
-    """Mean AUROC against a number behind each setting, on a logarithmic scale: a panel an axis, a line a data set.
+    """Mean AUROC against a number behind each setting, on a logarithmic scale: a panel per axis, a line per data set.
 
     Args:
         axes: what the number is, and its value by setting, all above 0. Bars are standard errors over classes, or
@@ -129,7 +292,7 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
             wide = classes if len(classes) > 1 else wide  # seeds of a class resemble each other
             wide = wide[[label for label in numbers.sort_values().index if label in wide]]
             error = wide.sub(wide.mean(axis=1), axis=0).sem()
-            label = f"{title(dataset)}, {profile}"
+            label = ", ".join([title(dataset), profile, *sources(part)])
             axis.errorbar(numbers[wide.columns], wide.mean(), yerr=error, marker="o", capsize=2, label=label)
         axis.set(xscale="log", xlabel=name)
         axis.grid(alpha=0.4)
@@ -141,7 +304,7 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
 
 
 def bars(wide: pd.DataFrame, *, label: str = "AUROC, %", floor: float = 50) -> Figure:
-    """Groups of bars, a group a row, a bar a column, from ``floor``: what guessing gets."""
+    """Groups of bars, a group per row, a bar per column, from ``floor``: what guessing gets."""
     fig, axis = plt.subplots(figsize=(3 + 0.45 * wide.size, 3))
     (wide - floor).plot.bar(ax=axis, bottom=floor, rot=0, width=0.8)
     for group in axis.containers:
@@ -155,8 +318,130 @@ def bars(wide: pd.DataFrame, *, label: str = "AUROC, %", floor: float = 50) -> F
     return fig
 
 
+def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFrame | None = None) -> str:
+    """A verdict in words, "our runs: **holds**. …".
+
+    Args:
+        here: of `sentences.on_these`: what it decides is said beside what is about all classes.
+    """
+    decided = [] if here is None else alone_decided(found, here)
+    alone = f" On the very classes that were run: {'; '.join(decided)}." if decided else ""
+    missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]
+    return f"{who}: **{_word(found)}**.{alone}" + (f" Not run: {', '.join(missing)}." if missing else "")
+
+
+def alone_decided(found: Verdict, here: pd.DataFrame) -> list[str]:
+    """What `on_these` decides and all classes leave open, such as "small ahead of equal on bottle and capsule"."""
+    undecided = {_pair(row) for row in found.tests.to_dict("records") if row["finding"] == "open"}
+    return [
+        "{} ahead of {}".format(*(row[name] for name in order)) + f" on {listed(row['classes'])}"
+        for row in here.to_dict("records")
+        for order in [("better", "worse") if row["finding"] == "better" else ("worse", "better")]
+        if row["finding"] != "open" and _pair(row) in undecided and len(row["classes"]) > 1
+    ]
+
+
+def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:
+    """The profile whose records say most about a comparison, and their verdict: paper where no other has more pairs."""
+    found = {p: verdict(comparison, ours[ours["profile"] == p]) for p in ("paper", "laptop")}
+    return max(found.items(), key=lambda item: item[1].tests["pairs"].sum())  # the first where it is a draw
+
+
+def forest(rows: pd.DataFrame) -> Figure:
+    """A frame of `differences`, a panel per pair: dots, intervals, an arrow where one goes on beyond the frame."""
+    wide = (rows["figures"] == "ours") & (rows["pairs"] < 4)  # over two classes an interval has no end that would fit
+    limit = 1.05 * np.nanmax([rows["mean"].abs().max(), *rows.loc[~wide, ["low", "high"]].abs().max()])
+    pairs = rows[["better", "worse"]].drop_duplicates().to_numpy().tolist()
+    heights = [rows[rows["better"].eq(b) & rows["worse"].eq(w)]["dataset"].nunique() for b, w in pairs]
+    size = (5.2, 1 + 0.4 * len(pairs) + 0.36 * sum(heights))  # narrow: a phone shows it whole
+    fig, axes = plt.subplots(
+        len(pairs), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
+    )
+    for axis, (better, worse) in zip(axes.flat, pairs, strict=True):
+        here = rows[rows["better"].eq(better) & rows["worse"].eq(worse)]
+        names = here["dataset"].unique().tolist()
+        axis.axvline(0, color="0.7", zorder=0)
+        for (kind, style), shift in zip(KINDS.items(), (-0.24, 0.0, 0.24), strict=True):
+            part = here[here["figures"] == kind]
+            place = np.array([names.index(dataset) + shift for dataset in part["dataset"]])
+            low, high = (part[end].fillna(part["mean"]).clip(-limit, limit) for end in ("low", "high"))
+            axis.hlines(place, low, high, color=style["color"], linewidth=1.5)
+            axis.plot(part["mean"], place, linestyle="", markersize=5, label=kind, **style)
+            for end, mark, edge in (("low", "<", -limit), ("high", ">", limit)):
+                beyond = (part[end].abs() > limit).to_numpy()
+                axis.plot(np.full(beyond.sum(), edge), place[beyond], mark, color=style["color"], markersize=4)
+        axis.set(yticks=range(len(names)), yticklabels=map(title, names), ylim=(len(names) - 0.5, -0.5))
+        axis.set_title(f"{better} over {worse}", fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
+    axes[-1, 0].set_xlabel("difference, points of AUROC", fontsize=9)
+    marks = {text: mark for axis in axes.flat for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    kinds = [kind for kind in KINDS if kind in set(rows["figures"])]
+    fig.legend([marks[k] for k in kinds], kinds, loc="outside lower center", ncol=3, frameon=False, fontsize=8)
+    sns.despine(fig)
+    return fig
+
+
+def told(rows: pd.DataFrame) -> str:
+    """A frame of `differences` in words, for alt text."""
+    lines = [
+        f"{title(r['dataset'])}, {r['figures']}: {r['better']} over {r['worse']} {r['mean']:+.2f}"
+        + (f" ({r['low']:+.2f} to {r['high']:+.2f})" if r["pairs"] > 1 else "")
+        for r in rows.to_dict("records")
+    ]
+    return "Differences and 95 % intervals. " + "; ".join(lines) + "." if lines else "No two settings have a number."
+
+
+def evidence(rows: pd.DataFrame) -> HTML:
+    """A frame of `differences` as a folded table: on how many classes or seeds each rests, and what it decides."""
+    shown = rows.assign(
+        data=rows["dataset"].map(title),
+        pair=rows["better"] + " over " + rows["worse"],
+        over=[f"{n} {of if n > 1 else 'seed'}" for n, of in zip(rows["pairs"], rows["of"], strict=True)],
+        few=(rows["finding"] == "open") & ((rows["low"] > 0) | (rows["high"] < 0)),
+    )
+    shown["finding"] = shown["finding"].mask(shown["few"], f"open: neither {SEEDS} seeds nor all classes")
+    columns = ["pair", "data", "figures", "mean", "low", "high", "over", "p", "finding", "source"]
+    shown = shown[columns].rename(columns={"mean": "difference", "low": "from", "high": "to"})
+    style = shown.style.hide().format("{:+.2f}", subset=["difference", "from", "to"], na_rep="–")
+    style = style.format("{:.3f}", subset=["p"], na_rep="–").set_table_attributes('class="kd-table"')
+    return few(HTML(style.to_html()), len(rows), 0)
+
+
+def overview(records: Iterable[Record]) -> pd.DataFrame:
+    """Every comparison of `sentences.COMPARISONS` with its verdicts, a row each.
+
+    Columns: study, sentence, place; printed: the outcome by printed numbers, "" where the paper prints none; ours: by
+    our records; alone: what these decide on the very classes that were run, and leave open for all; profile: theirs,
+    and their source where it is not the paper's.
+    """
+    kept, rows = list(records), []
+    for name, comparisons in COMPARISONS.items():
+        published, ours = judge.published_frame(name), judge.frame(name, kept)
+        for each in comparisons:
+            printed, (profile, found) = verdict(each, published), judged(each, ours)
+            alone = "; ".join(alone_decided(found, on_these(each, ours[ours["profile"] == profile])))
+            outcomes = _word(printed) if len(printed.tests) else "", _word(found)
+            where = _ours(ours, profile, found).removeprefix("our runs").removeprefix(", profile ")
+            rows.append((name, each.quote, each.place, *outcomes, alone, where))
+    return pd.DataFrame(rows, columns=["study", "sentence", "place", "printed", "ours", "alone", "profile"])
+
+
 def _by_setting(part: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Mean over seeds, a row a class, a column a setting: classes that have all, where there are any."""
+    """Mean over seeds, a row per class, a column per setting: classes that have all, where there are any."""
     wide = part.pivot_table(index="normal", columns="setting", values="auroc")
     wide = wide[[label for label in labels if label in wide]]
     return wide.dropna() if len(wide.dropna()) else wide
+
+
+def _ours(ours: pd.DataFrame, profile: str, found: Verdict) -> str:
+    """Whose verdict it is: "our runs", their profile and source."""
+    rows = ours[(ours["profile"] == profile) & ours["dataset"].isin(found.tests["dataset"])]
+    return ", ".join(["our runs", *([f"profile {profile}", *sources(rows)] if len(rows) else [])])
+
+
+def _word(found: Verdict) -> str:
+    return found.outcome.removesuffix(" by our runs")
+
+
+def _pair(row: Mapping[Any, Any]) -> tuple[str, str, str]:
+    return row["dataset"], row["better"], row["worse"]

@@ -1,17 +1,121 @@
-"""What a page says of its experiments as tables: the recipe, where records come from, figures with their commands."""
+"""Tables of a page: the recipe, where records come from, numbers; each row leads to the command that makes it again."""
 
+import html
+import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
+import itables
 import pandas as pd
 from IPython.display import HTML
 
-from book.figures.commands import reproducible
+from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, made_on
 from kdlib.recipe import Recipe
 
-LONG = 24  # rows that a reader takes in
+LONG = 12  # rows that a reader takes in
+_ROW = "command that makes this row again"
+ROW_SUMMARY = f'<summary title="{_ROW}" aria-label="{_ROW}"></summary>'
+# The theme makes every table a block that scrolls; DataTables lays its own out. Colours are the theme's.
+CSS = """
+.bd-article .dt-container { font-size: 0.78em; color: var(--pst-color-text-base); }
+.bd-article .dt-container .dt-layout-table { overflow-x: auto; }
+.bd-article .dt-container table.dataTable { display: table; max-width: none; overflow-x: visible; margin: 0; }
+.bd-article .dt-container table.dataTable :is(th, td) { padding: 0.15rem 0.3rem; text-align: left; }
+.bd-article .dt-container table.dataTable td { white-space: normal; vertical-align: top; }
+.bd-article .dt-container table.dataTable .kd-number { text-align: right; font-variant-numeric: tabular-nums; }
+.bd-article .dt-container table.dataTable .kd-long { min-width: 12em; }
+.bd-article .dt-container :is(input, select) {
+  color: inherit; background-color: var(--pst-color-background); border: 1px solid var(--pst-color-border);
+}
+"""
+_MARK = "font-weight: bold; color: var(--pst-color-danger, #D55E00)"  # of the book's theme, for both modes
+
+
+def folded(command: str, summary: str) -> str:
+    """A command that a reader can unfold, with the keyboard too; ``summary`` is HTML."""
+    return f'<details class="kd-command">{summary}<pre>{html.escape(command)}</pre></details>'
+
+
+def reproducible(table: str, rows: Sequence[str | Collection[Experiment]]) -> HTML:
+    """A table with the command of each row folded before it; in print one of the whole table stands below.
+
+    Args:
+        table: HTML with a head and a body, such as of pandas.
+        rows: of the body: the experiments behind each, or its command.
+
+    Raises:
+        ValueError: as many rows as commands are expected.
+    """
+    commands = [row if isinstance(row, str) else run_command(row) for row in rows]
+    experiments = chain(*(row for row in rows if not isinstance(row, str)))
+    whole = run_command(experiments) or "\n".join(dict.fromkeys(commands))
+    head, start, body = table.partition("<tbody>")
+    above, *lines = re.split("(?=<tr)", body)
+    if len(lines) != len(rows):
+        raise ValueError(f"reproducible: the table has {len(lines)} rows, there are commands for {len(rows)}")
+    for number, command in enumerate(commands):
+        cell = f'<td class="kd-how">{folded(command, ROW_SUMMARY)}</td>'
+        lines[number] = lines[number].replace(">", f">{cell}", 1)
+    corner = f'<th class="kd-how" rowspan="{head.count("<tr")}"><span class="sr-only">command</span></th>'
+    head = re.sub("<tr.*?>", lambda found: found[0] + corner, head, count=1, flags=re.DOTALL)
+    return HTML(f'{head}{start}{above}{"".join(lines)}<pre class="kd-print">{html.escape(whole)}</pre>')
+
+
+def few(table: HTML, rows: int, limit: int = LONG) -> HTML:
+    """A table; one of more rows than ``limit`` is folded."""
+    if rows <= limit:
+        return table
+    return HTML(f'<details class="kd-rows"><summary>All {rows} rows</summary>{table.data}</details>')
+
+
+def plain(frame: pd.DataFrame, form: str = "{:.2f}", *, index: bool = False, **more: Any) -> HTML:
+    """A small table, of which no row needs a command."""
+    return HTML(frame.to_html(classes="kd-table", border=0, index=index, na_rep="–", float_format=form.format, **more))
+
+
+def numbers(
+    frame: pd.DataFrame,
+    behind: Sequence[str | Collection[Experiment]],
+    *,
+    whole: Sequence[str] = (),
+    signed: Sequence[str] = (),
+    index: bool = True,
+    limit: int = LONG,
+) -> HTML:
+    """A table of numbers, with what makes each row; some columns are whole, some have a sign; a long one is folded."""
+    shown = frame.style.format(precision=2, na_rep="–")
+    for columns, form in ((whole, "{:.0f}"), (signed, "{:+.2f}")):
+        shown = shown.format(form, subset=list(columns), na_rep="–") if columns else shown
+    shown = shown if index else shown.hide(axis="index")
+    made = reproducible(shown.hide(names=True).set_table_attributes('class="kd-table"').to_html(), behind)
+    return few(made, len(frame), limit)
+
+
+def sortable(frame: pd.DataFrame, *, name: str, **more: Any) -> HTML:
+    """A table that sorts and filters in the page, without kernel and without network.
+
+    Displays the scripts that it needs, 1 MB, beside what it returns the first time in a page.
+
+    Args:
+        name: id of the table; no heading of the page may have the same.
+        more: options of DataTables.
+    """
+    _scripts()
+    options: dict[str, Any] = {"paging": False, "order": [], "columnControl": ["order", "searchDropdown"]}
+    options["columnDefs"] = [{"targets": "_all", "className": "kd-long"}]
+    options |= {"ordering": {"indicators": False, "handler": True}, "text_in_header_can_be_selected": False}
+    options |= {"connected": False, "showIndex": False, "maxBytes": 0, "display_logo_when_loading": False}
+    options |= {"css": CSS, "table_id": name, "autoWidth": False} | more
+    return HTML(itables.to_html_datatable(frame, **options))
+
+
+@cache
+def _scripts() -> None:
+    itables.init_notebook_mode(all_interactive=False, connected=False)
 
 
 def facts(rows: Mapping[str, object]) -> HTML:
@@ -66,26 +170,10 @@ def comparison(rows: pd.DataFrame) -> HTML:
     rows = rows.drop(columns="experiments")
     if "spread" in rows and rows["spread"].isna().all():  # one seed has no spread
         rows = rows.drop(columns="spread")
-    mark = "font-weight: bold; color: var(--pst-color-danger, #D55E00)"  # of the book's theme, for both modes
-    far = [mark if abs(d) > 2 else "" for d in rows["difference"]]
+    far = [_MARK if abs(d) > 2 else "" for d in rows["difference"]]
     shown = rows.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference"], na_rep="–")
     shown = shown.apply(lambda _: far, subset=["difference"], axis=0).format_index(
         lambda name: names.get(str(name), str(name)), axis=1
     )
     table = shown.hide(names=True).set_table_attributes('class="kd-table"').to_html()
     return reproducible(table, experiments.tolist())
-
-
-def numbers(
-    frame: pd.DataFrame,
-    behind: Sequence[Collection[Experiment]],
-    *,
-    whole: Sequence[str],
-    signed: Sequence[str] = (),
-    index: bool = True,
-) -> HTML:
-    """A table of figures, with the experiments behind each row; some columns are whole numbers, some have a sign."""
-    shown = frame.style.format(precision=2, na_rep="–").format("{:.0f}", subset=list(whole), na_rep="–")
-    shown = shown.format("{:+.2f}", subset=list(signed), na_rep="–") if signed else shown
-    shown = shown if index else shown.hide(axis="index")
-    return reproducible(shown.set_table_attributes('class="kd-table"').to_html(), behind)

@@ -8,6 +8,7 @@ import build
 import execute
 import nbformat
 import pytest
+import templates
 from bs4 import BeautifulSoup
 from inputs import Inputs
 from launch import own_cells
@@ -114,9 +115,10 @@ def test_values_from_the_command_line(text: str, declared: str, value: object) -
 def test_pages_that_show_how_long_things_take_say_so() -> None:
     """Where a page takes the time, it runs alone."""
     for path in build.listed(build.ROOT):
-        code = "\n".join(cell.source for cell in own_cells(build.ROOT / path) if cell.cell_type == "code")
+        notebook = templates.source(build.ROOT, path)
+        code = "\n".join(cell.source for cell in own_cells(notebook) if cell.cell_type == "code")
         takes = bool(re.search(r"perf_counter|monotonic|\.timed\(|explorer\.measure\(", code))
-        assert build.measures_time(build.ROOT / path) == takes, path
+        assert build.measures_time(notebook) == takes, path
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from book.figures import audit as show_audit
+from book.figures import tables as show_tables
 from kdlab.audit import tables
 from kdlab.audit.errata import errata
 
@@ -27,7 +28,7 @@ def test_means_wins_and_rows_apart() -> None:
 
 
 def test_the_table_of_sentences_needs_no_network() -> None:
-    page = str(show_audit.sortable(errata(), name="errata-table").data)
+    page = str(show_tables.sortable(errata(), name="errata-table").data)
     assert 'id="errata-table"' in page
     assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
     assert "Table 7, mvtec_ad, last-2, cable" in page

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book import figures as show
-from book.figures import commands, entries, gap, statistics, studies
+from book.figures import entries, statistics, studies, tables
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
@@ -89,32 +89,17 @@ def test_rows_of_a_study(name: str, dry_run: DryRun) -> None:
     check(html, [made[row] for row in shown], dry_run)  # type: ignore[index]
 
 
-def test_rows_of_the_evidence_for_maps(dry_run: DryRun) -> None:
-    """A setting without a record has the experiments that the study asks for."""
-    one = Experiment.of("textures", "brick", profile="laptop", sigma=2.0)
-    html = gap.evidence(gap.frame([record(one)]), ["sigma = 2", "no opening"]).data
-    study = STUDIES[gap.STUDY]
-    asked = {
-        study.experiment("no opening", cell.dataset, normal, seed=seed, profile=cell.profile)
-        for cell in study.cells
-        for normal in cell.normals
-        for seed in cell.seeds
-    }
-    check(html, [[one], asked], dry_run)
-
-
 def test_rows_of_statistics(dry_run: DryRun) -> None:
     bottle = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
     zero = [Experiment.of("mnist", "0", profile="laptop")]
     entries = uncertainty.by_entry(map(record, [*bottle, *zero]))
     check(statistics.spread_table(entries).data, [zero, bottle], dry_run)
-    check(statistics.last_mean_best(entries).data, [zero, bottle], dry_run)
 
 
 def test_a_row_without_a_command_is_refused() -> None:
     table = pd.DataFrame({"a": [1, 2]}).to_html()
     with pytest.raises(ValueError, match="2 rows, there are commands for 1"):
-        commands.reproducible(table, ["python -m kdlab run --table 1"])
+        tables.reproducible(table, ["python -m kdlab run --table 1"])
 
 
 def test_a_figure_carries_the_command_of_its_records(plots: None, dry_run: DryRun) -> None:

@@ -1,20 +1,32 @@
-"""Pages of studies: tables, sentences, commands; and the small runs of the pages."""
+"""Pages of studies: pictures, tables, sentences and their verdicts in words, commands; and the pages' small runs."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import study_frame
+from matplotlib.lines import Line2D
 
 from book.figures import studies as show_studies
-from kdlab.studies import small_runs
-from kdlab.studies.sentences import COLUMNS
+from book.figures.studies import Page
+from kdlab.experiments.records import records
+from kdlab.studies import sentences, small_runs
+from kdlab.studies.sentences import COLUMNS, COMPARISONS, TESTS, verdict
 from kdlib import Detector
 from kdlib.activations import prepare
 from kdlib.data import Split
 from kdlib.losses import discrepancy
 from kdlib.networks import CLONERS, Cloner, parameter_count
 
+RESULTS = Path(__file__).parents[2] / "results"
+AHEAD, BEHIND = {"small": 1.0, "equal": 0.0}, {"small": -1.0, "equal": 0.0}
+
 pytestmark = pytest.mark.usefixtures("plots")
+
+
+def page(*frames: pd.DataFrame) -> Page:
+    return Page("cloner_size", sentences.published_frame("cloner_size"), pd.concat(frames, ignore_index=True))
 
 
 def test_panels_are_data_sets_with_two_settings_or_more() -> None:
@@ -25,7 +37,7 @@ def test_panels_are_data_sets_with_two_settings_or_more() -> None:
     means = fig.axes[0].lines[-1].get_ydata()
     assert np.asarray(means).tolist() == pytest.approx([91.01, 90.0])
     assert show_studies.said(ours, ["small", "equal"]) == "MVTec AD, laptop: small 91.01, equal 90.00 over 2 classes."
-    assert show_studies.said(ours[:0], ["small"]) == "No figure yet."
+    assert show_studies.said(ours[:0], ["small"]) == "No number yet."
 
 
 def test_a_class_without_a_setting_is_not_in_the_mean() -> None:
@@ -53,11 +65,27 @@ def test_table_and_its_dashes() -> None:
 
 def test_missing_experiments_and_their_commands() -> None:
     ours = study_frame(dict.fromkeys(CLONERS, 0.0))
-    text = show_studies.missing("cloner_size", ours).data
-    assert "MVTec AD 24 of 24" in text
+    text = page(ours).missing().data
+    assert "MVTec AD 24 of 24;" in text
     assert "Fashion-MNIST 0 of 64" in text
     assert "python -m kdlab run --study cloner_size --dataset fashion_mnist" in text
     assert "--dataset mvtec_ad" not in text
+    released = page(ours.assign(weights="vgg-release")).missing().data
+    assert "MVTec AD 24 of 24, measured with the release" in released
+    assert "--dataset mvtec_ad" in released
+
+
+def test_what_was_measured_with_the_release_says_so() -> None:
+    ours = study_frame(AHEAD).assign(weights="vgg-release")
+    told = "measured with the release"
+    (axis,) = [axis for axis in show_studies.panels(ours, list(AHEAD)).axes if axis.axison]
+    assert told in axis.get_title()
+    assert told in show_studies.said(ours, list(AHEAD))
+    assert told in show_studies.table(ours, list(AHEAD)).data
+    for text in (page(ours).finding().data, page(ours).verdicts().data, page(ours).forest().data):
+        assert told in text
+        assert told not in text.replace(told, "", text.count(told))
+    assert told not in page(study_frame(AHEAD)).verdicts().data
 
 
 def test_curves_go_by_their_numbers() -> None:
@@ -66,6 +94,132 @@ def test_curves_go_by_their_numbers() -> None:
     line = fig.axes[1].lines[0]
     assert np.asarray(line.get_xdata()).tolist() == [2, 20]
     assert np.asarray(line.get_ydata()).tolist() == pytest.approx([91.01, 90])
+
+
+def test_verdicts_in_words() -> None:
+    ours = page(study_frame(AHEAD), study_frame(BEHIND, dataset="mnist"))
+    margin, general = ours.verdicts().data.split("\n\n> ")
+    assert margin.split("\n- ")[1:] == [
+        "the printed numbers: **not decided**.",
+        "our runs, profile laptop: **holds**.",
+        "data sets that the sentence does not name, profile laptop: **does not hold**.",
+    ]
+    assert "- our runs, profile laptop: **holds in part**. Not run: CIFAR-10." in general
+    nothing = page(study_frame(AHEAD)[:0])
+    assert nothing.verdicts().data.count("our runs: **not decided**. Not run: MVTec AD") == 2
+    found = ours.finding().data
+    assert "the printed numbers: **not decided**; our runs, profile laptop: **holds**." in found
+    assert "small over equal +1.0 on MVTec AD" in found
+    assert "largest" not in nothing.finding().data
+
+
+def test_what_is_decided_on_the_very_classes_is_said() -> None:
+    ours = study_frame({"small": 1.0, "equal": 0.0})
+    (comparison, _) = COMPARISONS["cloner_size"]
+    ours.loc[ours["normal"] == "capsule", "auroc"] += 5 * (ours["setting"] == "small")  # too far apart to tell
+    found = verdict(comparison, ours)
+    here = pd.DataFrame(
+        [("mvtec_ad", "small", "equal", 3.51, 1.0, 6.0, 6, "seeds", 0.01, "better", ("bottle", "capsule"))],
+        columns=[*TESTS, "classes"],
+    )
+    text = show_studies.sentence(comparison, found, "our runs", here)
+    assert text == (
+        "our runs: **not decided**. On the very classes that were run: small ahead of equal on bottle and capsule."
+    )
+    worse = here.assign(mean=-3.51, low=-6.0, high=-1.0, finding="worse")
+    assert "run: equal ahead of small on bottle" in show_studies.sentence(comparison, found, "our runs", worse)
+    unclear = here.assign(low=-1.0, finding="open")
+    assert "very classes" not in show_studies.sentence(comparison, found, "our runs", unclear)
+    decided = verdict(comparison, study_frame({"small": 1.0, "equal": 0.0}))  # for all classes: no need to say less
+    assert "very classes" not in show_studies.sentence(comparison, decided, "our runs", here)
+
+
+def test_differences_are_each_pair_once_printed_and_ours() -> None:
+    kept = records(RESULTS, dataset="mvtec_ad", profile="laptop")
+    loss = Page.of("loss_terms", kept)
+    rows = loss.differences(results=RESULTS)
+    pairs = [("total", "value"), ("total", "direction"), ("direction", "value")]  # not also value over direction
+    assert list(rows[["better", "worse"]].drop_duplicates().itertuples(index=False, name=None)) == pairs
+    assert rows.loc[rows["dataset"] == "mvtec_ad", "figures"].tolist() == 3 * list(show_studies.KINDS)
+    own = verdict(COMPARISONS["loss_terms"][0], loss.ours).tests.set_index(["better", "worse"])["mean"]
+    found = rows[(rows["figures"] == "ours")].set_index(["better", "worse"])["mean"]
+    assert found[pairs[0]] == own[pairs[0]]
+    text = show_studies.told(rows)
+    assert f"MVTec AD, ours: total over value {own[pairs[0]]:+.2f} (" in text
+    assert text.count(";") == len(rows) - 1
+    (one,) = loss.differences([("lambda = 10", "total")], results=RESULTS).query("figures == 'ours'").to_dict("records")
+    assert (one["better"], one["worse"], one["dataset"]) == ("lambda = 10", "total", "mvtec_ad")
+    nothing = Page.of("bias", []).differences()
+    assert nothing.empty
+    assert show_studies.told(nothing) == "No two settings have a number."
+
+
+def test_forest_draws_each_difference_and_an_arrow_where_an_interval_goes_on() -> None:
+    ours = pd.concat([study_frame(AHEAD), study_frame(BEHIND, dataset="mnist")], ignore_index=True)
+    apart = (ours["normal"] == "capsule") & (ours["dataset"] == "mvtec_ad") & (ours["setting"] == "small")
+    ours.loc[apart, "auroc"] += 5
+    rows = page(ours).differences()
+    fig = show_studies.forest(rows)
+    (axis,) = fig.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["CIFAR-10", "MNIST", "MVTec AD"]
+    kinds = set(rows["figures"])
+    drawn = {kind: [x for line in axis.lines if line.get_label() == kind for x in points(line)] for kind in kinds}
+    assert drawn == {kind: pytest.approx(group["mean"].tolist()) for kind, group in rows.groupby("figures")}
+    assert rows["high"].max() > axis.get_xlim()[1]
+    assert sum(len(points(line)) for line in axis.lines if line.get_marker() == ">") == 1
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["printed", "ours"]
+
+
+def points(line: Line2D) -> list[float]:
+    return [float(x) for x in np.asarray(line.get_xdata())]
+
+
+def test_names_are_listed() -> None:
+    assert [show_studies.listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+
+
+def test_table_of_differences_says_what_is_too_few() -> None:
+    ours = study_frame({"small": 1.0, "equal": 0.0})
+    once = ours[ours["seed"] == 0].copy()
+    once.loc[(once["normal"] == "bottle") & (once["setting"] == "small"), "auroc"] += 0.01
+    few, enough = (
+        show_studies.evidence(rows[rows["figures"] != "printed"]).data
+        for rows in (page(frame).differences() for frame in (once, ours))
+    )
+    assert "open: neither 3 seeds nor all classes" in few
+    assert "2 classes" in few
+    assert "neither" not in enough
+    assert "better" in enough
+
+
+def test_the_profile_that_says_more_is_judged() -> None:
+    laptop, paper = study_frame({"small": 1.0, "equal": 0.0}), study_frame(BEHIND, profile="paper")
+    (comparison, _) = COMPARISONS["cloner_size"]
+    assert show_studies.judged(comparison, pd.concat([laptop, paper]))[0] == "paper"
+    few = paper[paper["normal"] == "bottle"][:2]  # one seed with both settings
+    profile, found = show_studies.judged(comparison, pd.concat([laptop, few]))
+    assert (profile, found.outcome) == ("laptop", "holds")
+
+
+def test_quotes_have_their_places() -> None:
+    for name, comparisons in COMPARISONS.items():
+        text = Page.of(name, []).quotes().data
+        assert all(f"> {each.quote}\n>\n> — {each.place}" in text for each in comparisons)
+
+
+def test_overview_has_every_sentence_and_the_verdicts_of_the_records() -> None:
+    kept = records(RESULTS, dataset="mvtec_ad", profile="laptop")
+    board = show_studies.overview(kept)
+    assert board["sentence"].tolist() == [each.quote for found in COMPARISONS.values() for each in found]
+    assert board.set_index("study").loc["critical_points", "printed"] == "holds"
+    assert set(board.loc[board["study"].isin(["bias", "source", "localization_gap"]), "printed"]) == {""}
+    for row, each in zip(board.to_dict("records"), (c for found in COMPARISONS.values() for c in found), strict=True):
+        found = verdict(each, sentences.frame(row["study"], kept))
+        assert row["ours"] == found.outcome.removesuffix(" by our runs")
+        assert row["profile"] == ("laptop, measured with the release" if len(found.tests) else "")
+    empty = show_studies.overview([])
+    assert set(empty["ours"]) == {"not decided"}
+    assert set(empty["alone"]) == set(empty["profile"]) == {""}
 
 
 def test_bars_say_their_values() -> None:

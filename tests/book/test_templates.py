@@ -14,9 +14,9 @@ import stamp
 import templates
 import yaml
 from inputs import Inputs
+from lint import prose
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from prose import prose
 
 ROOT = Path(__file__).parents[2]
 PAGE = Path("notebooks/datasets/digits.ipynb")

@@ -15,7 +15,7 @@ from kdlab.experiments.estimate import activation_values
 from kdlab.experiments.records import Record, made_on
 from kdlib import weights
 from kdlib.files import note_read
-from kdlib.networks import CLONERS, VGG16, Cloner, Source
+from kdlib.networks import VGG16, Cloner, Source
 from kdlib.recipe import Recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks" / "measured.jsonl"  # not there in an installed package
@@ -23,14 +23,14 @@ REAL_TIME = 25  # images/s: the pace of film, which this book calls real time
 
 
 def networks() -> dict[str, nn.Module]:
-    """The source and each cloner without values: to be counted, not to be run."""
+    """Source, small and equal cloner without values: to be counted, not to be run."""
     with torch.device("meta"):
         channels = [3, *(outputs for block in VGG16 for outputs in block)]
         tensors: dict[str, torch.Tensor] = {}
         for name, inputs, outputs in zip(weights.CONVOLUTIONS, channels, channels[1:], strict=False):
             tensors[f"conv{name}.weight"] = torch.empty(outputs, inputs, 3, 3)
             tensors[f"conv{name}.bias"] = torch.empty(outputs)
-        return {"source": Source(tensors)} | {name: Cloner(name).eval() for name in CLONERS}
+        return {"source": Source(tensors)} | {name: Cloner(name).eval() for name in ("small", "equal")}
 
 
 def multiplications(call: Callable[[], object]) -> int:
@@ -47,7 +47,8 @@ def passes(size: int, cloner: str = "small") -> dict[str, int]:
     the source's is computed, and unused, by a program that leaves its weights trainable. ``source, image`` and
     ``cloner, image``: back, to the gradient of the image (Eq. 5).
     """
-    found = networks()
+    with torch.device("meta"):
+        found = networks() | {cloner: Cloner(cloner).eval()}
 
     def call(name: str, *, learn: bool = False, image: bool = False) -> int:
         network = found[name].requires_grad_(learn)

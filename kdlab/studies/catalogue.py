@@ -1,6 +1,6 @@
 """Ablation studies: which settings are set side by side, and on what.
 
-A study is to our ablations what a table is to the paper: `kdlab.experiments.run_many.of_study` makes its experiments.
+A study is to our ablations what a table is to the paper: `kdlab.experiments.choose.of_study` makes its experiments.
 """
 
 import tomllib
@@ -88,11 +88,14 @@ def read() -> dict[str, dict[str, Any]]:
 
 def _study(about: Mapping[str, Any]) -> Study:
     rows = {label: {int(n): method for n, method in found.items()} for label, found in about.get("rows", {}).items()}
-    settings = {
-        label: {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
-        for label, changes in about["settings"].items()
-    }
-    return Study(title=about["title"], settings=settings, cells=CELLS[about["cells"]], rows=rows)
+    settings = {label: _tuples(changes) for label, changes in about["settings"].items()}
+    cells = about["cells"]
+    cells = CELLS[cells] if isinstance(cells, str) else tuple(Cell(**_tuples(each)) for each in cells)
+    return Study(title=about["title"], settings=settings, cells=cells, rows=rows)
+
+
+def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 STUDIES: Mapping[str, Study] = {name: _study(about) for name, about in read().items()}

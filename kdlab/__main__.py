@@ -74,7 +74,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{len(waiting)} to do: {estimate.duration(work)} of work, {disk}")
         return 0
     # One thread each, see `run_one.run`; on a GPU every process more takes of its memory.
-    workers = options.workers or (1 if default_device().type == "cuda" else os.cpu_count() or 1)
+    by_default = 1 if default_device().type == "cuda" else os.cpu_count() or 1
+    workers = min(options.workers or by_default, max(1, len(waiting)))
     done, failed, begin = 0, 0, time.monotonic()
     for outcome in run_many.run_all(experiments, workers=workers, scheduler=options.scheduler):
         done, failed = done + bool(outcome.record), failed + (not outcome.record)

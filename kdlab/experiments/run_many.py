@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record, record_path
+from kdlab.experiments.records import Record
 from kdlab.experiments.run_one import run
 from kdlib.files import FOLDERS, ensure_folder, results_folder
 
@@ -49,7 +49,7 @@ def run_all(
     waiting = list(experiments)
     if not waiting:
         return
-    workers = min(workers, sum(not record_path(each, results).exists() for each in waiting))
+    workers = min(workers, len(waiting))
     client = _client(workers, scheduler) if scheduler or workers > 1 else None
     with client or nullcontext():
         for patient in (False, True):

@@ -163,12 +163,6 @@ def _at(record: Record, path: Sequence[str]) -> Any:
     return value
 
 
-def factors_table(frame: pd.DataFrame) -> HTML:
-    """`ablations.factors` as a table; a long one is folded."""
-    shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
-    return numbers(shown, frame["experiments"].tolist(), whole=["seeds"], signed=["gain", "difference"], index=False)
-
-
 def comparison(rows: pd.DataFrame) -> HTML:
     """A comparison of `paper.compare` as a table; a difference of more than 2 points is marked."""
     names = {"plus_minus": "±", "spread": "± seeds"}

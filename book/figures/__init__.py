@@ -28,7 +28,7 @@ HEAT = "inferno"
 def style() -> None:
     """The look of every figure: colour-blind-safe, white ground (readable in dark mode and in print)."""
     sns.set_theme(
-        style="ticks", palette="colorblind", rc={"figure.dpi": 110, "axes.grid": False, "figure.facecolor": "white"}
+        style="ticks", palette="colorblind", rc={"figure.dpi": 110, "axes.grid": False, "legend.frameon": False}
     )
 
 
@@ -125,7 +125,7 @@ def localization(
 
 def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None = None) -> Figure:
     """Histogram of the scores of normal and anomalous images, and the ROC curve with its area."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="tight")
     bins = np.linspace(scores.min(), np.quantile(scores, 0.995), 50)
     for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
         left.hist(
@@ -134,7 +134,7 @@ def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None
     if threshold is not None:
         left.axvline(threshold, color="black", linestyle="--", label="threshold")
     left.set(xlabel="discrepancy", ylabel="density")
-    left.legend(frameon=False)
+    left.legend()
     false, true, _ = roc_curve(labels, scores)
     right.plot(false, true, color="black")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")
@@ -144,14 +144,12 @@ def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None
         title=f"AUROC {auroc(labels, scores):.4f}",
         aspect="equal",
     )
-    sns.despine(fig)
-    fig.tight_layout()
     return fig
 
 
 def stability(records: Sequence[Record]) -> Figure:
     """AUROC against epoch, a line a record: does training stay where it arrived?"""
-    fig, axis = plt.subplots(figsize=(7, 3.5))
+    fig, axis = plt.subplots(figsize=(7, 3.5), layout="tight")
     colours: dict[str, str] = {}  # one a class, whatever the number of seeds
     for record in records:
         experiment, evaluations = record["experiment"], record["metrics"]["evaluations"]
@@ -162,15 +160,16 @@ def stability(records: Sequence[Record]) -> Figure:
         axis.plot(epochs, aurocs, color=colour, label=label)
     axis.set(xlabel="epoch", ylabel="image AUROC, %")
     if len(colours) > 1:
-        axis.legend(frameon=False, ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(fig)
-    fig.tight_layout()
+        axis.legend(ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
 def _img(fig: Figure, alt: str) -> str:
     if not alt.strip():
         raise ValueError("figure: alt text is empty; say what the picture shows")
+    for axis in fig.axes:
+        if not axis.images:  # a picture keeps its frame
+            axis.spines[["top", "right"]].set_visible(False)
     buffer = BytesIO()
     fig.savefig(buffer, format="webp", bbox_inches="tight", pil_kwargs={"lossless": True, "exact": True})
     plt.close(fig)

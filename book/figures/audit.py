@@ -14,7 +14,7 @@ EVEN = "0.75"  # neither won nor lost
 def means(checked: pd.DataFrame) -> Figure:
     """Printed minus recomputed mean of each row of `tables.means`; filled and named where rounding is no excuse."""
     keys = checked[["table", "dataset"]].drop_duplicates().to_numpy()
-    fig, axis = plt.subplots(figsize=(7.5, 0.8 + 0.38 * len(keys)))
+    fig, axis = plt.subplots(figsize=(7.5, 0.8 + 0.38 * len(keys)), layout="tight")
     for place, (table, dataset) in enumerate(keys):
         rows = checked[(checked["table"] == table) & (checked["dataset"] == dataset)]
         shift = place + np.linspace(-0.3, 0.3, len(rows))
@@ -31,19 +31,16 @@ def means(checked: pd.DataFrame) -> Figure:
     axis.set(xlabel="printed − recomputed mean, points of AUROC")
     axis.axvline(0, color="black", linestyle=":", linewidth=1)
     axis.invert_yaxis()
-    sns.despine(fig)
-    fig.tight_layout()
     return fig
 
 
 def apart(frame: pd.DataFrame) -> Figure:
     """A heat map of differences: a row per category, a column per row of a table, points of AUROC in each cell."""
-    fig, axis = plt.subplots(figsize=(7, 1.5 + 0.28 * len(frame)))
+    fig, axis = plt.subplots(figsize=(7, 1.5 + 0.28 * len(frame)), layout="tight")
     far = float(np.nanmax(np.abs(frame.to_numpy())))  # centred on 0, which is white; signs are written too
     sns.heatmap(frame, annot=True, fmt="+.2f", cmap="RdBu_r", vmin=-far, vmax=far, linewidths=0.5, ax=axis)
     axis.set(xlabel="", ylabel="")
     axis.tick_params(axis="x", rotation=20)
-    fig.tight_layout()
     return fig
 
 
@@ -72,9 +69,8 @@ def wins(compared: pd.DataFrame, *, level: float = 0.05) -> Figure:
             axis.tick_params(labelsize=8)
             axis.title.set_fontsize(9)
             axis.invert_yaxis()
-    fig.legend(*fig.axes[0].get_legend_handles_labels(), frameon=False, ncols=3, loc="lower center", fontsize=9)
+    fig.legend(*fig.axes[0].get_legend_handles_labels(), ncols=3, loc="lower center", fontsize=9)
     fig.subplots_adjust(bottom=0.08)
-    sns.despine(fig)
     return fig
 
 

@@ -98,13 +98,12 @@ def samples(splits: Mapping[str, Split], *, names: Names, count: int = 8) -> Fig
 def pairwise_map(matrix: pd.DataFrame, *, names: Names) -> Figure:
     """Heat map of a `pairwise` matrix, AUROC in %; NaN is grey, the lowest tenth of the pairs is darkest."""
     lowest = max(50, np.nanquantile(matrix, 0.1)) if matrix.notna().any(axis=None) else 50
-    fig, axis = plt.subplots(figsize=(7, 5.2))
+    fig, axis = plt.subplots(figsize=(7, 5.2), layout="tight")
     digits = ".1f" if lowest > 90 else ".0f"
     sns.heatmap(matrix, annot=True, fmt=digits, cmap="cividis", vmin=lowest, vmax=100, ax=axis, annot_kws={"size": 8})
     axis.set_facecolor("lightgrey")
     axis.set(ylabel="normal class", xlabel="the only anomalous class")
     axis.set_yticklabels([names[normal] for normal in matrix.index], rotation=0)
-    fig.tight_layout()
     return fig
 
 
@@ -117,7 +116,7 @@ def methods(table: pd.DataFrame, *, ours: str) -> Figure:
         table: of `paper.table`, with a column "mean".
         ours: the method that stands out.
     """
-    fig, axis = plt.subplots(figsize=(7, 0.8 + 0.28 * len(table)))
+    fig, axis = plt.subplots(figsize=(7, 0.8 + 0.28 * len(table)), layout="tight")
     for place, (method, row) in enumerate((100 - table).iterrows()):
         entries, colour = row.drop("mean").clip(lower=0.01), ANOMALOUS if method == ours else "grey"
         axis.plot(entries, [place] * len(entries), "o", color=colour, alpha=0.6)
@@ -126,17 +125,13 @@ def methods(table: pd.DataFrame, *, ours: str) -> Figure:
     axis.set(yticks=range(len(table)), yticklabels=list(table.index))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.invert_yaxis()
-    sns.despine(fig)
-    fig.tight_layout()
     return fig
 
 
 def class_bars(values: pd.Series, *, names: Names) -> Figure:
     """Bars of AUROC in %, one per class, the first on top, with a line at what guessing gets."""
-    fig, axis = plt.subplots(figsize=(6, 3.2))
+    fig, axis = plt.subplots(figsize=(6, 3.2), layout="tight")
     axis.barh([names[other] for other in values.index][::-1], values[::-1], color=NORMAL)
     axis.axvline(50, color="black", linestyle=":")
     axis.set(xlim=(0, 100), xlabel="AUROC, %; 50 is guessing")
-    sns.despine(fig)
-    fig.tight_layout()
     return fig

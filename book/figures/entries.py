@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
@@ -120,7 +119,7 @@ def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
     """A frame of `entries`: the printed AUROC in orange with its bars, ours beside it; the mean is left out."""
     rows = frame[frame["entry"] != "mean"]
     order, who = list(rows["entry"].unique()), [*rows.dropna(subset="ours")["who"].unique()]
-    fig, axis = plt.subplots(figsize=(7, 1.2 + 0.34 * len(order)))
+    fig, axis = plt.subplots(figsize=(7, 1.2 + 0.34 * len(order)), layout="tight")
     first = rows.drop_duplicates("entry")
     places, bars = np.arange(len(order)), first["plus_minus"].fillna(0)
     axis.errorbar(first["printed"], places - 0.2, xerr=bars, fmt="o", color=ANOMALOUS, label="printed")
@@ -132,9 +131,7 @@ def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
     axis.set(yticks=places, yticklabels=[(names or {}).get(each, each) for each in order], xlabel="AUROC, %")
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.4)
-    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
-    sns.despine(fig)
-    fig.tight_layout()
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
     return fig
 
 
@@ -227,7 +224,7 @@ def gain_dots(frame: pd.DataFrame, *, count: int = 6) -> Figure:
     """A frame of `gains`: the settings that move most, a dot per class and seed, a bar for the mean."""
     means = frame.mean()
     chosen = means[means.abs().nlargest(count).index].sort_values(ascending=False)
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.35 * len(chosen)))
+    fig, axis = plt.subplots(figsize=(7, 1 + 0.35 * len(chosen)), layout="tight")
     for place, (name, mean) in enumerate(chosen.items()):
         values = frame[name].dropna()
         axis.plot(values, np.full(len(values), place), "o", color="C0", alpha=0.5)
@@ -235,8 +232,6 @@ def gain_dots(frame: pd.DataFrame, *, count: int = 6) -> Figure:
     axis.axvline(0, color="grey", linestyle=":")
     axis.set(yticks=range(len(chosen)), yticklabels=chosen.index, xlabel="gain, points of AUROC")
     axis.invert_yaxis()
-    sns.despine(fig)
-    fig.tight_layout()
     return fig
 
 

@@ -36,7 +36,7 @@ def factors(gained: pd.DataFrame) -> Figure:
     """What each setting is worth: a row per setting, a mark per category and seed, the mean as a bar."""
     rows = worth(gained)
     places = dict(zip(rows["setting"], rows.index, strict=True))
-    fig, axis = plt.subplots(figsize=(7.5, 1.2 + 0.3 * len(rows)))
+    fig, axis = plt.subplots(figsize=(7.5, 1.2 + 0.3 * len(rows)), layout="tight")
     axis.axvline(0, color="0.6", zorder=0)
     for (normal, profile), part in gained.groupby(["normal", "profile"]):
         colour = f"C{[*MARKS].index(normal)}" if normal in MARKS else "0.4"
@@ -49,9 +49,8 @@ def factors(gained: pd.DataFrame) -> Figure:
     axis.set(xlabel="gain in pixel AUROC, points", ylim=(len(rows) - 0.3, -0.7))
     axis.set_yticks(rows.index, rows["setting"], fontsize=8)
     axis.grid(axis="both", alpha=0.3)
-    axis.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)
+    axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)
     sns.despine(fig, left=True)
-    fig.tight_layout()
     return fig
 
 
@@ -74,7 +73,9 @@ def shares(terms: Terms, masks: np.ndarray, lam: float) -> Shares:
 
 def taken_apart(found: dict[str, Shares], points: tuple[str, ...]) -> Figure:
     """`Shares` of some sources, a column each: how good each term's own map is, and how loud it is."""
-    fig, axes = plt.subplots(2, len(found), figsize=(4 * len(found), 4.6), sharex=True, sharey="row", squeeze=False)
+    fig, axes = plt.subplots(
+        2, len(found), figsize=(4 * len(found), 4.6), sharex=True, sharey="row", squeeze=False, layout="tight"
+    )
     place = np.arange(len(points))
     for column, (name, parts) in zip(axes.T, found.items(), strict=True):
         for axis, values in zip(column, (parts.alone, 100 * parts.share), strict=True):
@@ -85,7 +86,5 @@ def taken_apart(found: dict[str, Shares], points: tuple[str, ...]) -> Figure:
         column[1].set_xticks(place, points)
     axes[0, 0].set(ylabel="its own map,\npixel AUROC, %", ylim=(40, 100))
     axes[1, 0].set_ylabel("share of the\ngradient, %")
-    axes[0, -1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(fig)
-    fig.tight_layout()
+    axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig

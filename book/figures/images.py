@@ -7,7 +7,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
@@ -55,7 +54,7 @@ def scored(found: Iterable[Record], results: Path | None = None) -> list[Scored]
 def published_dots(frame: pd.DataFrame) -> Figure:
     """Entries of `paper.published`, one per method, the highest on top, the paper's own in colour; bars as printed."""
     frame = frame.sort_values("auroc")
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.3 * len(frame)))
+    fig, axis = plt.subplots(figsize=(7, 1 + 0.3 * len(frame)), layout="tight")
     place, own = np.arange(len(frame)), frame["method"].str.startswith(paper.OURS).to_numpy()
     for part, colour in ((own, ANOMALOUS), (~own, "grey")):
         bars = frame["plus_minus"].fillna(0)[part]
@@ -63,13 +62,13 @@ def published_dots(frame: pd.DataFrame) -> Figure:
     axis.set_yticks(place, frame["method"])
     axis.set(xlabel="AUROC, %", ylim=(-0.5, len(frame) - 0.5))
     axis.grid(axis="x", alpha=0.4)
-    return _tidy(fig)
+    return fig
 
 
 def score_histograms(kept: Sequence[Scored], *, columns: int = 5) -> Figure:
     """One plot per record: densities of the scores of both groups, a tick for each normal image, AUROC in %."""
     rows, width = -(-len(kept) // columns), min(columns, len(kept))
-    fig, axes = plt.subplots(rows, width, figsize=(max(2.0 * width, 4), 2 * rows), squeeze=False)
+    fig, axes = plt.subplots(rows, width, figsize=(max(2.0 * width, 4), 2 * rows), squeeze=False, layout="tight")
     for axis in axes.flat[len(kept) :]:
         axis.axis("off")
     for axis, (record, scores, labels) in zip(axes.flat, kept, strict=False):
@@ -81,7 +80,7 @@ def score_histograms(kept: Sequence[Scored], *, columns: int = 5) -> Figure:
         axis.set_title(f"{category}, seed {seed}: {shares(labels, scores).mean():.1f}", fontsize=8)
         axis.set(yticks=[])
     fig.supxlabel("discrepancy", fontsize=9)
-    return _tidy(fig)
+    return fig
 
 
 def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) -> Figure:
@@ -90,7 +89,7 @@ def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) 
     Args:
         printed: columns printed and plus_minus; a key that it has not gets no printed number.
     """
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.55 * len(values)))
+    fig, axis = plt.subplots(figsize=(7, 1 + 0.55 * len(values)), layout="tight")
     for place, (key, found) in enumerate(values.items()):
         axis.plot(found, place + np.linspace(-0.15, 0.15, len(found)), "o", color=NORMAL, alpha=0.7)
         if len(found):
@@ -100,7 +99,7 @@ def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) 
             axis.errorbar(row["printed"], [place + 0.3], xerr=row["plus_minus"], fmt="D", color=ANOMALOUS, capsize=3)
     axis.set(yticks=range(len(values)), yticklabels=list(values), xlabel="AUROC, %", ylim=(len(values) - 0.3, -0.5))
     axis.grid(axis="x", alpha=0.4)
-    return _tidy(fig)
+    return fig
 
 
 def shares(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -139,10 +138,4 @@ def outlined(images: Images, *, titles: Sequence[str], columns: int, size: int) 
             axis.contour(mask, [0.5], colors="#56B4E9", linewidths=1.2)
     fig.set_figheight(1.15 * fig.get_figheight())  # titles of two lines
     fig.tight_layout(pad=0.3, h_pad=1)
-    return fig
-
-
-def _tidy(fig: Figure) -> Figure:
-    sns.despine(fig)
-    fig.tight_layout()
     return fig

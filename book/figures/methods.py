@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 from captum.attr import GuidedBackprop
 from IPython.display import HTML
@@ -74,8 +73,7 @@ def dots(published: pd.DataFrame, ours: pd.DataFrame) -> Figure:
     axes[0].set(yticks=place, yticklabels=published.index)
     axes[0].invert_yaxis()
     fig.tight_layout(rect=(0, 0, 1, 0.93))
-    fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=4, loc="upper center")
-    sns.despine(fig)
+    fig.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=4, loc="upper center")
     return fig
 
 

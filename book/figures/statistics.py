@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
@@ -60,7 +59,7 @@ def curves(records: Sequence[Record]) -> Shown:
     for record in records:
         groups.setdefault(place(Experiment.from_dict(record["experiment"])), []).append(record)
     rows = -(-len(groups) // 2)
-    fig, axes = plt.subplots(rows, 2, figsize=(9, 3 * rows), squeeze=False)
+    fig, axes = plt.subplots(rows, 2, figsize=(9, 3 * rows), squeeze=False, layout="tight")
     told = []
     for axis, (name, group) in zip(axes.flat, sorted(groups.items()), strict=False):
         normals = sorted({normal_of(r["experiment"]) for r in group})
@@ -80,7 +79,6 @@ def curves(records: Sequence[Record]) -> Shown:
         told.append(f"{name}: {len(group)} lines, the last evaluations of one at most {max(apart):.1f} apart")
     if len(groups) % 2:
         axes[-1, -1].axis("off")
-    _trim(fig)
     caption = "Grey: the last evaluations, whose mean is the figure. Named: the lowest and the highest line. "
     caption += "Each panel has its own scale."
     return figure(fig, alt=f"Image AUROC in points against epoch. {'; '.join(told)}.", caption=caption)
@@ -90,7 +88,7 @@ def curves(records: Sequence[Record]) -> Shown:
 def spreads(entries: pd.DataFrame) -> Shown:
     """Standard deviations from three causes, and the printed one: a mark a class or category, a bar at the median."""
     groups = by_place(entries)
-    fig, axis = plt.subplots(figsize=(8, 1.2 + 0.75 * len(groups)))
+    fig, axis = plt.subplots(figsize=(8, 1.2 + 0.75 * len(groups)), layout="tight")
     for row, group in enumerate(groups.values()):
         for number, (column, (name, colour, mark)) in enumerate(KINDS.items()):
             values, at = group[column].dropna().clip(lower=0.004), row + 0.19 * (number - 1.5)
@@ -102,8 +100,7 @@ def spreads(entries: pd.DataFrame) -> Shown:
     axis.set_xticks(ticks := [0.01, 0.1, 1, 10], [f"{tick:g}" for tick in ticks])
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.4)
-    axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1))
-    _trim(fig)
+    axis.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1))
     told = {name: group[list(KINDS)].median().dropna() for name, group in groups.items()}
     said = [f"{t}: {', '.join(f'{KINDS[str(c)][0]} {v:.2f}' for c, v in each.items())}" for t, each in told.items()]
     alt = "Standard deviations of AUROC in points, medians over classes. "
@@ -127,7 +124,7 @@ def spread_table(entries: pd.DataFrame) -> Shown:
 def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
     """Last, mean of the last ones, best and the printed figure with the interval of the test images; its alt text."""
     names, at = _names(entries), np.arange(len(entries))
-    fig, axis = plt.subplots(figsize=(7, 1.4 + 0.3 * len(entries)))
+    fig, axis = plt.subplots(figsize=(7, 1.4 + 0.3 * len(entries)), layout="tight")
     axis.hlines(at, entries["low"], entries["high"], color="0.8", linewidth=7, label="95 % over test images")
     for column, style, label in (
         ("mean", "sC0", "mean of the last ones"),
@@ -138,8 +135,7 @@ def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
     bars = entries["plus_minus"]
     axis.errorbar(entries["published"], at, xerr=bars, fmt="|", markersize=12, color="black", label="published ±")
     axis.set(yticks=at, yticklabels=names, xlabel="image AUROC, %", ylim=(len(entries) - 0.5, -0.5))
-    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    _trim(fig)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     inside = entries["published"].between(entries["low"], entries["high"])[entries["published"].notna()]
     values = zip(names, entries["mean"], entries["low"], entries["high"], strict=True)
     said = "; ".join(f"{name} {mean:.1f} %, {low:.1f} to {high:.1f}" for name, mean, low, high in values)
@@ -153,7 +149,7 @@ def differences(pairs: pd.DataFrame) -> Shown:
     keys = list(zip(pairs["normal"], pairs["seed"], strict=True))
     mean = paired_difference(*(dict(zip(keys, pairs[name], strict=True)) for name in ("base", "other")))
     at = np.arange(len(pairs))
-    fig, axis = plt.subplots(figsize=(7, 1.6 + 0.28 * len(pairs)))
+    fig, axis = plt.subplots(figsize=(7, 1.6 + 0.28 * len(pairs)), layout="tight")
     axis.axvline(0, color="0.7", zorder=0)
     axis.hlines([*at, len(at)], [*pairs["low"], mean.low], [*pairs["high"], mean.high], color=["C0"] * len(at) + ["C1"])
     axis.plot(pairs["difference"], at, "o", color="C0")
@@ -162,7 +158,6 @@ def differences(pairs: pd.DataFrame) -> Shown:
     axis.set(yticks=range(len(labels)), yticklabels=labels, xlabel="difference, points of AUROC")
     axis.set_title(f"{pairs['settings'].iloc[0]} against the paper's", fontsize=10)
     axis.invert_yaxis()
-    _trim(fig)
     alt = f"{len(pairs)} differences from {pairs['difference'].min():+.1f} to {pairs['difference'].max():+.1f} points; "
     alt += f"{((pairs['low'] > 0) | (pairs['high'] < 0)).sum()} of the intervals leave out 0. "
     alt += f"Mean {mean.mean:+.2f}, 95 % from {mean.low:+.2f} to {mean.high:+.2f}."
@@ -197,8 +192,3 @@ def _names(rows: pd.DataFrame) -> list[str]:
         return [f"seed {seed}" for seed in rows["seed"]]
     named = zip(rows["normal"], rows["seed"], rows["normal"].duplicated(keep=False), strict=True)
     return [f"{normal}, seed {seed}" if again else normal for normal, seed, again in named]
-
-
-def _trim(fig: Figure) -> None:
-    sns.despine(fig)
-    fig.tight_layout()

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from IPython.display import HTML
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
@@ -74,23 +75,34 @@ def slider(
     return widgets.VBox([widgets.HBox([player, control], layout={"flex_flow": "row wrap"}), stack])
 
 
+def strips(names: Sequence[str], label: str, *, inches: float = 0.34) -> tuple[Figure, Axes]:
+    """An empty chart with a row per name, the first on top, each some inches high; ``label`` is of the other axis."""
+    fig, axis = plt.subplots(figsize=(7, 1.2 + inches * len(names)), layout="tight")
+    axis.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel=label)
+    axis.grid(axis="x", alpha=0.4)
+    return fig, axis
+
+
 def pictures(
-    images: Sequence[np.ndarray | Tensor], *, titles: Sequence[str] = (), columns: int = 8, scale: float = 1.3
+    images: Sequence[np.ndarray | Tensor],
+    *,
+    titles: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    columns: int = 8,
+    scale: float = 1.3,
 ) -> Figure:
-    """Images side by side: 8-bit (3, H, W) or (H, W, 3), or maps (H, W)."""
-    rows = -(-len(images) // columns)
-    fig, axes = plt.subplots(
-        rows,
-        min(columns, len(images)),
-        figsize=(scale * min(columns, len(images)), (scale + 0.25) * rows),
-        squeeze=False,
-    )
+    """Images side by side: 8-bit (3, H, W) or (H, W, 3), or maps (H, W); each may have a title, each row a name."""
+    high, wide = -(-len(images) // columns), min(columns, len(images))
+    size = scale * wide, (scale + (0.25 if titles else 0.05)) * high
+    fig, axes = plt.subplots(high, wide, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, [*titles] + [""] * len(images), strict=False):
         axis.imshow(_channels_last(image), cmap=HEAT)
         axis.set_title(title, fontsize=8)
-    fig.tight_layout(pad=0.3, h_pad=1)
+    for axis, name in zip(axes[:, 0], rows, strict=False):
+        axis.text(-0.1, 0.5, name, ha="right", va="center", transform=axis.transAxes, fontsize=9)
+    fig.tight_layout(pad=0.3, h_pad=1 if titles else 0.2)
     return fig
 
 
@@ -123,14 +135,18 @@ def localization(
     return fig
 
 
+def histograms(axis: Axes, labels: np.ndarray, scores: np.ndarray, *, count: int) -> None:
+    """Densities of the scores of normal and anomalous images in bins, the last of which holds all that is higher."""
+    bins = np.linspace(scores.min(), np.quantile(scores, 0.995), count)
+    for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
+        some = np.minimum(scores[labels == label], bins[-1])
+        axis.hist(some, bins.tolist(), density=True, alpha=0.6, color=colour, label=name)
+
+
 def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None = None) -> Figure:
     """Histogram of the scores of normal and anomalous images, and the ROC curve with its area."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="tight")
-    bins = np.linspace(scores.min(), np.quantile(scores, 0.995), 50)
-    for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
-        left.hist(
-            np.minimum(scores[labels == label], bins[-1]), bins, density=True, alpha=0.6, color=colour, label=name
-        )
+    histograms(left, labels, scores, count=50)
     if threshold is not None:
         left.axvline(threshold, color="black", linestyle="--", label="threshold")
     left.set(xlabel="discrepancy", ylabel="density")

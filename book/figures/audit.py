@@ -3,44 +3,32 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from book.figures import ANOMALOUS, NORMAL
+from book.figures import ANOMALOUS, NORMAL, strips
 
 EVEN = "0.75"  # neither won nor lost
 
 
 def means(checked: pd.DataFrame) -> Figure:
     """Printed minus recomputed mean of each row of `tables.means`; filled and named where rounding is no excuse."""
-    keys = checked[["table", "dataset"]].drop_duplicates().to_numpy()
-    fig, axis = plt.subplots(figsize=(7.5, 0.8 + 0.38 * len(keys)), layout="tight")
-    for place, (table, dataset) in enumerate(keys):
-        rows = checked[(checked["table"] == table) & (checked["dataset"] == dataset)]
-        shift = place + np.linspace(-0.3, 0.3, len(rows))
-        fine = rows["explained"].to_numpy()
-        axis.plot(rows["difference"][fine], shift[fine], "o", color=NORMAL, markerfacecolor="none", markersize=5)
-        axis.plot(rows["difference"][~fine], shift[~fine], "D", color=ANOMALOUS, markersize=7)
-        for (_, row), y in zip(rows[~fine].iterrows(), shift[~fine], strict=True):
-            axis.annotate(row["method"], (row["difference"], y), (8, 0), textcoords="offset points", va="center")
+    groups = dict([*checked.groupby(["table", "dataset"], sort=False)])
+    names = [f"Table {table}, {dataset}" for table, dataset in groups]
+    fig, axis = strips(names, "printed − recomputed mean, points of AUROC")
+    for place, rows in enumerate(groups.values()):
+        rows = rows.assign(place=place + np.linspace(-0.3, 0.3, len(rows)))
+        fine, off = rows[rows["explained"]], rows[~rows["explained"]]
+        axis.plot(fine["difference"], fine["place"], "o", color=NORMAL, markerfacecolor="none", markersize=5)
+        axis.plot(off["difference"], off["place"], "D", color=ANOMALOUS, markersize=7)
+        for row in off.itertuples():
+            at = row.difference, row.place
+            axis.annotate(row.method, at, (8, 0), textcoords="offset points", va="center")
     axis.set_xscale("symlog", linthresh=0.01)
     ticks = [-1, -0.1, -0.01, 0, 0.01, 0.1, 1]
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.minorticks_off()
-    axis.set(yticks=range(len(keys)), yticklabels=[f"Table {t}, {d}" for t, d in keys], xlim=(-3, 3))
-    axis.set(xlabel="printed − recomputed mean, points of AUROC")
+    axis.set_xlim(-3, 3)
     axis.axvline(0, color="black", linestyle=":", linewidth=1)
-    axis.invert_yaxis()
-    return fig
-
-
-def apart(frame: pd.DataFrame) -> Figure:
-    """A heat map of differences: a row per category, a column per row of a table, points of AUROC in each cell."""
-    fig, axis = plt.subplots(figsize=(7, 1.5 + 0.28 * len(frame)), layout="tight")
-    far = float(np.nanmax(np.abs(frame.to_numpy())))  # centred on 0, which is white; signs are written too
-    sns.heatmap(frame, annot=True, fmt="+.2f", cmap="RdBu_r", vmin=-far, vmax=far, linewidths=0.5, ax=axis)
-    axis.set(xlabel="", ylabel="")
-    axis.tick_params(axis="x", rotation=20)
     return fig
 
 

@@ -2,18 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from book.figures import ANOMALOUS, NORMAL, pictures
-from kdlab import paper
-from kdlab.experiments.choose import run_command
-from kdlab.experiments.experiment import Experiment
+from book.figures import ANOMALOUS, NORMAL, pictures, strips
 from kdlab.experiments.records import Record, last_scores
 from kdlib.data import ABOUT, Images, Split, find
 
@@ -39,48 +34,10 @@ def absent(dataset: str) -> Markdown | None:
     )
 
 
-def command(dataset: str, categories: Iterable[str], *, seeds: Iterable[int] = (0,), **changes: Any) -> Markdown:
-    """The command that makes records, in profile ``paper``, with changes of the recipe."""
-    experiments = (Experiment.of(dataset, name, seed=seed, **changes) for name in categories for seed in seeds)
-    return Markdown(f"```bash\n{run_command(experiments)}\n```")
-
-
 def scored(found: Iterable[Record], results: Path | None = None) -> list[Scored]:
     """Records with what is in the ``.npz`` beside them; a record without one is left out."""
     pairs = ((record, last_scores(record, results)) for record in found)
     return [(record, *pair) for record, pair in pairs if pair]
-
-
-def published_dots(frame: pd.DataFrame) -> Figure:
-    """Entries of `paper.published`, one per method, the highest on top, the paper's own in colour; bars as printed."""
-    frame = frame.sort_values("auroc")
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.3 * len(frame)), layout="tight")
-    place, own = np.arange(len(frame)), frame["method"].str.startswith(paper.OURS).to_numpy()
-    for part, colour in ((own, ANOMALOUS), (~own, "grey")):
-        bars = frame["plus_minus"].fillna(0)[part]
-        axis.errorbar(frame["auroc"][part], place[part], xerr=bars, fmt="o", color=colour, capsize=3)
-    axis.set_yticks(place, frame["method"])
-    axis.set(xlabel="AUROC, %", ylim=(-0.5, len(frame) - 0.5))
-    axis.grid(axis="x", alpha=0.4)
-    return fig
-
-
-def score_histograms(kept: Sequence[Scored], *, columns: int = 5) -> Figure:
-    """One plot per record: densities of the scores of both groups, a tick for each normal image, AUROC in %."""
-    rows, width = -(-len(kept) // columns), min(columns, len(kept))
-    fig, axes = plt.subplots(rows, width, figsize=(max(2.0 * width, 4), 2 * rows), squeeze=False, layout="tight")
-    for axis in axes.flat[len(kept) :]:
-        axis.axis("off")
-    for axis, (record, scores, labels) in zip(axes.flat, kept, strict=False):
-        bins = np.linspace(scores.min(), np.quantile(scores, 0.99), 14)
-        for label, colour in ((0, NORMAL), (1, ANOMALOUS)):
-            axis.hist(np.minimum(scores[labels == label], bins[-1]), bins, density=True, alpha=0.6, color=colour)
-        axis.plot(scores[labels == 0], np.zeros((labels == 0).sum()), "|", color="black", clip_on=False)
-        category, seed = record["experiment"]["category"], record["experiment"]["seed"]
-        axis.set_title(f"{category}, seed {seed}: {shares(labels, scores).mean():.1f}", fontsize=8)
-        axis.set(yticks=[])
-    fig.supxlabel("discrepancy", fontsize=9)
-    return fig
 
 
 def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) -> Figure:
@@ -89,7 +46,7 @@ def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) 
     Args:
         printed: columns printed and plus_minus; a key that it has not gets no printed number.
     """
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.55 * len(values)), layout="tight")
+    fig, axis = strips(list(values), "AUROC, %", inches=0.55)
     for place, (key, found) in enumerate(values.items()):
         axis.plot(found, place + np.linspace(-0.15, 0.15, len(found)), "o", color=NORMAL, alpha=0.7)
         if len(found):
@@ -97,8 +54,6 @@ def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) 
         if key in printed.index:
             row = printed.loc[[key]].fillna(0)
             axis.errorbar(row["printed"], [place + 0.3], xerr=row["plus_minus"], fmt="D", color=ANOMALOUS, capsize=3)
-    axis.set(yticks=range(len(values)), yticklabels=list(values), xlabel="AUROC, %", ylim=(len(values) - 0.3, -0.5))
-    axis.grid(axis="x", alpha=0.4)
     return fig
 
 

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from captum.attr import GuidedBackprop
-from IPython.display import HTML
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from kdlib.activations import batch_length, prepare
@@ -77,21 +75,6 @@ def dots(published: pd.DataFrame, ours: pd.DataFrame) -> Figure:
     return fig
 
 
-def beside(published: pd.DataFrame, ours: pd.DataFrame) -> HTML:
-    """Frames of `six` as one table of "published / ours": a row a category, then the mean, of ours when it has all."""
-    table = {}
-    for column in SIX:
-        method, _, filtered = column.partition("+")
-        both = [[*frame[column], frame[column].mean(skipna=False)] for frame in (published, ours)]
-        cells = [
-            "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}".join("–" if np.isnan(v) else f"{v:.1f}" for v in pair)
-            for pair in zip(*both, strict=True)
-        ]
-        table[("with" if filtered else "without") + " Gaussian", METHODS[method]] = cells
-    frame = pd.DataFrame(table, index=[*published.index, "mean"])
-    return HTML(frame.to_html(classes="kd-table", border=0))
-
-
 def signed_gradients(
     detector: Detector,
     pixels: Tensor,
@@ -119,11 +102,6 @@ def signed_gradients(
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
             found.append(GuidedBackprop(score).attribute(x) if guided else torch.autograd.grad(score(x).sum(), x)[0])
     return torch.cat(found).detach().float().cpu().numpy()
-
-
-def agreement(maps: np.ndarray, others: np.ndarray) -> float:
-    """Spearman's rank correlation of the pixels of two maps, mean over images: (N, H, W) each."""
-    return float(np.mean([spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, others, strict=True)]))
 
 
 def few(dataset: str, normal: str, *, train: int, each: int) -> Split:

@@ -13,7 +13,6 @@ from IPython.display import HTML
 
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record, made_on
 from kdlib.recipe import Recipe
 
 LONG = 12  # rows that a reader takes in
@@ -136,37 +135,6 @@ def recipe_facts(recipe: Recipe) -> dict[str, object]:
         "lambda": "both terms of one size on the untrained cloner" if recipe.lam is None else recipe.lam,
         "source weights": recipe.weights,
     }
-
-
-def provenance_facts(records: Sequence[Record]) -> dict[str, str]:
-    """Weights, machine, versions, commits and seeds of records, every value once; "not run" without records."""
-
-    def seen(*path: str) -> str:
-        return ", ".join(sorted({str(_at(record, path)) for record in records})) or "not run"
-
-    return {
-        "source weights": seen("provenance", "weights", "name"),
-        "their SHA-256 begins with": seen("provenance", "weights", "checksum")[:12],
-        "precision": seen("provenance", "precision"),
-        "computed on": ", ".join(sorted({made_on(record) for record in records})) or "not run",
-        "torch": seen("provenance", "versions", "torch"),
-        "commit": seen("provenance", "commit"),
-        "seeds": seen("experiment", "seed"),
-        "hours, in sum": f"{sum(r['cost']['seconds'] for r in records) / 3600:.1f}" if records else "not run",
-    }
-
-
-def _at(record: Record, path: Sequence[str]) -> Any:
-    value: Any = record
-    for key in path:
-        value = value[key]
-    return value
-
-
-def factors_table(frame: pd.DataFrame) -> HTML:
-    """`ablations.factors` as a table; a long one is folded."""
-    shown = frame[["normal", "settings", "gain", "difference", "ours", "spread", "seeds"]]
-    return numbers(shown, frame["experiments"].tolist(), whole=["seeds"], signed=["gain", "difference"], index=False)
 
 
 def comparison(rows: pd.DataFrame) -> HTML:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from book.figures import classes as show_classes
-from kdlab import paper
 
 NAMES = {name: name for name in ("cat", "dog", "ship")}
 
@@ -35,14 +34,3 @@ def test_classes_are_known_by_name_where_one_is_missing() -> None:
     assert show_classes.against_each("cat", scores, classes).to_dict() == {"ship": 50}
     matrix = show_classes.pairwise({"cat": [(scores, labels["cat"])]}, classes, names=NAMES)
     assert matrix.stack().dropna().to_dict() == {("cat", "ship"): 50}
-    show_classes.pairwise_map(matrix, names=NAMES)
-
-
-def test_methods_has_a_row_each_and_ours_in_colour() -> None:
-    """Further left is better: what a method lacks to 100."""
-    table = paper.table(2, "cifar10").sort_values("mean", ascending=False)
-    (axis,) = show_classes.methods(table, ours=paper.OURS).axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == list(table.index)
-    dots = [line for line in axis.lines if line.get_marker() == "o"]
-    assert [line.get_color() != "grey" for line in dots] == list(table.index == paper.OURS)
-    assert np.allclose(np.asarray(dots[0].get_xdata(), dtype=float), 100 - table.iloc[0].drop("mean"))

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from book.figures import images as show_images
-from kdlab import paper
 from kdlib.data import Images, Split
 from kdlib.metrics import auroc
 
@@ -31,26 +30,11 @@ def test_about_says_licence_and_the_top_what_is_missing(tmp_path: Path, monkeypa
     assert show_images.absent("digits") is None, "it comes with scikit-learn"
 
 
-def test_command_names_all_it_makes() -> None:
-    line = show_images.command("head_ct", ["head_ct"], seeds=range(3), augment=True).data
-    expected = "python -m kdlab run --dataset head_ct --category head_ct --set augment=True --seed 0 1 2"
-    assert line.splitlines() == ["```bash", expected, "```"]
-
-
 def test_the_auroc_is_the_mean_of_shares() -> None:
     found = show_images.shares(LABELS, SCORES)
     assert len(found) == 10
     assert found[[0, 3, 4, 9]].tolist() == [100, 87.5, 75, 62.5]  # ties count half
     assert found.mean() == pytest.approx(100 * (auroc(LABELS, SCORES) or 0))
-
-
-def test_published_dots_mark_the_paper_s_own() -> None:
-    frame = paper.published(table=6, dataset="head_ct")
-    (axis,) = show_images.published_dots(frame).axes
-    assert [text.get_text() for text in axis.get_yticklabels()] == [*frame.sort_values("auroc")["method"]]
-    own, others = (container[0] for container in axis.containers)
-    assert sorted(own.get_xdata()) == sorted(frame[frame["method"].str.startswith(paper.OURS)]["auroc"])
-    assert len(others.get_xdata()) == len(frame) - 2
 
 
 def test_over_seeds_has_a_row_each_even_without_values() -> None:
@@ -59,13 +43,6 @@ def test_over_seeds_has_a_row_each_even_without_values() -> None:
     assert [text.get_text() for text in axis.get_yticklabels()] == ["MKDAD", "size"]
     assert [*axis.containers[0][0].get_xdata()] == [78]
     assert [np.size(line.get_xdata()) for line in axis.lines if line.get_marker() == "o"] == [0, 2]
-
-
-@pytest.mark.parametrize("count", [1, 3, 7])
-def test_histograms_have_one_per_record(count: int) -> None:
-    kept = [({"experiment": {"category": "c", "seed": n}}, SCORES, LABELS) for n in range(count)]
-    axes = show_images.score_histograms(kept).axes
-    assert [axis.get_title() for axis in axes if axis.axison] == [f"c, seed {n}: 82.5" for n in range(count)]
 
 
 def test_worst_images_and_examples_with_contours(tmp_path: Path) -> None:

@@ -12,10 +12,8 @@ from unittest import mock
 
 import execute
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
 from book.figures import coverage as show_coverage
 from kdlab import coverage, paper
@@ -270,22 +268,6 @@ def test_hundreds_of_records_take_less_than_a_second(write: Write) -> None:
     frame = coverage.scoreboard()
     assert time.process_time() - start < 1
     assert (frame["seeds"] == 10).sum() == 7 * 16 + 1  # with the mean of Table 1
-
-
-def test_pictures_with_and_without_records(write: Write) -> None:
-    for figure in (show_coverage.bars, show_coverage.differences):
-        plt.close(figure(coverage.scoreboard()))
-    write("fashion_mnist", "3", 0.93)
-    write("fashion_mnist", "4", 0.94, profile="laptop")
-    board = coverage.scoreboard()
-    bars = show_coverage.bars(board)
-    said = [text.get_text() for text in bars.axes[0].texts]
-    assert said == [f"{2 if number == 2 else 0} of {len(rows)}" for number, rows in board.groupby("table")]
-    plt.close(bars)
-    dots = show_coverage.differences(board)
-    assert [line.get_label() for line in dots.axes[0].lines[:-1]] == ["fashion_mnist"]
-    assert np.asarray(dots.axes[0].lines[0].get_xydata()).tolist() == [[93.8, 93.0], [92.95, 94.0]]
-    plt.close(dots)
 
 
 def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

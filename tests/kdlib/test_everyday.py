@@ -187,6 +187,7 @@ def test_globs_and_options_anywhere(place: Path, capsys: pytest.CaptureFixture[s
     [
         (["fit", "new", "models/"], "models/ is a folder; name a file in it"),
         (["localize", "d", "new", "d"], "d: is a file"),
+        (["run", "--table", "2"], "run is a command of the laboratory now: python -m kdlab run --table 2"),
     ],
 )
 def test_refused_before_any_work(

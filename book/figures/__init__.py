@@ -15,11 +15,10 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
 
-from book.figures.tables import comparison as comparison
 from book.figures.tables import folded
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record
+from kdlab.experiments.records import Record, late
 from kdlib.metrics import auroc
 
 NORMAL, ANOMALOUS = sns.color_palette("colorblind", as_cmap=False)[0], sns.color_palette("colorblind")[1]
@@ -79,6 +78,7 @@ def strips(names: Sequence[str], label: str, *, inches: float = 0.34) -> tuple[F
     """An empty chart with a row per name, the first on top, each some inches high; ``label`` is of the other axis."""
     fig, axis = plt.subplots(figsize=(7, 1.2 + inches * len(names)), layout="tight")
     axis.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel=label)
+    axis.tick_params(axis="y", labelsize=9)
     axis.grid(axis="x", alpha=0.4)
     return fig, axis
 
@@ -164,7 +164,7 @@ def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None
 
 
 def stability(records: Sequence[Record]) -> Figure:
-    """AUROC against epoch, a line a record: does training stay where it arrived?"""
+    """AUROC against epoch, a line per record; grey: the last evaluations, whose mean is the result."""
     fig, axis = plt.subplots(figsize=(7, 3.5), layout="tight")
     colours: dict[str, str] = {}  # one a class, whatever the number of seeds
     for record in records:
@@ -174,6 +174,7 @@ def stability(records: Sequence[Record]) -> Figure:
         colour = colours.setdefault(normal, f"C{len(colours)}")
         epochs, aurocs = zip(*((e["epoch"], 100 * e["image_auroc"]) for e in evaluations), strict=True)
         axis.plot(epochs, aurocs, color=colour, label=label)
+    axis.axvspan(late(evaluations)[0]["epoch"], evaluations[-1]["epoch"], color="0.92", zorder=0)
     axis.set(xlabel="epoch", ylabel="image AUROC, %")
     if len(colours) > 1:
         axis.legend(ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -221,7 +221,7 @@ def gain_dots(frame: pd.DataFrame, *, count: int = 6) -> Figure:
     axis.plot(chosen, range(len(chosen)), "|", color="black", markersize=18, markeredgewidth=2)
     axis.axvline(0, color="grey", linestyle=":")
     if len(groups) > 1:
-        axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=4)
     return fig
 
 

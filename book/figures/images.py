@@ -1,4 +1,4 @@
-"""Figures and tables of data sets that are folders of images: MVTec AD, HeadCT, BrainMRI, retinal OCT."""
+"""What pages of data sets show: terms, images, scores, and in one-vs-rest sets one class against one other."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from book.figures import ANOMALOUS, NORMAL, pictures, strips
 from kdlab.experiments.records import Record, last_scores
 from kdlib.data import ABOUT, Images, Split, find
+from kdlib.metrics import auroc
 
 Scored = tuple[Record, np.ndarray, np.ndarray]  # a record with scores and labels of its last evaluation, (N,) each
 
@@ -94,3 +95,52 @@ def outlined(images: Images, *, titles: Sequence[str], columns: int, size: int) 
     fig.set_figheight(1.15 * fig.get_figheight())  # titles of two lines
     fig.tight_layout(pad=0.3, h_pad=1)
     return fig
+
+
+def of_one_test_split(records: Sequence[Record]) -> list[Record]:
+    """The records whose test images are those of most: image by image, no others can be compared.
+
+    Copies of a data set differ in their order, or by JPEG.
+    """
+    prints = [record["provenance"]["data"]["test"]["fingerprint"] for record in records]
+    most = max(prints, key=prints.count, default="")
+    return [record for record, found in zip(records, prints, strict=True) if found == most]
+
+
+def known_classes(labels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The class of each test image, (N,): the one in whose experiment it is normal; "" where there is none.
+
+    Args:
+        labels: normal class -> labels of the whole test split, (N,).
+
+    Raises:
+        ValueError: the numbers of images differ.
+    """
+    counts = {len(known) for known in labels.values()}
+    if len(counts) > 1:
+        raise ValueError(f"known classes: expected labels of one test split; found {sorted(counts)} images")
+    classes = np.full(max(counts, default=0), "", dtype=object)
+    for normal, known in labels.items():
+        classes[known == 0] = normal
+    return classes
+
+
+def against_each(normal: str, scores: np.ndarray, classes: np.ndarray) -> pd.Series:
+    """AUROC in % of the normal class against each other class alone; NaN where there is no normal image.
+
+    Args:
+        scores, classes: of the test images, (N,); class "" is left out.
+    """
+    found = {}
+    for other in sorted({*classes} - {"", normal}):
+        part = np.isin(classes, [normal, other])
+        area = auroc(classes[part] != normal, scores[part])
+        found[other] = np.nan if area is None else 100 * area
+    return pd.Series(found, dtype=float)
+
+
+def pairwise(kept: Sequence[Scored], classes: np.ndarray, *, names: Iterable[str]) -> pd.DataFrame:
+    """AUROC in %, one row per normal class, one column per only anomalous class: mean over seeds, NaN where not run."""
+    rows = [against_each(r["experiment"]["normal_class"], scores, classes) for r, scores, _ in kept]
+    frame = pd.DataFrame(rows, [r["experiment"]["normal_class"] for r, *_ in kept], dtype=float)
+    return frame.groupby(level=0).mean().reindex(index=list(names), columns=list(names))

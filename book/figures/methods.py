@@ -3,12 +3,10 @@
 import warnings
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from captum.attr import GuidedBackprop
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from kdlib.activations import batch_length, prepare
@@ -52,27 +50,6 @@ def claims(aurocs: pd.DataFrame) -> dict[str, str]:
         "smoothgrad": _verdict(gain.mean() > 0, better),
         "gbp": _verdict(rough.mean().idxmin() == "gbp", worst + f"lowest in {(loss < 0).sum()} of {len(rows)}"),
     }
-
-
-def dots(published: pd.DataFrame, ours: pd.DataFrame) -> Figure:
-    """Frames of `six`: circles are published, squares ours; hollow without the Gaussian, filled with it."""
-    fig, axes = plt.subplots(1, 3, figsize=(9, 1 + 0.28 * len(published)), sharex=True, sharey=True)
-    place = np.arange(len(published))
-    for number, (axis, (method, name)) in enumerate(zip(axes, METHODS.items(), strict=True)):
-        rough, smooth = published[method], published[f"{method}+gaussian"]
-        axis.hlines(place, rough, smooth, color="0.75", zorder=0)
-        for frame, mark, shift, who in ((published, "o", 0.0, "published"), (ours, "s", 0.25, "ours")):
-            for column, face, what in ((method, "white", "without"), (f"{method}+gaussian", None, "with")):
-                label = f"{who}, {what} Gaussian" if frame[list(SIX)].notna().any(axis=None) else None
-                style = {"color": f"C{number}" if who == "published" else "black", "markerfacecolor": face}
-                axis.plot(frame[column], place + shift, mark, markersize=5, label=label, **style)
-        axis.set(title=name, xlabel="pixel AUROC, %")
-        axis.grid(axis="x", alpha=0.4)
-    axes[0].set(yticks=place, yticklabels=published.index)
-    axes[0].invert_yaxis()
-    fig.tight_layout(rect=(0, 0, 1, 0.93))
-    fig.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=4, loc="upper center")
-    return fig
 
 
 def signed_gradients(

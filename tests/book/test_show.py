@@ -1,7 +1,6 @@
 """Plots, tables and sliders: described, complete, closed."""
 
 import re
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,11 +10,9 @@ import torch
 from ipywidgets import embed
 
 from book import figures as show
-from book.figures import classes as show_classes
 from book.figures import tables as show_tables
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import recipe_for
-from kdlib.data import load
 
 pytestmark = pytest.mark.usefixtures("plots")
 
@@ -108,49 +105,13 @@ def test_stability_has_a_line_a_record() -> None:
 def test_comparison_marks_what_is_more_than_2_off() -> None:
     difference = [-2.01, -2.0, 0.5, 2.5, np.nan]
     rows = pd.DataFrame({"published": 90.0, "difference": difference}, index=list("abcde"))
-    rows["experiments"] = pd.Series([(Experiment.of("mnist", "3"),)] * 5, rows.index, dtype=object)
-    html = show.comparison(rows).data
+    html = show_tables.numbers(rows, [(Experiment.of("mnist", "3"),)] * 5, signed=["difference"]).data
     style, body = html.split("</style>")
     marked = re.findall(r"#(T_\w+_row\d+_col1)", style)
     assert [name[name.index("row") : name.index("_col")] for name in marked] == ["row0", "row3"]
     assert "bold" in style
     cells = re.findall(r'class="data row\d col1" ?>([^<]*)<', body)
     assert cells == ["-2.01", "-2.00", "+0.50", "+2.50", "–"]
-
-
-def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:
-    records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
-    (tmp_path / "digits").mkdir()
-    np.savez(tmp_path / "digits" / "a.npz", scores=np.array([0.5, 2]), labels=np.array([0, 1]))
-    ((scores, labels),) = show_classes.last_scores(records, tmp_path)["3"]
-    assert (scores.tolist(), labels.tolist()) == ([0.5, 2], [0, 1])
-
-
-def test_pairs_of_classes_from_the_labels_alone() -> None:
-    splits = {c: load("digits", c) for c in "013"}
-    labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}
-    classes = show_classes.known_classes(labels)
-    assert (classes == "3").sum() == (labels["3"] == 0).sum()
-    assert (classes == "").sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
-    scores = np.where(classes == "1", 2.0, 1.0)  # 0 and 3 tie, 1 is far
-    assert show_classes.against_each("0", scores, classes).to_dict() == {"1": 100, "3": 50}
-    names = {"0": "zero", "1": "one", "3": "three"}
-    kept = {"0": [(scores, labels["0"])]}
-    matrix = show_classes.pairwise(kept, classes, names=names)
-    assert matrix.loc["0"].dropna().to_dict() == {"1": 100, "3": 50}
-    assert matrix.drop("0").isna().all(axis=None)
-
-
-def test_nothing_run_is_no_error() -> None:
-    names = dict(zip("01", "01", strict=True))
-    matrix = show_classes.pairwise({}, show_classes.known_classes({}), names=names)
-    assert matrix.shape == (2, 2)
-    assert matrix.isna().all(axis=None)
-
-
-def test_known_classes_needs_one_test_split() -> None:
-    with pytest.raises(ValueError, match=r"labels of one test split; found \[2, 3\] images"):
-        show_classes.known_classes({"0": np.zeros(2), "1": np.zeros(3)})
 
 
 def test_facts_say_what_the_recipe_is() -> None:

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from book.figures import images as show_images
-from kdlib.data import Images, Split
+from kdlib.data import Images, Split, load
 from kdlib.metrics import auroc
 
 LABELS = np.array([0] * 10 + [1] * 4)
 SCORES = np.array([*range(10), 3, 9, 20, 30], dtype=float)
+CAT = {"experiment": {"normal_class": "cat"}}
 
 pytestmark = pytest.mark.usefixtures("plots")
 
@@ -60,3 +61,54 @@ def test_worst_images_and_examples_with_contours(tmp_path: Path) -> None:
     assert [len(axis.collections) for axis in axes] == [0, 0, 1, 1]
     axes = show_images.examples(Split("mvtec_ad", "c", test[:2], test, True), size=32).axes
     assert [axis.get_title() for axis in axes] == ["normal", "normal", "dent", "hole"]
+
+
+def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:
+    records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
+    (tmp_path / "digits").mkdir()
+    np.savez(tmp_path / "digits" / "a.npz", scores=np.array([0.5, 2]), labels=np.array([0, 1]))
+    ((_, scores, labels),) = show_images.scored(records, tmp_path)
+    assert (scores.tolist(), labels.tolist()) == ([0.5, 2], [0, 1])
+
+
+def test_pairs_of_classes_from_the_labels_alone() -> None:
+    splits = {c: load("digits", c) for c in "013"}
+    labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}
+    classes = show_images.known_classes(labels)
+    assert (classes == "3").sum() == (labels["3"] == 0).sum()
+    assert (classes == "").sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
+    scores = np.where(classes == "1", 2.0, 1.0)  # 0 and 3 tie, 1 is far
+    assert show_images.against_each("0", scores, classes).to_dict() == {"1": 100, "3": 50}
+    names = {"0": "zero", "1": "one", "3": "three"}
+    kept = [({"experiment": {"normal_class": "0"}}, scores, labels["0"])]
+    matrix = show_images.pairwise(kept, classes, names=names)
+    assert matrix.loc["0"].dropna().to_dict() == {"1": 100, "3": 50}
+    assert matrix.drop("0").isna().all(axis=None)
+
+
+def test_nothing_run_is_no_error() -> None:
+    names = dict(zip("01", "01", strict=True))
+    matrix = show_images.pairwise([], show_images.known_classes({}), names=names)
+    assert matrix.shape == (2, 2)
+    assert matrix.isna().all(axis=None)
+
+
+def test_known_classes_needs_one_test_split() -> None:
+    with pytest.raises(ValueError, match=r"labels of one test split; found \[2, 3\] images"):
+        show_images.known_classes({"0": np.zeros(2), "1": np.zeros(3)})
+
+
+def test_records_of_another_copy_are_left_out() -> None:
+    records = [{"id": n, "provenance": {"data": {"test": {"fingerprint": copy}}}} for n, copy in enumerate("baa")]
+    assert [record["id"] for record in show_images.of_one_test_split(records)] == [1, 2]
+    assert show_images.of_one_test_split([]) == []
+
+
+def test_classes_are_known_by_name_where_one_is_missing() -> None:
+    labels = {"ship": np.array([1, 1, 0, 0]), "cat": np.array([0, 1, 1, 1])}
+    classes = show_images.known_classes(labels)
+    assert classes.tolist() == ["cat", "", "ship", "ship"]
+    scores = np.array([1.0, 9, 2, 0])
+    assert show_images.against_each("cat", scores, classes).to_dict() == {"ship": 50}
+    matrix = show_images.pairwise([(CAT, scores, labels["cat"])], classes, names=["cat", "dog", "ship"])
+    assert matrix.stack().dropna().to_dict() == {("cat", "ship"): 50}

@@ -11,9 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from book import figures as show
 from book.figures import methods as show_methods
-from book.figures.methods import METHODS, SIX, claims, dots, few, signed_gradients, six
+from book.figures.methods import METHODS, SIX, claims, few, signed_gradients, six
 from kdlab import coverage, paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, digest
@@ -100,17 +99,6 @@ def test_claims_can_fail() -> None:
     assert "9.00 points apart" in said["same"]
     assert "higher in 0 of 1" in said["smoothgrad"]
     assert "lowest in 0 of 1" in said["gbp"]
-
-
-@pytest.mark.parametrize("records", [0, 1])
-def test_dots_with_and_without_records(write: Write, records: int) -> None:
-    for _ in range(records):
-        write("bottle", "gradients", 0.9)
-    fig = dots(*frames())
-    assert [axis.get_title() for axis in fig.axes] == list(METHODS.values())
-    legend = {text.get_text() for text in fig.legends[0].get_texts()}
-    assert len(legend) == 2 + 2 * records
-    assert "<img" in show.figure(fig, alt="Dots.").data
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from book.figures import audit as show_audit
 from book.figures import tables as show_tables
 from kdlab import paper
 from kdlab.audit import tables
@@ -243,19 +242,6 @@ def test_errata_come_most_severe_first(wrong: pd.DataFrame) -> None:
 @pytest.mark.parametrize("points", [1, 2, 4])
 def test_forms_of_eq_3_are_a_constant_apart(points: int) -> None:
     assert [forms_of_direction(points, seed=s) for s in range(3)] == pytest.approx([points - 1] * 3, abs=1e-5)
-
-
-@pytest.mark.usefixtures("plots")
-def test_pictures() -> None:
-    fig = show_audit.means(tables.means())
-    assert {"CapsNetPP", "last-2"} <= {text.get_text() for text in fig.axes[0].texts}
-    compared = tables.against()
-    fig = show_audit.wins(compared)
-    titles = [axis.get_title() for axis in fig.axes]
-    assert len(titles) == 5
-    assert "Table 4, mvtec_ad, localization" in titles
-    names = [t.get_text() for axis in fig.axes for t in axis.get_yticklabels()]
-    assert sum(name.endswith("*") for name in names) == (compared["adjusted"] < 0.05).sum()
 
 
 def test_the_table_of_sentences_needs_no_network(wrong: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from book.figures import coverage as show_coverage
+from book.figures import tables as show_tables
 from kdlab import coverage, paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, digest
@@ -272,7 +272,7 @@ def test_hundreds_of_records_take_less_than_a_second(write: Write) -> None:
 
 def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     write("fashion_mnist", "3", 0.93)
-    html = str(show_coverage.interactive(coverage.scoreboard()).data)
+    html = str(show_tables.interactive(coverage.scoreboard()).data)
     rows = json.loads(json.loads(re.findall(r'"data_json": (".*"),?$', html, re.MULTILINE)[0]))
     assert len(rows) == 387
     (row,) = (row for row in rows if row[7] == pytest.approx(93) and row[6] == 93.8)

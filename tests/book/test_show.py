@@ -25,6 +25,9 @@ def test_figure_is_described_and_closed() -> None:
     assert "<figcaption>x &lt; y &amp; z</figcaption>" in html
     assert len(re.findall('src="data:image/webp;base64,UklGR', html)) == 1
     assert not plt.fignum_exists(fig.number)
+    for alt in ("", "  "):
+        with pytest.raises(ValueError, match="alt text is empty; say what the picture shows"):
+            show.figure(plt.figure(), alt=alt)
 
 
 @pytest.mark.parametrize(("inches", "ticks", "scrolls"), [(7, [0], True), (5, [0], False), (7, [], False)])
@@ -32,13 +35,6 @@ def test_wide_charts_scroll_on_a_phone_and_pictures_shrink(inches: int, ticks: l
     fig, axis = plt.subplots(figsize=(inches, 1))
     axis.set_xticks(ticks)
     assert ("kd-chart" in str(show.figure(fig, alt="a line").data)) == scrolls
-
-
-@pytest.mark.parametrize("alt", ["", "  "])
-def test_figure_needs_a_description(alt: str) -> None:
-    fig, _ = plt.subplots(figsize=(1, 1))
-    with pytest.raises(ValueError, match="alt text is empty; say what the picture shows"):
-        show.figure(fig, alt=alt)
 
 
 def test_slider_works_in_a_static_page() -> None:

@@ -117,7 +117,7 @@ def test_absolute_value_of_signed_gradients_is_the_librarys_map(
     np.testing.assert_allclose(np.abs(signed).sum(1), wanted, rtol=1e-3, atol=1e-6 * wanted.max())
 
 
-def test_signed_gradients_leave_nothing_behind(fitted: Detector, digits: Split) -> None:
+def test_signed_gradients_leave_nothing_behind_are_seeded_and_a_cloner_s_own(fitted: Detector, digits: Split) -> None:
     pixels = digits.test[:2].pixels(32)
     before, untouched = signed_gradients(fitted, pixels), pixels.clone()
     signed_gradients(fitted, pixels, guided=["source", "cloner"], noise=0.1)
@@ -125,25 +125,10 @@ def test_signed_gradients_leave_nothing_behind(fitted: Detector, digits: Split) 
     np.testing.assert_array_equal(signed_gradients(fitted, pixels), before)
     hooks = [m._forward_hooks or m._backward_hooks for n in (fitted.source, fitted.cloner) for m in n.modules()]
     assert not any(hooks)
-
-
-def test_noise_is_seeded(fitted: Detector, digits: Split) -> None:
-    pixels = digits.test[:2].pixels(32)
     first, again, other = (signed_gradients(fitted, pixels, noise=0.1, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
-
-
-def test_another_cloner_gives_another_map(fitted: Detector, digits: Split) -> None:
-    pixels = digits.test[:2].pixels(32)
-    untrained = Detector(fitted.recipe, seed=5).cloner
-    assert not np.allclose(signed_gradients(fitted, pixels, cloner=untrained), signed_gradients(fitted, pixels))
-
-
-def test_few_digits() -> None:
-    split = few("digits", "3", train=7, each=2)
-    assert len(split.train) == 7
-    assert sorted(split.test.labels.tolist()) == [0, 0] + [1] * 18  # type: ignore[union-attr]
+    assert not np.allclose(signed_gradients(fitted, pixels, cloner=Detector(fitted.recipe, seed=5).cloner), before)
 
 
 def test_few_photographs_are_the_only_ones_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +146,9 @@ def test_few_photographs_are_the_only_ones_read(tmp_path: Path, monkeypatch: pyt
     assert split.test.labels is not None
     assert split.test.labels.tolist() == [1] * 3 + [0] * 3
     assert split.test.pixels(8).shape == (6, 3, 8, 8)
+    digits = few("digits", "3", train=7, each=2)
+    assert len(digits.train) == 7
+    assert sorted(np.asarray(digits.test.labels)) == [0, 0] + [1] * 18
 
 
 def test_methods_are_the_papers() -> None:

@@ -73,6 +73,8 @@ def test_a_text_stands_in_the_places_of_its_template(root: Path) -> None:
         "The end.",
     ]
     assert made.cells[4].metadata.tags == ["hide-input"]
+    said = [each.text for each in prose(root) if each.file == "notebooks/datasets/digits.md"]
+    assert {"a text of 12.5 points", "Their size."} <= {*said}, "numbers typed into a text are found"
     alone = root / "notebooks" / "datasets" / "any.ipynb"
     assert templates.source(root, alone.relative_to(root)) == alone, "a notebook is a page of its own"
 
@@ -99,12 +101,6 @@ def test_what_is_missing_or_meant_otherwise_is_refused(root: Path) -> None:
     text.unlink()
     with pytest.raises(SystemExit, match=r"digits\.md: not there, but pages\.yml asks for the page digits of any"):
         templates.source(root, PAGE)
-
-
-def test_figures_typed_into_a_text_are_found(root: Path) -> None:
-    said = [each.text for each in prose(root) if each.file == "notebooks/datasets/digits.md"]
-    assert "a text of 12.5 points" in said
-    assert "Their size." in said
 
 
 def test_a_page_offers_its_notebook_and_hosts_open_the_template(root: Path) -> None:

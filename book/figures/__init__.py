@@ -93,7 +93,7 @@ def pictures(
 ) -> Figure:
     """Images side by side: 8-bit (3, H, W) or (H, W, 3), or maps (H, W); each may have a title, each row a name."""
     high, wide = -(-len(images) // columns), min(columns, len(images))
-    size = scale * wide, (scale + (0.25 if titles else 0.05)) * high
+    size = scale * wide + (1.1 if rows else 0), (scale + (0.25 if titles else 0.05)) * high
     fig, axes = plt.subplots(high, wide, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")

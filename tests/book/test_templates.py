@@ -91,7 +91,7 @@ def test_a_page_is_old_where_its_text_changed(root: Path) -> None:
 def test_what_is_missing_or_meant_otherwise_is_refused(root: Path) -> None:
     assert build.check(root, [PAGE], {}, "smoke") == {PAGE: {}}
     with pytest.raises(SystemExit, match="unknown parameter side; it knows dataset"):
-        build.check(root, [PAGE], {"side": 8}, "smoke")
+        build.check(root, [PAGE], {"side": "8"}, "smoke")
     with pytest.raises(SystemExit, match="its data set is its name"):
         build.check(root, [PAGE], {"dataset": "mnist"}, "smoke")
     text = root / "notebooks" / "datasets" / "digits.md"
@@ -163,13 +163,15 @@ def test_a_data_set_becomes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (folder / "digits.md").write_text(TEXT)
         with (folder / "pages.yml").open("a") as listing:
             listing.write("digits: one_vs_rest\n")
-    chosen = build.check(tmp_path, [page], {"seed": 1}, "smoke")
+    chosen = build.check(tmp_path, [page], {"seed": "1"}, "smoke")
     execute.install_kernel(tmp_path / "work")
     executed = tmp_path / "executed"
     sources = Inputs(tmp_path, tmp_path / "results")
     assert build.refresh(tmp_path, executed, chosen, sources, "smoke") == []
     made = build.page(executed, page, "smoke", sources, chosen[page])
-    assert (made.state, made.stamp["parameters"]["dataset"]) == (stamp.CURRENT, f'"{dataset}"')  # type: ignore[index]
+    assert made.current
+    assert made.stamp is not None
+    assert f'`dataset = "{dataset}"`' in made.stamp["facts"]["parameters"]
     stamp.mark(executed / page, made)
     cells = nbformat.read(executed / page, as_version=4).cells
     shown = str([cell.get("outputs") for cell in cells])

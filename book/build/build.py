@@ -14,6 +14,8 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -22,17 +24,21 @@ from pathlib import Path
 from typing import Any
 
 import execute
+import launch
 import nbformat
-import pages
 import papermill
 import pdf
 import stamp
 import templates
+import yaml
 from inputs import Inputs
 from sphinx_external_toc.parsing import parse_toc_yaml
 from stamp import Page
 
 ROOT = Path(__file__).resolve().parents[2]
+# What no page loads: maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the
+# theme's translations, executed notebooks: those to download are in the pages.
+UNUSED = "**/*.map", "_static/vendor/**/*.ttf", "_static/locales", "**/*webpack-macros.html", "_sources/**/*.ipynb"
 PROFILES = {"smoke": 600, "laptop": 3600, "paper": 86400}  # how much work: seconds that one cell may take
 
 
@@ -126,6 +132,37 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
     return failures
 
 
+def assemble(root: Path, executed: Path, book: Path, shown: list[Page]) -> None:
+    """Lay prose, settings and marked copies of the executed notebooks out as in the repository."""
+    shutil.rmtree(book, ignore_errors=True)
+    for part in ("chapters", "theme"):
+        shutil.copytree(root / "book" / part, book / "book" / part)
+    shutil.copy(root / "_toc.yml", book)
+    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()))
+    (book / "_config.yml").write_text(yaml.safe_dump(config))
+    for each in shown:
+        (book / each.path).parent.mkdir(parents=True, exist_ok=True)
+        source = executed / each.path if each.stamp else templates.source(root, each.path)
+        shutil.copyfile(source, book / each.path)
+        stamp.mark(book / each.path, each)
+
+
+def render(root: Path, book: Path, site: Path) -> int:
+    """Build the pages, warnings as errors; the site is replaced only by one that built."""
+    output = book / "_build" / "html"
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    options = ["build", str(book), "--all", "-W", "--keep-going", "--quiet"]
+    code = subprocess.run([*jupyter_book, *options], check=False, stdout=subprocess.DEVNULL).returncode
+    if code == 0:
+        launch.offer(output, root)
+        for path in [path for pattern in UNUSED for path in output.glob(pattern)]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(site, ignore_errors=True)
+        site.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(output, site)
+    return code
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description="Execute the notebooks, build the book.")
     parser.add_argument("--profile", choices=PROFILES, default="laptop", help="how much work (default: laptop)")
@@ -169,8 +206,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     for each in old:
         print(f"{each.path}: {'older than its sources' if each.stamp else 'not run'}, shown without outputs")
     shown = [replace(each, stamp=None) if each in old else each for each in shown]
-    pages.assemble(root, executed, book, shown)
-    if code := pages.render(root, book, site):
+    assemble(root, executed, book, shown)
+    if code := render(root, book, site):
         print("The book was not built; see the warnings above.", file=sys.stderr)
         return code
     print(f"The book: {site / 'index.html'}")

@@ -77,7 +77,7 @@ def build_command(page: Page) -> str:
 def papermill_command(page: Page) -> str:
     """The command that runs the notebook alone."""
     template = templates.template(ROOT, page.path)
-    values = ({"dataset": page.path.stem} if template else {}) | page.given
+    values = {**({"dataset": page.path.stem} if template else {}), **page.given}
     given = yaml.safe_dump(json.loads(json.dumps(values)), default_flow_style=True, width=math.inf)
     return shlex.join(["papermill", (template or page.path).as_posix(), "out.ipynb", "-y", given.strip()])
 

@@ -10,15 +10,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from IPython.display import HTML
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
 
-from book.figures.tables import comparison as comparison
 from book.figures.tables import folded
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record
+from kdlab.experiments.records import Record, late
 from kdlib.metrics import auroc
 
 NORMAL, ANOMALOUS = sns.color_palette("colorblind", as_cmap=False)[0], sns.color_palette("colorblind")[1]
@@ -28,7 +28,7 @@ HEAT = "inferno"
 def style() -> None:
     """The look of every figure: colour-blind-safe, white ground (readable in dark mode and in print)."""
     sns.set_theme(
-        style="ticks", palette="colorblind", rc={"figure.dpi": 110, "axes.grid": False, "figure.facecolor": "white"}
+        style="ticks", palette="colorblind", rc={"figure.dpi": 110, "axes.grid": False, "legend.frameon": False}
     )
 
 
@@ -74,23 +74,35 @@ def slider(
     return widgets.VBox([widgets.HBox([player, control], layout={"flex_flow": "row wrap"}), stack])
 
 
+def strips(names: Sequence[str], label: str, *, inches: float = 0.34) -> tuple[Figure, Axes]:
+    """An empty chart with a row per name, the first on top, each some inches high; ``label`` is of the other axis."""
+    fig, axis = plt.subplots(figsize=(7, 1.2 + inches * len(names)), layout="tight")
+    axis.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel=label)
+    axis.tick_params(axis="y", labelsize=9)
+    axis.grid(axis="x", alpha=0.4)
+    return fig, axis
+
+
 def pictures(
-    images: Sequence[np.ndarray | Tensor], *, titles: Sequence[str] = (), columns: int = 8, scale: float = 1.3
+    images: Sequence[np.ndarray | Tensor],
+    *,
+    titles: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    columns: int = 8,
+    scale: float = 1.3,
 ) -> Figure:
-    """Images side by side: 8-bit (3, H, W) or (H, W, 3), or maps (H, W)."""
-    rows = -(-len(images) // columns)
-    fig, axes = plt.subplots(
-        rows,
-        min(columns, len(images)),
-        figsize=(scale * min(columns, len(images)), (scale + 0.25) * rows),
-        squeeze=False,
-    )
+    """Images side by side: 8-bit (3, H, W) or (H, W, 3), or maps (H, W); each may have a title, each row a name."""
+    high, wide = -(-len(images) // columns), min(columns, len(images))
+    size = scale * wide + (1.1 if rows else 0), (scale + (0.25 if titles else 0.05)) * high
+    fig, axes = plt.subplots(high, wide, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, [*titles] + [""] * len(images), strict=False):
         axis.imshow(_channels_last(image), cmap=HEAT)
         axis.set_title(title, fontsize=8)
-    fig.tight_layout(pad=0.3, h_pad=1)
+    for axis, name in zip(axes[:, 0], rows, strict=False):
+        axis.text(-0.1, 0.5, name, ha="right", va="center", transform=axis.transAxes, fontsize=9)
+    fig.tight_layout(pad=0.3, h_pad=1 if titles else 0.2)
     return fig
 
 
@@ -123,18 +135,22 @@ def localization(
     return fig
 
 
+def histograms(axis: Axes, labels: np.ndarray, scores: np.ndarray, *, count: int) -> None:
+    """Densities of the scores of normal and anomalous images in bins, the last of which holds all that is higher."""
+    bins = np.linspace(scores.min(), np.quantile(scores, 0.995), count)
+    for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
+        some = np.minimum(scores[labels == label], bins[-1])
+        axis.hist(some, bins.tolist(), density=True, alpha=0.6, color=colour, label=name)
+
+
 def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None = None) -> Figure:
     """Histogram of the scores of normal and anomalous images, and the ROC curve with its area."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
-    bins = np.linspace(scores.min(), np.quantile(scores, 0.995), 50)
-    for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
-        left.hist(
-            np.minimum(scores[labels == label], bins[-1]), bins, density=True, alpha=0.6, color=colour, label=name
-        )
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="tight")
+    histograms(left, labels, scores, count=50)
     if threshold is not None:
         left.axvline(threshold, color="black", linestyle="--", label="threshold")
     left.set(xlabel="discrepancy", ylabel="density")
-    left.legend(frameon=False)
+    left.legend()
     false, true, _ = roc_curve(labels, scores)
     right.plot(false, true, color="black")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")
@@ -144,14 +160,12 @@ def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None
         title=f"AUROC {auroc(labels, scores):.4f}",
         aspect="equal",
     )
-    sns.despine(fig)
-    fig.tight_layout()
     return fig
 
 
 def stability(records: Sequence[Record]) -> Figure:
-    """AUROC against epoch, a line a record: does training stay where it arrived?"""
-    fig, axis = plt.subplots(figsize=(7, 3.5))
+    """AUROC against epoch, a line per record; grey: the last evaluations, whose mean is the result."""
+    fig, axis = plt.subplots(figsize=(7, 3.5), layout="tight")
     colours: dict[str, str] = {}  # one a class, whatever the number of seeds
     for record in records:
         experiment, evaluations = record["experiment"], record["metrics"]["evaluations"]
@@ -160,17 +174,19 @@ def stability(records: Sequence[Record]) -> Figure:
         colour = colours.setdefault(normal, f"C{len(colours)}")
         epochs, aurocs = zip(*((e["epoch"], 100 * e["image_auroc"]) for e in evaluations), strict=True)
         axis.plot(epochs, aurocs, color=colour, label=label)
+    axis.axvspan(late(evaluations)[0]["epoch"], evaluations[-1]["epoch"], color="0.92", zorder=0)
     axis.set(xlabel="epoch", ylabel="image AUROC, %")
     if len(colours) > 1:
-        axis.legend(frameon=False, ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(fig)
-    fig.tight_layout()
+        axis.legend(ncols=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
 def _img(fig: Figure, alt: str) -> str:
     if not alt.strip():
         raise ValueError("figure: alt text is empty; say what the picture shows")
+    for axis in fig.axes:
+        if not axis.images:  # a picture keeps its frame
+            axis.spines[["top", "right"]].set_visible(False)
     buffer = BytesIO()
     fig.savefig(buffer, format="webp", bbox_inches="tight", pil_kwargs={"lossless": True, "exact": True})
     plt.close(fig)

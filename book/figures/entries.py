@@ -8,14 +8,12 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
-from book.figures import ANOMALOUS
+from book.figures import ANOMALOUS, strips
 from book.figures.tables import folded, reproducible
 from kdlab import paper
 from kdlab.experiments.choose import run_command
@@ -82,13 +80,6 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
     return pd.DataFrame(rows, columns=columns)
 
 
-def each_entry(frame: pd.DataFrame, value: str = "ours") -> pd.DataFrame:
-    """A frame of `entries` with a row per entry and a column per `WHO`; without the mean over all."""
-    wide = frame.pivot(index="entry", columns="who", values=value)
-    wide = wide.reindex(index=frame["entry"].unique(), columns=frame["who"].unique())
-    return wide.drop(index="mean", errors="ignore").rename_axis(index=None, columns=None)
-
-
 def behind(frame: pd.DataFrame) -> list[Record]:
     """All records of a frame of `entries`, each once."""
     return list({each["id"]: each for some in frame["records"] for each in some}.values())
@@ -120,7 +111,7 @@ def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
     """A frame of `entries`: the printed AUROC in orange with its bars, ours beside it; the mean is left out."""
     rows = frame[frame["entry"] != "mean"]
     order, who = list(rows["entry"].unique()), [*rows.dropna(subset="ours")["who"].unique()]
-    fig, axis = plt.subplots(figsize=(7, 1.2 + 0.34 * len(order)))
+    fig, axis = strips([(names or {}).get(each, each) for each in order], "AUROC, %")
     first = rows.drop_duplicates("entry")
     places, bars = np.arange(len(order)), first["plus_minus"].fillna(0)
     axis.errorbar(first["printed"], places - 0.2, xerr=bars, fmt="o", color=ANOMALOUS, label="printed")
@@ -129,12 +120,7 @@ def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
         place = places - 0.2 + 0.4 * (number + 1) / len(who)
         style = {"fmt": "sD^vPX"[number], "color": f"C{(0, 2, 4, 7, 8, 9)[number]}", "label": name, "markersize": 5}
         axis.errorbar(part["ours"], place, xerr=part["spread"].fillna(0), **style)
-    axis.set(yticks=places, yticklabels=[(names or {}).get(each, each) for each in order], xlabel="AUROC, %")
-    axis.invert_yaxis()
-    axis.grid(axis="x", alpha=0.4)
-    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
-    sns.despine(fig)
-    fig.tight_layout()
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8)
     return fig
 
 
@@ -227,16 +213,15 @@ def gain_dots(frame: pd.DataFrame, *, count: int = 6) -> Figure:
     """A frame of `gains`: the settings that move most, a dot per class and seed, a bar for the mean."""
     means = frame.mean()
     chosen = means[means.abs().nlargest(count).index].sort_values(ascending=False)
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.35 * len(chosen)))
-    for place, (name, mean) in enumerate(chosen.items()):
-        values = frame[name].dropna()
-        axis.plot(values, np.full(len(values), place), "o", color="C0", alpha=0.5)
-        axis.plot(mean, place, "|", color="black", markersize=18, markeredgewidth=2)
+    fig, axis = strips([*chosen.index], "gain, points of AUROC")
+    groups = frame[chosen.index].groupby(level=0)
+    for normal, part in groups:
+        places = np.tile(np.arange(len(chosen)), len(part))
+        axis.plot(part.to_numpy().ravel(), places, "o", alpha=0.5, label=normal)
+    axis.plot(chosen, range(len(chosen)), "|", color="black", markersize=18, markeredgewidth=2)
     axis.axvline(0, color="grey", linestyle=":")
-    axis.set(yticks=range(len(chosen)), yticklabels=chosen.index, xlabel="gain, points of AUROC")
-    axis.invert_yaxis()
-    sns.despine(fig)
-    fig.tight_layout()
+    if len(groups) > 1:
+        axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=4)
     return fig
 
 

@@ -1,22 +1,17 @@
-"""Figures and tables of data sets that are folders of images: MVTec AD, HeadCT, BrainMRI, retinal OCT."""
+"""What pages of data sets show: terms, images, scores, and in one-vs-rest sets one class against one other."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from book.figures import ANOMALOUS, NORMAL, pictures
-from kdlab import paper
-from kdlab.experiments.choose import run_command
-from kdlab.experiments.experiment import Experiment
+from book.figures import ANOMALOUS, NORMAL, pictures, strips
 from kdlab.experiments.records import Record, last_scores
 from kdlib.data import ABOUT, Images, Split, find
+from kdlib.metrics import auroc
 
 Scored = tuple[Record, np.ndarray, np.ndarray]  # a record with scores and labels of its last evaluation, (N,) each
 
@@ -40,48 +35,10 @@ def absent(dataset: str) -> Markdown | None:
     )
 
 
-def command(dataset: str, categories: Iterable[str], *, seeds: Iterable[int] = (0,), **changes: Any) -> Markdown:
-    """The command that makes records, in profile ``paper``, with changes of the recipe."""
-    experiments = (Experiment.of(dataset, name, seed=seed, **changes) for name in categories for seed in seeds)
-    return Markdown(f"```bash\n{run_command(experiments)}\n```")
-
-
 def scored(found: Iterable[Record], results: Path | None = None) -> list[Scored]:
     """Records with what is in the ``.npz`` beside them; a record without one is left out."""
     pairs = ((record, last_scores(record, results)) for record in found)
     return [(record, *pair) for record, pair in pairs if pair]
-
-
-def published_dots(frame: pd.DataFrame) -> Figure:
-    """Entries of `paper.published`, one per method, the highest on top, the paper's own in colour; bars as printed."""
-    frame = frame.sort_values("auroc")
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.3 * len(frame)))
-    place, own = np.arange(len(frame)), frame["method"].str.startswith(paper.OURS).to_numpy()
-    for part, colour in ((own, ANOMALOUS), (~own, "grey")):
-        bars = frame["plus_minus"].fillna(0)[part]
-        axis.errorbar(frame["auroc"][part], place[part], xerr=bars, fmt="o", color=colour, capsize=3)
-    axis.set_yticks(place, frame["method"])
-    axis.set(xlabel="AUROC, %", ylim=(-0.5, len(frame) - 0.5))
-    axis.grid(axis="x", alpha=0.4)
-    return _tidy(fig)
-
-
-def score_histograms(kept: Sequence[Scored], *, columns: int = 5) -> Figure:
-    """One plot per record: densities of the scores of both groups, a tick for each normal image, AUROC in %."""
-    rows, width = -(-len(kept) // columns), min(columns, len(kept))
-    fig, axes = plt.subplots(rows, width, figsize=(max(2.0 * width, 4), 2 * rows), squeeze=False)
-    for axis in axes.flat[len(kept) :]:
-        axis.axis("off")
-    for axis, (record, scores, labels) in zip(axes.flat, kept, strict=False):
-        bins = np.linspace(scores.min(), np.quantile(scores, 0.99), 14)
-        for label, colour in ((0, NORMAL), (1, ANOMALOUS)):
-            axis.hist(np.minimum(scores[labels == label], bins[-1]), bins, density=True, alpha=0.6, color=colour)
-        axis.plot(scores[labels == 0], np.zeros((labels == 0).sum()), "|", color="black", clip_on=False)
-        category, seed = record["experiment"]["category"], record["experiment"]["seed"]
-        axis.set_title(f"{category}, seed {seed}: {shares(labels, scores).mean():.1f}", fontsize=8)
-        axis.set(yticks=[])
-    fig.supxlabel("discrepancy", fontsize=9)
-    return _tidy(fig)
 
 
 def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) -> Figure:
@@ -90,7 +47,7 @@ def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) 
     Args:
         printed: columns printed and plus_minus; a key that it has not gets no printed number.
     """
-    fig, axis = plt.subplots(figsize=(7, 1 + 0.55 * len(values)))
+    fig, axis = strips(list(values), "AUROC, %", inches=0.55)
     for place, (key, found) in enumerate(values.items()):
         axis.plot(found, place + np.linspace(-0.15, 0.15, len(found)), "o", color=NORMAL, alpha=0.7)
         if len(found):
@@ -98,9 +55,7 @@ def over_seeds(values: Mapping[str, Sequence[float]], *, printed: pd.DataFrame) 
         if key in printed.index:
             row = printed.loc[[key]].fillna(0)
             axis.errorbar(row["printed"], [place + 0.3], xerr=row["plus_minus"], fmt="D", color=ANOMALOUS, capsize=3)
-    axis.set(yticks=range(len(values)), yticklabels=list(values), xlabel="AUROC, %", ylim=(len(values) - 0.3, -0.5))
-    axis.grid(axis="x", alpha=0.4)
-    return _tidy(fig)
+    return fig
 
 
 def shares(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -142,7 +97,50 @@ def outlined(images: Images, *, titles: Sequence[str], columns: int, size: int) 
     return fig
 
 
-def _tidy(fig: Figure) -> Figure:
-    sns.despine(fig)
-    fig.tight_layout()
-    return fig
+def of_one_test_split(records: Sequence[Record]) -> list[Record]:
+    """The records whose test images are those of most: image by image, no others can be compared.
+
+    Copies of a data set differ in their order, or by JPEG.
+    """
+    prints = [record["provenance"]["data"]["test"]["fingerprint"] for record in records]
+    most = max(prints, key=prints.count, default="")
+    return [record for record, found in zip(records, prints, strict=True) if found == most]
+
+
+def known_classes(labels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The class of each test image, (N,): the one in whose experiment it is normal; "" where there is none.
+
+    Args:
+        labels: normal class -> labels of the whole test split, (N,).
+
+    Raises:
+        ValueError: the numbers of images differ.
+    """
+    counts = {len(known) for known in labels.values()}
+    if len(counts) > 1:
+        raise ValueError(f"known classes: expected labels of one test split; found {sorted(counts)} images")
+    classes = np.full(max(counts, default=0), "", dtype=object)
+    for normal, known in labels.items():
+        classes[known == 0] = normal
+    return classes
+
+
+def against_each(normal: str, scores: np.ndarray, classes: np.ndarray) -> pd.Series:
+    """AUROC in % of the normal class against each other class alone; NaN where there is no normal image.
+
+    Args:
+        scores, classes: of the test images, (N,); class "" is left out.
+    """
+    found = {}
+    for other in sorted({*classes} - {"", normal}):
+        part = np.isin(classes, [normal, other])
+        area = auroc(classes[part] != normal, scores[part])
+        found[other] = np.nan if area is None else 100 * area
+    return pd.Series(found, dtype=float)
+
+
+def pairwise(kept: Sequence[Scored], classes: np.ndarray, *, names: Iterable[str]) -> pd.DataFrame:
+    """AUROC in %, one row per normal class, one column per only anomalous class: mean over seeds, NaN where not run."""
+    rows = [against_each(r["experiment"]["normal_class"], scores, classes) for r, scores, _ in kept]
+    frame = pd.DataFrame(rows, [r["experiment"]["normal_class"] for r, *_ in kept], dtype=float)
+    return frame.groupby(level=0).mean().reindex(index=list(names), columns=list(names))

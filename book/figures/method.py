@@ -12,7 +12,6 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -158,8 +157,7 @@ def _histograms(
     axis.set(xscale="log", xlim=(low, high), ylim=(0, 1.05 * most), ylabel="images")
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
-    axis.legend(frameon=False, loc="upper left", ncols=2, bbox_to_anchor=(0, 1.35))
-    sns.despine(ax=axis)
+    axis.legend(loc="upper left", ncols=2, bbox_to_anchor=(0, 1.35))
 
 
 def contributions(detector: Detector, pixels: Tensor, activations: Activations | None = None) -> pd.DataFrame:
@@ -243,7 +241,6 @@ def _steps(axis: Axes, parts: pd.DataFrame) -> list[str]:
                 end += width
             axis.plot([end, end], [place, place + 1], color=colour, linewidth=0.8, zorder=0)
     axis.invert_yaxis()
-    sns.despine(ax=axis)
     return points
 
 
@@ -254,7 +251,7 @@ def _shift(row: int) -> float:
 def _legend(fig: Figure, names: Iterable[Any]) -> None:
     named = [Patch(facecolor=colour, label=str(name)) for name, colour in zip(names, KINDS.values(), strict=True)]
     handles = [*named, Patch(facecolor="grey", hatch="////", edgecolor="white", label=TERMS[1])]
-    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, handlelength=1.2)
+    fig.legend(handles=handles, loc="outside upper center", ncols=3, handlelength=1.2)
 
 
 def patch(axis: Axes, pair: Pair, image: int, *, title: str | None = None) -> None:

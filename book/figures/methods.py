@@ -3,15 +3,10 @@
 import warnings
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 from captum.attr import GuidedBackprop
-from IPython.display import HTML
-from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from kdlib.activations import batch_length, prepare
@@ -57,43 +52,6 @@ def claims(aurocs: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def dots(published: pd.DataFrame, ours: pd.DataFrame) -> Figure:
-    """Frames of `six`: circles are published, squares ours; hollow without the Gaussian, filled with it."""
-    fig, axes = plt.subplots(1, 3, figsize=(9, 1 + 0.28 * len(published)), sharex=True, sharey=True)
-    place = np.arange(len(published))
-    for number, (axis, (method, name)) in enumerate(zip(axes, METHODS.items(), strict=True)):
-        rough, smooth = published[method], published[f"{method}+gaussian"]
-        axis.hlines(place, rough, smooth, color="0.75", zorder=0)
-        for frame, mark, shift, who in ((published, "o", 0.0, "published"), (ours, "s", 0.25, "ours")):
-            for column, face, what in ((method, "white", "without"), (f"{method}+gaussian", None, "with")):
-                label = f"{who}, {what} Gaussian" if frame[list(SIX)].notna().any(axis=None) else None
-                style = {"color": f"C{number}" if who == "published" else "black", "markerfacecolor": face}
-                axis.plot(frame[column], place + shift, mark, markersize=5, label=label, **style)
-        axis.set(title=name, xlabel="pixel AUROC, %")
-        axis.grid(axis="x", alpha=0.4)
-    axes[0].set(yticks=place, yticklabels=published.index)
-    axes[0].invert_yaxis()
-    fig.tight_layout(rect=(0, 0, 1, 0.93))
-    fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=4, loc="upper center")
-    sns.despine(fig)
-    return fig
-
-
-def beside(published: pd.DataFrame, ours: pd.DataFrame) -> HTML:
-    """Frames of `six` as one table of "published / ours": a row a category, then the mean, of ours when it has all."""
-    table = {}
-    for column in SIX:
-        method, _, filtered = column.partition("+")
-        both = [[*frame[column], frame[column].mean(skipna=False)] for frame in (published, ours)]
-        cells = [
-            "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}".join("–" if np.isnan(v) else f"{v:.1f}" for v in pair)
-            for pair in zip(*both, strict=True)
-        ]
-        table[("with" if filtered else "without") + " Gaussian", METHODS[method]] = cells
-    frame = pd.DataFrame(table, index=[*published.index, "mean"])
-    return HTML(frame.to_html(classes="kd-table", border=0))
-
-
 def signed_gradients(
     detector: Detector,
     pixels: Tensor,
@@ -121,11 +79,6 @@ def signed_gradients(
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
             found.append(GuidedBackprop(score).attribute(x) if guided else torch.autograd.grad(score(x).sum(), x)[0])
     return torch.cat(found).detach().float().cpu().numpy()
-
-
-def agreement(maps: np.ndarray, others: np.ndarray) -> float:
-    """Spearman's rank correlation of the pixels of two maps, mean over images: (N, H, W) each."""
-    return float(np.mean([spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, others, strict=True)]))
 
 
 def few(dataset: str, normal: str, *, train: int, each: int) -> Split:

@@ -12,7 +12,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import HTML, Markdown
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
@@ -218,7 +217,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
     parts = compared(frame, labels)
     columns = min(2, max(1, len(parts)))
     rows = -(-len(parts) // columns) or 1
-    fig, axes = plt.subplots(rows, columns, figsize=(3.7 * columns, 2.9 * rows), squeeze=False)
+    fig, axes = plt.subplots(rows, columns, figsize=(3.7 * columns, 2.9 * rows), squeeze=False, layout="tight")
     for axis in axes.flat[len(parts) :]:
         axis.axis("off")
     for axis, ((dataset, profile), part) in zip(axes.flat, parts, strict=False):
@@ -239,8 +238,6 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
         axis.margins(x=0.15)
     for axis in axes[:, 0]:
         axis.set_ylabel(ylabel, fontsize=9)
-    sns.despine(fig)
-    fig.tight_layout()
     return fig
 
 
@@ -284,7 +281,9 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
         axes: what the number is, and its value by setting, all above 0. Bars are standard errors over classes, or
             seeds of the only one, of what each has above its own mean over settings.
     """
-    fig, panels = plt.subplots(1, len(axes), figsize=(2 + 3.6 * len(axes), 3), sharey=True, squeeze=False)
+    fig, panels = plt.subplots(
+        1, len(axes), figsize=(2 + 3.6 * len(axes), 3), sharey=True, squeeze=False, layout="tight"
+    )
     for axis, (name, numbers) in zip(panels.flat, axes, strict=True):
         for (dataset, profile), part in compared(frame, list(numbers.index)):
             wide = part.pivot_table(index=["normal", "seed"], columns="setting", values="auroc").dropna()
@@ -297,24 +296,20 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
         axis.set(xscale="log", xlabel=name)
         axis.grid(alpha=0.4)
     panels[0, 0].set_ylabel("image AUROC, %")
-    panels[0, -1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(fig)
-    fig.tight_layout()
+    panels[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
 def bars(wide: pd.DataFrame, *, label: str = "AUROC, %", floor: float = 50) -> Figure:
     """Groups of bars, a group per row, a bar per column, from ``floor``: what guessing gets."""
-    fig, axis = plt.subplots(figsize=(3 + 0.45 * wide.size, 3))
+    fig, axis = plt.subplots(figsize=(3 + 0.45 * wide.size, 3), layout="tight")
     (wide - floor).plot.bar(ax=axis, bottom=floor, rot=0, width=0.8)
     for group in axis.containers:
         if isinstance(group, BarContainer):
             axis.bar_label(group, [f"{bar.get_height() + floor:.3g}" for bar in group], fontsize=7)
     axis.axhline(floor, color="black", linewidth=0.8)
     axis.set(xlabel="", ylabel=label)
-    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(fig)
-    fig.tight_layout()
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
@@ -376,8 +371,7 @@ def forest(rows: pd.DataFrame) -> Figure:
     axes[-1, 0].set_xlabel("difference, points of AUROC", fontsize=9)
     marks = {text: mark for axis in axes.flat for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     kinds = [kind for kind in KINDS if kind in set(rows["figures"])]
-    fig.legend([marks[k] for k in kinds], kinds, loc="outside lower center", ncol=3, frameon=False, fontsize=8)
-    sns.despine(fig)
+    fig.legend([marks[k] for k in kinds], kinds, loc="outside lower center", ncol=3, fontsize=8)
     return fig
 
 

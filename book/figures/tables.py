@@ -1,6 +1,7 @@
 """Tables of a page: the recipe, where records come from, numbers; each row leads to the command that makes it again."""
 
 import html
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -11,11 +12,12 @@ import itables
 import pandas as pd
 from IPython.display import HTML
 
+from kdlab import paper
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record, made_on
 from kdlib.recipe import Recipe
 
+BOARD = ("command", "table", "data set", "row", "normal", "profile", "published", "ours", "difference", "seeds", "note")
 LONG = 12  # rows that a reader takes in
 _ROW = "command that makes this row again"
 ROW_SUMMARY = f'<summary title="{_ROW}" aria-label="{_ROW}"></summary>'
@@ -86,10 +88,15 @@ def numbers(
     index: bool = True,
     limit: int = LONG,
 ) -> HTML:
-    """A table of numbers, with what makes each row; some columns are whole, some have a sign; a long one is folded."""
+    """A table of numbers, with what makes each row; some columns are whole, some have a sign; a long one is folded.
+
+    A column ``difference`` is ours minus published: more than 2 points are marked.
+    """
     shown = frame.style.format(precision=2, na_rep="–")
     for columns, form in ((whole, "{:.0f}"), (signed, "{:+.2f}")):
         shown = shown.format(form, subset=list(columns), na_rep="–") if columns else shown
+    if "difference" in frame:
+        shown = shown.map(lambda difference: _MARK if abs(difference) > 2 else "", subset=["difference"])
     shown = shown if index else shown.hide(axis="index")
     made = reproducible(shown.hide(names=True).set_table_attributes('class="kd-table"').to_html(), behind)
     return few(made, len(frame), limit)
@@ -138,42 +145,38 @@ def recipe_facts(recipe: Recipe) -> dict[str, object]:
     }
 
 
-def provenance_facts(records: Sequence[Record]) -> dict[str, str]:
-    """Weights, machine, versions, commits and seeds of records, every value once; "not run" without records."""
+def interactive(board: pd.DataFrame) -> HTML:
+    """All entries as a `sortable` table, with the command behind each."""
+    shown = board.rename(columns={"dataset": "data set", "method": "row", "column": "normal"})[list(BOARD)]
+    command = f"{json.dumps(folded('COMMAND', ROW_SUMMARY))}.replace('COMMAND', () => x)"
+    columns: list[dict[str, Any]] = [
+        {
+            "targets": _places("command"),
+            "className": "kd-how",
+            "title": '<span class="sr-only">command</span>',
+            "columnControl": [],
+            "orderable": False,
+            "render": itables.JavascriptFunction(f"function(x, type) {{ return type === 'display' ? {command} : x; }}"),
+        },
+        {"targets": _places("published", "ours"), "render": _render("x.toFixed(2)")},
+        {"targets": _places("difference"), "render": _render("(x > 0 ? '+' : '') + x.toFixed(2)")},
+        {"targets": _places("published", "ours", "difference", "seeds"), "className": "kd-number"},
+        {"targets": _places("note"), "className": "kd-long"},
+        {"targets": _places(*BOARD[1:6]), "columnControl": ["order", ["searchList"]]},
+    ]
+    paged = {"paging": True, "pageLength": 20, "lengthMenu": [10, 20, 50, len(shown)]}
+    table = sortable(shown, name="all-entries-table", columnDefs=columns, **paged).data
+    whole = "\n".join(f"python -m kdlab run --table {number}" for number in paper.entries()["table"].unique())
+    return HTML(f'{table}<pre class="kd-print">{whole}</pre>')
 
-    def seen(*path: str) -> str:
-        return ", ".join(sorted({str(_at(record, path)) for record in records})) or "not run"
 
-    return {
-        "source weights": seen("provenance", "weights", "name"),
-        "their SHA-256 begins with": seen("provenance", "weights", "checksum")[:12],
-        "precision": seen("provenance", "precision"),
-        "computed on": ", ".join(sorted({made_on(record) for record in records})) or "not run",
-        "torch": seen("provenance", "versions", "torch"),
-        "commit": seen("provenance", "commit"),
-        "seeds": seen("experiment", "seed"),
-        "hours, in sum": f"{sum(r['cost']['seconds'] for r in records) / 3600:.1f}" if records else "not run",
-    }
+def _places(*names: str) -> list[int]:
+    return [BOARD.index(name) for name in names]
 
 
-def _at(record: Record, path: Sequence[str]) -> Any:
-    value: Any = record
-    for key in path:
-        value = value[key]
-    return value
-
-
-def comparison(rows: pd.DataFrame) -> HTML:
-    """A comparison of `paper.compare` as a table; a difference of more than 2 points is marked."""
-    names = {"plus_minus": "±", "spread": "± seeds"}
-    experiments = rows["experiments"]
-    rows = rows.drop(columns="experiments")
-    if "spread" in rows and rows["spread"].isna().all():  # one seed has no spread
-        rows = rows.drop(columns="spread")
-    far = [_MARK if abs(d) > 2 else "" for d in rows["difference"]]
-    shown = rows.style.format(precision=2, na_rep="–").format("{:+.2f}", subset=["difference"], na_rep="–")
-    shown = shown.apply(lambda _: far, subset=["difference"], axis=0).format_index(
-        lambda name: names.get(str(name), str(name)), axis=1
+def _render(shown: str) -> itables.JavascriptFunction:
+    """How a number is written; it sorts as the number that it is, nothing before all others."""
+    return itables.JavascriptFunction(
+        "function(x, type) { const known = typeof x === 'number' && isFinite(x);"
+        f" return type === 'sort' || type === 'type' ? (known ? x : -1000) : known ? {shown} : ''; }}"
     )
-    table = shown.hide(names=True).set_table_attributes('class="kd-table"').to_html()
-    return reproducible(table, experiments.tolist())

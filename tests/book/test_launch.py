@@ -42,8 +42,10 @@ def notebook(tmp_path: Path) -> Path:
 
 def test_the_cell_stands_once_before_the_parameters_and_follows_the_address(notebook: Path) -> None:
     own = launch.own_cells(notebook)
-    for url in ("", URL, URL):
-        launch.write(notebook, launch.install_cell(url, "main"))
+    root = notebook.parent.parent
+    for url in ("", URL, f"{URL}2", URL):
+        (root / "_config.yml").write_text(yaml.safe_dump(config(url)))
+        launch.main(root)
         cells = nbformat.read(notebook, as_version=4).cells
         assert [launch.installs(cell) for cell in cells] == [False, False, True, False, False]
         assert cells[2].source == launch.install_cell(url, "main")
@@ -52,21 +54,9 @@ def test_the_cell_stands_once_before_the_parameters_and_follows_the_address(note
     launch.write(notebook, launch.install_cell(URL, "main"))
     assert notebook.stat().st_mtime_ns == written, "what is right is left alone"
     assert "seed" in papermill.inspect_notebook(notebook)
-
-
-def test_the_address_of_the_settings_reaches_every_notebook(notebook: Path) -> None:
-    root = notebook.parent.parent
-    for url in (URL, f"{URL}2", ""):
-        (root / "_config.yml").write_text(yaml.safe_dump(config(url)))
-        launch.main(root)
-        assert nbformat.read(notebook, as_version=4).cells[2].source == launch.install_cell(url, "main")
-
-
-def test_the_cell_is_python_as_notebooks_take_it() -> None:
-    source = launch.install_cell(URL, "v1.0")
-    assert f"--branch v1.0 {URL} kdlib-book" in source
-    compile(TransformerManager().transform_cell(source), "cell", "exec")
-    compile(launch.install_cell("", "main"), "cell", "exec")
+    for source in (launch.install_cell(URL, "v1.0"), launch.install_cell("", "main")):
+        compile(TransformerManager().transform_cell(source), "cell", "exec")
+    assert f"--branch v1.0 {URL} kdlib-book" in launch.install_cell(URL, "v1.0")
 
 
 @pytest.mark.parametrize("url", ["git@github.com:a/b", "http://github.com/a/b", f"{URL}; ls", f"{URL} $(ls)", "a/b"])

@@ -1,7 +1,6 @@
 """Plots, tables and sliders: described, complete, closed."""
 
 import re
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,11 +10,9 @@ import torch
 from ipywidgets import embed
 
 from book import figures as show
-from book.figures import classes as show_classes
 from book.figures import tables as show_tables
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import recipe_for
-from kdlib.data import load
 
 pytestmark = pytest.mark.usefixtures("plots")
 
@@ -28,6 +25,9 @@ def test_figure_is_described_and_closed() -> None:
     assert "<figcaption>x &lt; y &amp; z</figcaption>" in html
     assert len(re.findall('src="data:image/webp;base64,UklGR', html)) == 1
     assert not plt.fignum_exists(fig.number)
+    for alt in ("", "  "):
+        with pytest.raises(ValueError, match="alt text is empty; say what the picture shows"):
+            show.figure(plt.figure(), alt=alt)
 
 
 @pytest.mark.parametrize(("inches", "ticks", "scrolls"), [(7, [0], True), (5, [0], False), (7, [], False)])
@@ -35,13 +35,6 @@ def test_wide_charts_scroll_on_a_phone_and_pictures_shrink(inches: int, ticks: l
     fig, axis = plt.subplots(figsize=(inches, 1))
     axis.set_xticks(ticks)
     assert ("kd-chart" in str(show.figure(fig, alt="a line").data)) == scrolls
-
-
-@pytest.mark.parametrize("alt", ["", "  "])
-def test_figure_needs_a_description(alt: str) -> None:
-    fig, _ = plt.subplots(figsize=(1, 1))
-    with pytest.raises(ValueError, match="alt text is empty; say what the picture shows"):
-        show.figure(fig, alt=alt)
 
 
 def test_slider_works_in_a_static_page() -> None:
@@ -108,8 +101,7 @@ def test_stability_has_a_line_a_record() -> None:
 def test_comparison_marks_what_is_more_than_2_off() -> None:
     difference = [-2.01, -2.0, 0.5, 2.5, np.nan]
     rows = pd.DataFrame({"published": 90.0, "difference": difference}, index=list("abcde"))
-    rows["experiments"] = pd.Series([(Experiment.of("mnist", "3"),)] * 5, rows.index, dtype=object)
-    html = show.comparison(rows).data
+    html = show_tables.numbers(rows, [(Experiment.of("mnist", "3"),)] * 5, signed=["difference"]).data
     style, body = html.split("</style>")
     marked = re.findall(r"#(T_\w+_row\d+_col1)", style)
     assert [name[name.index("row") : name.index("_col")] for name in marked] == ["row0", "row3"]
@@ -118,58 +110,6 @@ def test_comparison_marks_what_is_more_than_2_off() -> None:
     assert cells == ["-2.01", "-2.00", "+0.50", "+2.50", "–"]
 
 
-def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:
-    records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
-    (tmp_path / "digits").mkdir()
-    np.savez(tmp_path / "digits" / "a.npz", scores=np.array([0.5, 2]), labels=np.array([0, 1]))
-    ((scores, labels),) = show_classes.last_scores(records, tmp_path)["3"]
-    assert (scores.tolist(), labels.tolist()) == ([0.5, 2], [0, 1])
-
-
-def test_pairs_of_classes_from_the_labels_alone() -> None:
-    splits = {c: load("digits", c) for c in "013"}
-    labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}
-    classes = show_classes.known_classes(labels)
-    assert (classes == "3").sum() == (labels["3"] == 0).sum()
-    assert (classes == "").sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
-    scores = np.where(classes == "1", 2.0, 1.0)  # 0 and 3 tie, 1 is far
-    assert show_classes.against_each("0", scores, classes).to_dict() == {"1": 100, "3": 50}
-    names = {"0": "zero", "1": "one", "3": "three"}
-    kept = {"0": [(scores, labels["0"])]}
-    matrix = show_classes.pairwise(kept, classes, names=names)
-    assert matrix.loc["0"].dropna().to_dict() == {"1": 100, "3": 50}
-    assert matrix.drop("0").isna().all(axis=None)
-    fig = show_classes.pairwise_map(matrix, names=names)
-    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["zero", "one", "three"]
-    assert len(show_classes.class_bars(pd.Series({"1": 99.0, "3": 50.0}), names=names).axes[0].patches) == 2
-    assert [axis.get_ylabel() for axis in show_classes.samples(splits, names=names, count=2).axes[::2]] == [
-        *names.values()
-    ]
-
-
-def test_nothing_run_is_no_error() -> None:
-    names = dict(zip("01", "01", strict=True))
-    matrix = show_classes.pairwise({}, show_classes.known_classes({}), names=names)
-    assert matrix.shape == (2, 2)
-    assert matrix.isna().all(axis=None)
-    show_classes.pairwise_map(matrix, names=names)
-    assert set(show_tables.provenance_facts([]).values()) == {"not run"}
-
-
-def test_known_classes_needs_one_test_split() -> None:
-    with pytest.raises(ValueError, match=r"labels of one test split; found \[2, 3\] images"):
-        show_classes.known_classes({"0": np.zeros(2), "1": np.zeros(3)})
-
-
 def test_facts_say_what_the_recipe_is() -> None:
     html = show_tables.facts(show_tables.recipe_facts(recipe_for("mnist"))).data
     assert re.search(r"<th>epochs</th>\s*<td>51</td>", html)
-
-
-def test_provenance_facts_name_each_value_once() -> None:
-    of = {"weights": {"name": "w", "checksum": "0123456789abcdef"}, "precision": "bf16", "commit": "c"}
-    of |= {"machine": {"processor": "p"}, "versions": {"torch": "2"}}
-    records = [{"experiment": {"seed": s}, "provenance": of, "cost": {"seconds": 1800}} for s in (1, 0, 1)]
-    facts = show_tables.provenance_facts(records)
-    assert (facts["seeds"], facts["commit"], facts["hours, in sum"]) == ("0, 1", "c", "1.5")
-    assert facts["their SHA-256 begins with"] == "0123456789ab"

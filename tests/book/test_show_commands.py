@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book import figures as show
-from book.figures import entries, statistics, studies, tables
+from book.figures import entries, studies, tables
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
@@ -45,14 +45,18 @@ def check(html: str, rows: Iterable[Iterable[Experiment]], dry_run: DryRun) -> N
     assert all(wanted)
 
 
+def beside(rows: pd.DataFrame) -> str:
+    return str(tables.numbers(rows.drop(columns="experiments"), rows["experiments"].tolist()).data)
+
+
 def test_rows_beside_the_paper(dry_run: DryRun) -> None:
     """Seeds of the records; of a class without one the first, in the same settings; the mean is of all."""
     zero = [Experiment.of("mnist", "0", seed=seed, profile="laptop", lam=2.0) for seed in (0, 2)]
     others = [Experiment.of("mnist", str(n), profile="laptop", lam=2.0) for n in range(1, 10)]
     rows = paper.compare(map(record, [*zero, others[3]]), table=2, dataset="mnist")
-    check(show.comparison(rows).data, [zero, *([other] for other in others), [*zero, *others]], dry_run)
+    check(beside(rows), [zero, *([other] for other in others), [*zero, *others]], dry_run)
     nothing = paper.compare([], table=4, dataset="mvtec_ad").loc[["bottle"]]
-    check(show.comparison(nothing).data, [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
+    check(beside(nothing), [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
     one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
     check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)
     both = [
@@ -93,7 +97,7 @@ def test_rows_of_statistics(dry_run: DryRun) -> None:
     bottle = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
     zero = [Experiment.of("mnist", "0", profile="laptop")]
     entries = uncertainty.by_entry(map(record, [*bottle, *zero]))
-    check(statistics.spread_table(entries).data, [zero, bottle], dry_run)
+    check(tables.numbers(entries[["mean"]], entries["experiments"].tolist()).data, [zero, bottle], dry_run)
 
 
 def test_a_row_without_a_command_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The scoreboard: its pictures, its table, its page."""
+"""Tables to search: the scoreboard's, with its page, and the audit's."""
 
 import json
 import os
@@ -8,34 +8,17 @@ from unittest import mock
 
 import execute
 import nbformat
-import numpy as np
 import pytest
 from conftest import Write
-from matplotlib import pyplot as plt
 
-from book.figures import coverage as show_coverage
+from book.figures import tables as show_tables
 from kdlab import coverage, paper
-
-
-def test_pictures_with_and_without_records(write: Write) -> None:
-    for figure in (show_coverage.bars, show_coverage.differences):
-        plt.close(figure(coverage.scoreboard()))
-    write("fashion_mnist", "3", 0.93)
-    write("fashion_mnist", "4", 0.94, profile="laptop")
-    board = coverage.scoreboard()
-    bars = show_coverage.bars(board)
-    said = [text.get_text() for text in bars.axes[0].texts]
-    assert said == [f"{2 if number == 2 else 0} of {len(rows)}" for number, rows in board.groupby("table")]
-    plt.close(bars)
-    dots = show_coverage.differences(board)
-    assert [line.get_label() for line in dots.axes[0].lines[:-1]] == ["fashion_mnist"]
-    assert np.asarray(dots.axes[0].lines[0].get_xydata()).tolist() == [[93.8, 93.0], [92.95, 94.0]]
-    plt.close(dots)
+from kdlab.audit.errata import errata
 
 
 def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     write("fashion_mnist", "3", 0.93)
-    html = str(show_coverage.interactive(coverage.scoreboard()).data)
+    html = str(show_tables.interactive(coverage.scoreboard()).data)
     rows = json.loads(json.loads(re.findall(r'"data_json": (".*"),?$', html, re.MULTILINE)[0]))
     assert len(rows) == 387
     (row,) = (row for row in rows if row[7] == pytest.approx(93) and row[6] == 93.8)
@@ -73,3 +56,10 @@ def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, t
     assert "results/mnist/torn.json" in said
     assert "12.30" not in shown
     assert str(tmp_path) not in said + shown
+
+
+def test_the_table_of_sentences_needs_no_network() -> None:
+    page = str(show_tables.sortable(errata(), name="errata-table").data)
+    assert 'id="errata-table"' in page
+    assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
+    assert "Table 7, mvtec_ad, last-2, cable" in page

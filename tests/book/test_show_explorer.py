@@ -108,9 +108,6 @@ def test_maps_area_threshold_and_rates(
     assert found["false"] == pytest.approx(marked[~masks].mean())
     assert found["true"] == pytest.approx(marked[masks].mean())
     assert np.all(np.diff(summary.curve) >= 0)
-
-
-def test_score_is_that_of_the_detector(explorer: Explorer, detector: Detector, images: Images, start: Setting) -> None:
     np.testing.assert_allclose(explorer.scores(start), detector.score(images), rtol=1e-4)
 
 
@@ -123,16 +120,9 @@ def test_a_move_computes_nothing_twice(explorer: Explorer, start: Setting, monke
     monkeypatch.setattr(explorer.detector.source, "forward", lambda _: pytest.fail("computed again"))
     for method in explorer.methods:
         explorer.view(replace(start, method=method, points=("pool2", "pool4"), lam=0.7, sigma=2.0))
-
-
-def test_measure_names_every_control(explorer: Explorer, start: Setting) -> None:
+    monkeypatch.undo()
     seconds = explorer.measure(start, GRID)
     assert {control: len(found) for control, found in seconds.items()} == {k: len(v) - 1 for k, v in GRID.items()}
-
-
-def test_images_without_a_defect_are_refused(detector: Detector, images: Images) -> None:
-    with pytest.raises(ValueError, match=r"2 of 2 masks are empty"):
-        Explorer(detector, images[2:], methods=())
 
 
 def test_live_controls_follow(explorer: Explorer, start: Setting) -> None:
@@ -148,7 +138,11 @@ def test_live_controls_follow(explorer: Explorer, start: Setting) -> None:
     assert not attended()
 
 
-def test_start_must_be_in_the_grid(explorer: Explorer, start: Setting) -> None:
+def test_what_cannot_be_shown_is_refused(
+    explorer: Explorer, detector: Detector, images: Images, start: Setting
+) -> None:
+    with pytest.raises(ValueError, match=r"2 of 2 masks are empty"):
+        Explorer(detector, images[2:], methods=())
     with pytest.raises(ValueError, match=r"sigma starts at 2\.0"):
         page(explorer, replace(start, sigma=2.0), GRID)
 

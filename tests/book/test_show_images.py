@@ -8,13 +8,11 @@ import pytest
 from PIL import Image
 
 from book.figures import images as show_images
-from kdlab import paper
-from kdlib.data import Images, Split
+from kdlib.data import Images, Split, load
 from kdlib.metrics import auroc
 
 LABELS = np.array([0] * 10 + [1] * 4)
 SCORES = np.array([*range(10), 3, 9, 20, 30], dtype=float)
-
 pytestmark = pytest.mark.usefixtures("plots")
 
 
@@ -31,26 +29,11 @@ def test_about_says_licence_and_the_top_what_is_missing(tmp_path: Path, monkeypa
     assert show_images.absent("digits") is None, "it comes with scikit-learn"
 
 
-def test_command_names_all_it_makes() -> None:
-    line = show_images.command("head_ct", ["head_ct"], seeds=range(3), augment=True).data
-    expected = "python -m kdlab run --dataset head_ct --category head_ct --set augment=True --seed 0 1 2"
-    assert line.splitlines() == ["```bash", expected, "```"]
-
-
 def test_the_auroc_is_the_mean_of_shares() -> None:
     found = show_images.shares(LABELS, SCORES)
     assert len(found) == 10
     assert found[[0, 3, 4, 9]].tolist() == [100, 87.5, 75, 62.5]  # ties count half
     assert found.mean() == pytest.approx(100 * (auroc(LABELS, SCORES) or 0))
-
-
-def test_published_dots_mark_the_paper_s_own() -> None:
-    frame = paper.published(table=6, dataset="head_ct")
-    (axis,) = show_images.published_dots(frame).axes
-    assert [text.get_text() for text in axis.get_yticklabels()] == [*frame.sort_values("auroc")["method"]]
-    own, others = (container[0] for container in axis.containers)
-    assert sorted(own.get_xdata()) == sorted(frame[frame["method"].str.startswith(paper.OURS)]["auroc"])
-    assert len(others.get_xdata()) == len(frame) - 2
 
 
 def test_over_seeds_has_a_row_each_even_without_values() -> None:
@@ -59,13 +42,6 @@ def test_over_seeds_has_a_row_each_even_without_values() -> None:
     assert [text.get_text() for text in axis.get_yticklabels()] == ["MKDAD", "size"]
     assert [*axis.containers[0][0].get_xdata()] == [78]
     assert [np.size(line.get_xdata()) for line in axis.lines if line.get_marker() == "o"] == [0, 2]
-
-
-@pytest.mark.parametrize("count", [1, 3, 7])
-def test_histograms_have_one_per_record(count: int) -> None:
-    kept = [({"experiment": {"category": "c", "seed": n}}, SCORES, LABELS) for n in range(count)]
-    axes = show_images.score_histograms(kept).axes
-    assert [axis.get_title() for axis in axes if axis.axison] == [f"c, seed {n}: 82.5" for n in range(count)]
 
 
 def test_worst_images_and_examples_with_contours(tmp_path: Path) -> None:
@@ -83,3 +59,37 @@ def test_worst_images_and_examples_with_contours(tmp_path: Path) -> None:
     assert [len(axis.collections) for axis in axes] == [0, 0, 1, 1]
     axes = show_images.examples(Split("mvtec_ad", "c", test[:2], test, True), size=32).axes
     assert [axis.get_title() for axis in axes] == ["normal", "normal", "dent", "hole"]
+
+
+def test_last_scores_leaves_out_a_record_without_them(tmp_path: Path) -> None:
+    records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
+    (tmp_path / "digits").mkdir()
+    np.savez(tmp_path / "digits" / "a.npz", scores=np.array([0.5, 2]), labels=np.array([0, 1]))
+    ((_, scores, labels),) = show_images.scored(records, tmp_path)
+    assert (scores.tolist(), labels.tolist()) == ([0.5, 2], [0, 1])
+
+
+def test_pairs_of_classes_from_the_labels_alone() -> None:
+    splits = {c: load("digits", c) for c in "013"}
+    labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}
+    classes = show_images.known_classes(labels)
+    assert (classes == "3").sum() == (labels["3"] == 0).sum()
+    assert (classes == "").sum() == sum(known.sum() for known in labels.values()) - 2 * len(classes)
+    scores = np.where(classes == "1", 2.0, 1.0)  # 0 and 3 tie, 1 is far
+    assert show_images.against_each("0", scores, classes).to_dict() == {"1": 100, "3": 50}
+    names = {"0": "zero", "1": "one", "3": "three"}
+    kept = [({"experiment": {"normal_class": "0"}}, scores, labels["0"])]
+    matrix = show_images.pairwise(kept, classes, names=names)
+    assert matrix.loc["0"].dropna().to_dict() == {"1": 100, "3": 50}
+    assert matrix.drop("0").isna().all(axis=None)
+    nothing = show_images.pairwise([], show_images.known_classes({}), names="01")
+    assert nothing.shape == (2, 2)
+    assert nothing.isna().all(axis=None)
+    with pytest.raises(ValueError, match=r"labels of one test split; found \[2, 3\] images"):
+        show_images.known_classes({"0": np.zeros(2), "1": np.zeros(3)})
+
+
+def test_records_of_another_copy_are_left_out() -> None:
+    records = [{"id": n, "provenance": {"data": {"test": {"fingerprint": copy}}}} for n, copy in enumerate("baa")]
+    assert [record["id"] for record in show_images.of_one_test_split(records)] == [1, 2]
+    assert show_images.of_one_test_split([]) == []

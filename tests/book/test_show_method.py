@@ -106,6 +106,9 @@ def test_a_film_keeps_its_scales_and_describes_each_picture(drawn: list[Figure])
     assert len({(axis.get_xlim(), axis.get_ylim()) for axis in below}) == 1
     assert sum(bar.get_height() for bar in rectangles(below[0])) == len(labels)  # no score is outside
     assert [line.get_xdata()[0] for line in below[0].lines] == [3, 5]  # type: ignore[index]
+    for fig in drawn:  # read on a phone
+        assert fig.get_figwidth() <= 4.5
+        assert {label.get_fontsize() for axis in fig.axes for label in (axis.xaxis.label, axis.title)} == {10}
 
 
 def test_a_film_has_a_play_button_that_waits() -> None:
@@ -117,13 +120,6 @@ def test_a_film_has_a_play_button_that_waits() -> None:
     links = [v["state"] for v in embed.dependency_state([box]).values() if v["model_name"] == "LinkModel"]
     joined = {(link["source"][0], link["target"][0]) for link in links}
     assert joined == {tuple(f"IPY_MODEL_{w.model_id}" for w in two) for two in ((player, control), (control, stack))}
-
-
-def test_text_can_be_read_on_a_phone(drawn: list[Figure]) -> None:
-    show_method.film(moments(), answers(9), pair(), labels=np.array([0, 0, 1, 1]), watched=[1, 2])
-    for fig in drawn:
-        assert fig.get_figwidth() <= 4.5
-        assert {label.get_fontsize() for axis in fig.axes for label in (axis.xaxis.label, axis.title)} == {10}
 
 
 def test_a_moment_is_what_the_detector_says(fitted: Detector, digits: Split) -> None:

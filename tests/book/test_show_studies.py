@@ -11,13 +11,9 @@ from matplotlib.lines import Line2D
 from book.figures import studies as show_studies
 from book.figures.studies import Page
 from kdlab.experiments.records import records
-from kdlab.studies import sentences, small_runs
-from kdlab.studies.sentences import COLUMNS, COMPARISONS, TESTS, verdict
-from kdlib import Detector
-from kdlib.activations import prepare
-from kdlib.data import Split
-from kdlib.losses import discrepancy
-from kdlib.networks import CLONERS, Cloner, parameter_count
+from kdlab.studies import sentences
+from kdlab.studies.sentences import COMPARISONS, TESTS, verdict
+from kdlib.networks import CLONERS
 
 RESULTS = Path(__file__).parents[2] / "results"
 AHEAD, BEHIND = {"small": 1.0, "equal": 0.0}, {"small": -1.0, "equal": 0.0}
@@ -38,12 +34,8 @@ def test_panels_are_data_sets_with_two_settings_or_more() -> None:
     assert np.asarray(means).tolist() == pytest.approx([91.01, 90.0])
     assert show_studies.said(ours, ["small", "equal"]) == "MVTec AD, laptop: small 91.01, equal 90.00 over 2 classes."
     assert show_studies.said(ours[:0], ["small"]) == "No number yet."
-
-
-def test_a_class_without_a_setting_is_not_in_the_mean() -> None:
-    ours = study_frame({"small": 1.0, "equal": 0.0})
-    ours = ours[~((ours["normal"] == "capsule") & (ours["setting"] == "equal"))]
-    assert show_studies.said(ours, ["small", "equal"]).endswith("over 1 classes.")
+    lacks = ours[~((ours["normal"] == "capsule") & (ours["setting"] == "equal"))]
+    assert show_studies.said(lacks, ["small", "equal"]).endswith("over 1 classes."), "not in the mean"
 
 
 def test_table_and_its_dashes() -> None:
@@ -97,6 +89,9 @@ def test_curves_go_by_their_numbers() -> None:
 
 
 def test_verdicts_in_words() -> None:
+    for name, comparisons in COMPARISONS.items():
+        text = Page.of(name, []).quotes().data
+        assert all(f"> {each.quote}\n>\n> — {each.place}" in text for each in comparisons)
     ours = page(study_frame(AHEAD), study_frame(BEHIND, dataset="mnist"))
     margin, general = ours.verdicts().data.split("\n\n> ")
     assert margin.split("\n- ")[1:] == [
@@ -152,6 +147,7 @@ def test_differences_are_each_pair_once_printed_and_ours() -> None:
     nothing = Page.of("bias", []).differences()
     assert nothing.empty
     assert show_studies.told(nothing) == "No two settings have a number."
+    assert [show_studies.listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
 def test_forest_draws_each_difference_and_an_arrow_where_an_interval_goes_on() -> None:
@@ -172,10 +168,6 @@ def test_forest_draws_each_difference_and_an_arrow_where_an_interval_goes_on() -
 
 def points(line: Line2D) -> list[float]:
     return [float(x) for x in np.asarray(line.get_xdata())]
-
-
-def test_names_are_listed() -> None:
-    assert [show_studies.listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
 def test_table_of_differences_says_what_is_too_few() -> None:
@@ -201,12 +193,6 @@ def test_the_profile_that_says_more_is_judged() -> None:
     assert (profile, found.outcome) == ("laptop", "holds")
 
 
-def test_quotes_have_their_places() -> None:
-    for name, comparisons in COMPARISONS.items():
-        text = Page.of(name, []).quotes().data
-        assert all(f"> {each.quote}\n>\n> — {each.place}" in text for each in comparisons)
-
-
 def test_overview_has_every_sentence_and_the_verdicts_of_the_records() -> None:
     kept = records(RESULTS, dataset="mvtec_ad", profile="laptop")
     board = show_studies.overview(kept)
@@ -225,36 +211,3 @@ def test_overview_has_every_sentence_and_the_verdicts_of_the_records() -> None:
 def test_bars_say_their_values() -> None:
     fig = show_studies.bars(pd.DataFrame({"value": [72.25, 40.0], "direction": [91.0, 50.0]}, index=["a", "b"]))
     assert [t.get_text() for t in fig.axes[0].texts] == ["72.2", "40", "91", "50"]
-
-
-def test_costs_are_those_of_the_convolutions() -> None:
-    costs = small_runs.costs(size=64)
-    assert list(costs.index) == list(CLONERS)
-    inputs, total = 3, 0
-    for number, block in enumerate(CLONERS["tiny"]):
-        for outputs in block:
-            total += 9 * inputs * outputs * (64 // 2**number) ** 2
-            inputs = outputs
-    assert costs.loc["tiny", "gmac"] == pytest.approx(total / 1e9)
-    assert costs.loc["tiny", "parameters"] == parameter_count(Cloner("tiny"))
-
-
-def test_terms_add_up_to_the_score(fitted: Detector, digits: Split) -> None:
-    value, direction = small_runs.terms(fitted, digits.test)
-    np.testing.assert_allclose(value + fitted.training.lam * direction, fitted.score(digits.test), rtol=1e-4)
-    one = small_runs.terms(fitted, digits.test, ["pool3"])
-    x = prepare(digits.test.pixels(fitted.recipe.size), fitted.recipe, fitted.device)
-    expected = discrepancy(fitted.source(x), fitted.cloner(x), lam=2.0, points=["pool3"])
-    np.testing.assert_allclose(one[0] + 2 * one[1], expected.detach(), rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_study_live() -> None:
-    run = small_runs.studied("loss_terms", [("digits", "0")], ["value", "direction"], seeds=[0, 1], epochs=2)
-    assert run["setting"].tolist() == ["value", "direction"] * 2
-    assert run["lam"].tolist() == [0, np.inf] * 2
-    assert run["auroc"].between(0, 100).all()
-    assert (run["bad"] > run["good"])[run["setting"] == "direction"].all()
-    assert list(run.columns[: len(COLUMNS)]) == COLUMNS
-    experiment = small_runs.small("loss_terms", "total", "textures", "brick", seed=0, epochs=3)
-    assert (experiment.recipe.size, experiment.recipe.epochs, len(experiment.data.test)) == (64, 3, 50)

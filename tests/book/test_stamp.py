@@ -80,17 +80,6 @@ def test_the_top_of_a_page_says_what_a_reader_must_know() -> None:
     assert "--only datasets/mnist" in bare
 
 
-def test_marks_go_below_the_title_and_behind_the_last_cell(tmp_path: Path) -> None:
-    path = tmp_path / "page.ipynb"
-    cells = [new_markdown_cell("# Title\n\nText.", id="a"), new_code_cell("1", id="b")]
-    nbformat.write(new_notebook(cells=cells), path)
-    stamp.mark(path, page())
-    first, code, last = nbformat.read(path, as_version=4).cells
-    assert re.fullmatch(r"# Title\n\n```\{container\} kd-profile\n.*\n```\n\nText\.", first.source, re.DOTALL)
-    assert code.source == "1"
-    assert last.source == stamp.footer(page())
-
-
 def test_a_picture_leads_to_the_stamp_a_table_with_commands_needs_not(tmp_path: Path) -> None:
     """So does a table whose rows name no command, a control; text does not, nor a page without a stamp."""
     path = tmp_path / "page.ipynb"
@@ -104,13 +93,16 @@ def test_a_picture_leads_to_the_stamp_a_table_with_commands_needs_not(tmp_path: 
         "text": ({"text/plain": "<table>"}, False),
     }
     cells = [new_code_cell("1", outputs=[new_output("display_data", data)]) for data, _ in shown.values()]
-    cells.insert(0, new_markdown_cell("# Title"))
+    cells.insert(0, new_markdown_cell("# Title\n\nText."))
     nbformat.write(new_notebook(cells=cells), path)
     stamp.mark(path, page(None))
     assert "kd-reproduce" not in path.read_text()
     nbformat.write(new_notebook(cells=cells), path)
     stamp.mark(path, page())
-    _, *code, last = nbformat.read(path, as_version=4).cells
+    first, *code, last = nbformat.read(path, as_version=4).cells
+    assert re.fullmatch(r"# Title\n\n```\{container\} kd-profile\n.*\n```\n\nText\.", first.source, re.DOTALL)
+    assert {cell.source for cell in code} == {"1"}
+    assert last.source == stamp.footer(page())
     assert [len(cell.outputs) == 2 for cell in code] == [linked for _, linked in shown.values()]
     target = re.search('href="#(.*?)"', code[0].outputs[1]["data"]["text/html"])
     assert target

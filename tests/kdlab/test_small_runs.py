@@ -9,10 +9,11 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from kdlab.studies import small_runs
+from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector, Split
 from kdlib.activations import prepare
 from kdlib.losses import discrepancy
-from kdlib.networks import CRITICAL_POINTS
+from kdlib.networks import CLONERS, CRITICAL_POINTS, Cloner, parameter_count
 
 SOME = arrays(np.float32, (4, 2, 3, 3), elements=st.floats(0, 8, width=16))
 
@@ -99,3 +100,36 @@ def test_cloners_beside_constants() -> None:
     found = small_runs.activations(detector.cloner, detector, data.test)
     assert small_runs.black(detector, found) == 0
     assert areas["black"].iloc[-1] > 0
+
+
+def test_costs_are_those_of_the_convolutions() -> None:
+    costs = small_runs.costs(size=64)
+    assert list(costs.index) == list(CLONERS)
+    inputs, total = 3, 0
+    for number, block in enumerate(CLONERS["tiny"]):
+        for outputs in block:
+            total += 9 * inputs * outputs * (64 // 2**number) ** 2
+            inputs = outputs
+    assert costs.loc["tiny", "gmac"] == pytest.approx(total / 1e9)
+    assert costs.loc["tiny", "parameters"] == parameter_count(Cloner("tiny"))
+
+
+def test_terms_add_up_to_the_score(fitted: Detector, digits: Split) -> None:
+    value, direction = small_runs.terms(fitted, digits.test)
+    np.testing.assert_allclose(value + fitted.training.lam * direction, fitted.score(digits.test), rtol=1e-4)
+    one = small_runs.terms(fitted, digits.test, ["pool3"])
+    x = prepare(digits.test.pixels(fitted.recipe.size), fitted.recipe, fitted.device)
+    expected = discrepancy(fitted.source(x), fitted.cloner(x), lam=2.0, points=["pool3"])
+    np.testing.assert_allclose(one[0] + 2 * one[1], expected.detach(), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_study_live() -> None:
+    run = small_runs.studied("loss_terms", [("digits", "0")], ["value", "direction"], seeds=[0, 1], epochs=2)
+    assert run["setting"].tolist() == ["value", "direction"] * 2
+    assert run["lam"].tolist() == [0, np.inf] * 2
+    assert run["auroc"].between(0, 100).all()
+    assert (run["bad"] > run["good"])[run["setting"] == "direction"].all()
+    assert list(run.columns[: len(COLUMNS)]) == COLUMNS
+    experiment = small_runs.small("loss_terms", "total", "textures", "brick", seed=0, epochs=3)
+    assert (experiment.recipe.size, experiment.recipe.epochs, len(experiment.data.test)) == (64, 3, 50)

@@ -19,7 +19,7 @@ from skimage.morphology import disk
 from sklearn.metrics import roc_auc_score
 
 from kdlab.experiments.records import commit, processor
-from kdlab.localization import best_f1_on_test, localization_metrics
+from kdlab.localization import best_f1_on_test, f1_and_iou, localization_metrics, pixel_threshold
 from kdlib import metrics
 
 ROUNDS = 5
@@ -44,14 +44,14 @@ def category(images: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def main(images: int = 100, size: int = 256) -> None:
     """Print a line a way, and all as JSON."""
     masks, maps, labels = category(images, size)
-    threshold = metrics.pixel_threshold(maps[labels == 0])
+    threshold = pixel_threshold(maps[labels == 0])
     ways: dict[str, Callable[[], object]] = {
         "pixel AUROC": lambda: metrics.auroc(masks, maps),
         "pixel AUROC, scikit-learn": lambda: roc_auc_score(masks.ravel(), maps.ravel()),
         "AUPRO": lambda: metrics.aupro(masks, maps),
-        "F1 and IoU": lambda: metrics.f1_and_iou(masks, maps, threshold),
+        "F1 and IoU": lambda: f1_and_iou(masks, maps, threshold),
         "best F1": lambda: best_f1_on_test(masks, maps),
-        "threshold": lambda: metrics.pixel_threshold(maps),
+        "threshold": lambda: pixel_threshold(maps),
         "all, and all of defective": lambda: localization_metrics(masks, maps, labels, threshold=threshold),
     }
     distinct = np.unique(maps).size

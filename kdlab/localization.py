@@ -1,9 +1,57 @@
 """What records and pages say of localization: every metric at once, of all test images and of the defective ones."""
 
+import math
+from typing import Literal
+
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from kdlib.metrics import aupro, auroc, checked, f1_and_iou
+from kdlib.metrics import aupro, auroc, check_finite, checked
+
+
+def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[float, float] | tuple[None, None]:
+    """F1 (Dice, 1945) and intersection over union (Jaccard, 1912) of the pixels above a threshold, both in [0, 1].
+
+    2 TP / (2 TP + FP + FN) and TP / (TP + FP + FN), counted over the pixels of all images together: no mean over images
+    or defects. None where no pixel is defective. IoU is F1 / (2 - F1): what is best for one is best for the other.
+
+    Args:
+        masks, maps: (N, H, W), as for `aupro`.
+        threshold: finite, in the unit of the maps; for a headline from `pixel_threshold`.
+    """
+    masks, maps = checked(masks, maps)
+    if not np.isfinite(threshold):
+        raise ValueError(f"metrics: threshold is {threshold}, expected a finite number")
+    marked = maps > threshold
+    true, all_marked, defective = (int(np.count_nonzero(a)) for a in (marked & masks, marked, masks))
+    if not defective:
+        return None, None
+    return 2 * true / (all_marked + defective), true / (all_marked + defective - true)
+
+
+def pixel_threshold(
+    normal_maps: np.ndarray, quantile: float = 0.99, *, of: Literal["pixels", "images"] = "pixels"
+) -> float:
+    """The value that a fraction ``quantile`` of normal images' pixels, or of the images' maxima, stays at or below.
+
+    Of pixels, it controls the area marked: about 1 - quantile of all good pixels to come. That says where a defect is
+    once `Detector.threshold` says that there is one. Of images, it controls how many good images get any mark: about
+    1 - quantile, but N maps cannot promise less than 1 in N + 1; and it misses much of a defect that is found.
+
+    Args:
+        normal_maps: localization maps of normal images that were not trained on, (N, H, W), N > 0.
+    """
+    maps = np.asarray(normal_maps)
+    if maps.ndim != 3 or not maps.size:
+        raise ValueError(f"pixel_threshold: expected maps of normal images, (N, H, W); found {maps.shape}")
+    check_finite(maps)
+    if not 0 <= quantile <= 1:
+        raise ValueError(f"pixel_threshold: quantile is {quantile}, expected 0 to 1")
+    if of not in ("pixels", "images"):
+        raise ValueError(f"pixel_threshold: of is {of!r}, expected 'pixels' or 'images'")
+    values = maps.ravel() if of == "pixels" else maps.max((1, 2))
+    index = math.ceil(quantile * (values.size - 1))  # NumPy's quantile counts in the precision of the maps
+    return float(np.partition(values, index)[index])
 
 
 def best_f1_on_test(masks: np.ndarray, maps: np.ndarray) -> tuple[float, float] | tuple[None, None]:

@@ -62,9 +62,6 @@ class Detector:
         recipe: all settings of the method.
         seed: of the cloner's weights and the order of training.
         device: ``"cuda"`` where there is one, else ``"cpu"``, by default.
-
-    >>> detector = Detector().fit("photos/good")            # doctest: +SKIP
-    >>> detector.score("photos/new") > detector.threshold()  # doctest: +SKIP
     """
 
     @plain_torch()

@@ -76,10 +76,8 @@ def refuse_foreign(folder: Path) -> None:
     marker = folder / OURS
     ours = {OURS, *(marker.read_text().splitlines() if marker.is_file() else [])}
     if others := sorted(p.name for p in folder.iterdir() if p.name not in ours) if folder.is_dir() else []:
-        raise FileExistsError(
-            f"{folder}: holds {len(others)} files that kdlib did not write there, such as {others[0]}; name a folder "
-            "that is new or empty"
-        )
+        what = f"holds {len(others)} files that kdlib did not write there, such as {others[0]}"
+        raise FileExistsError(f"{folder}: {what}; name a folder that is new or empty")
 
 
 def fill_own(folder: Path, contents: Mapping[str, bytes]) -> None:

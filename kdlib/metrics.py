@@ -4,9 +4,6 @@ Anomalous is the positive class: a label or mask that is not zero. A metric that
 no good is a ValueError. What lies above a threshold is marked, not what lies at it, as in `Detector.threshold`.
 """
 
-import math
-from typing import Literal
-
 import numpy as np
 from scipy import ndimage
 
@@ -47,51 +44,6 @@ def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float |
     return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(rate[inside], limit)) / limit)
 
 
-def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[float, float] | tuple[None, None]:
-    """F1 (Dice, 1945) and intersection over union (Jaccard, 1912) of the pixels above a threshold, both in [0, 1].
-
-    2 TP / (2 TP + FP + FN) and TP / (TP + FP + FN), counted over the pixels of all images together: no mean over images
-    or defects. None where no pixel is defective. IoU is F1 / (2 - F1): what is best for one is best for the other.
-
-    Args:
-        masks, maps: (N, H, W), as for `aupro`.
-        threshold: finite, in the unit of the maps; for a headline from `pixel_threshold`.
-    """
-    masks, maps = checked(masks, maps)
-    if not np.isfinite(threshold):
-        raise ValueError(f"metrics: threshold is {threshold}, expected a finite number")
-    marked = maps > threshold
-    true, all_marked, defective = (int(np.count_nonzero(a)) for a in (marked & masks, marked, masks))
-    if not defective:
-        return None, None
-    return 2 * true / (all_marked + defective), true / (all_marked + defective - true)
-
-
-def pixel_threshold(
-    normal_maps: np.ndarray, quantile: float = 0.99, *, of: Literal["pixels", "images"] = "pixels"
-) -> float:
-    """The value that a fraction ``quantile`` of normal images' pixels, or of the images' maxima, stays at or below.
-
-    Of pixels, it controls the area marked: about 1 - quantile of all good pixels to come. That says where a defect is
-    once `Detector.threshold` says that there is one. Of images, it controls how many good images get any mark: about
-    1 - quantile, but N maps cannot promise less than 1 in N + 1; and it misses much of a defect that is found.
-
-    Args:
-        normal_maps: localization maps of normal images that were not trained on, (N, H, W), N > 0.
-    """
-    maps = np.asarray(normal_maps)
-    if maps.ndim != 3 or not maps.size:
-        raise ValueError(f"pixel_threshold: expected maps of normal images, (N, H, W); found {maps.shape}")
-    _check_finite(maps)
-    if not 0 <= quantile <= 1:
-        raise ValueError(f"pixel_threshold: quantile is {quantile}, expected 0 to 1")
-    if of not in ("pixels", "images"):
-        raise ValueError(f"pixel_threshold: of is {of!r}, expected 'pixels' or 'images'")
-    values = maps.ravel() if of == "pixels" else maps.max((1, 2))
-    index = math.ceil(quantile * (values.size - 1))  # NumPy's quantile counts in the precision of the maps
-    return float(np.partition(values, index)[index])
-
-
 def _curve(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...] | None:
     """False positives, and the weight of what is found, from none to all, at the corners of the curve between the two.
 
@@ -121,10 +73,10 @@ def checked(labels: np.ndarray, scores: np.ndarray, *, dimensions: int = 0) -> t
         raise ValueError(f"metrics: expected {expected}; found {labels.shape} and {scores.shape}")
     if not (labels >= 0).all():
         raise ValueError("metrics: a label is negative or NaN; expected 0 where normal, above 0 where anomalous")
-    _check_finite(scores)
+    check_finite(scores)
     return labels != 0, scores
 
 
-def _check_finite(scores: np.ndarray) -> None:
+def check_finite(scores: np.ndarray) -> None:
     if not np.isfinite(scores).all():
         raise ValueError(f"metrics: {np.count_nonzero(~np.isfinite(scores))} of {scores.size} scores are not finite")

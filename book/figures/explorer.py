@@ -27,12 +27,13 @@ from PIL import Image
 from scipy import ndimage
 
 from book.figures import HEAT
+from kdlab.localization import f1_and_iou, pixel_threshold
 from kdlab.terms import QUICK, Terms
 from kdlib.activations import prepare
 from kdlib.data import Images
 from kdlib.detector import Detector
 from kdlib.localize import localization_map
-from kdlib.metrics import auroc, f1_and_iou, pixel_threshold
+from kdlib.metrics import auroc
 
 LABELS = {  # of the fields of `Setting`
     "image": "image",

@@ -95,7 +95,7 @@ def test_sources_and_presets_are_columns_of_their_own(brain_mri: Path) -> None:
     assert ours == {("3", "code"): pytest.approx(80), ("3", "text, earlier weights"): pytest.approx(90)}
     assert show_entries.best_supported(rows)[0] == "code"
     found = str(show_entries.finding(rows))
-    printed = paper.table(2, "mnist").loc[paper.OURS, "3"]
+    printed = float(str(paper.table(2, "mnist").loc[paper.OURS, "3"]))
     assert f"as its public code does, with its own source (1 of 10): **80.00** for 3, printed {printed:.2f}" in found
     assert "10 as the text, 9 as the code" in show_entries.missing(rows).data
     assert "hours on A processor" in show_entries.missing(rows).data

@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, Page
 from sklearn.metrics import roc_auc_score
 
 from book.figures.explorer import LABELS, Explorer, Setting, attended, controls, page
+from kdlab.localization import pixel_threshold
 from kdlib import Detector, load
 from kdlib.data import Images
 from kdlib.localize import localization_map
-from kdlib.metrics import pixel_threshold
 from kdlib.recipe import ATTRIBUTIONS
 
 POINTS = TINY.critical_points

@@ -6,8 +6,8 @@ from conftest import Both, categories
 from hypothesis import given, settings
 from sklearn.metrics import precision_recall_curve
 
-from kdlab.localization import best_f1_on_test, localization_metrics
-from kdlib.metrics import aupro, auroc, f1_and_iou
+from kdlab.localization import best_f1_on_test, f1_and_iou, localization_metrics
+from kdlib.metrics import aupro, auroc
 
 
 @settings(deadline=None)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
-from kdlib.metrics import aupro, auroc, f1_and_iou, pixel_threshold
+from kdlab.localization import f1_and_iou, pixel_threshold
+from kdlib.metrics import aupro, auroc
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from kdlab.experiments import run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import commit, processor
@@ -36,10 +34,9 @@ def forget_trainings() -> None:
     shutil.rmtree(work_folder() / "trainings", ignore_errors=True)
 
 
-def run(workers: int, threads: int) -> float:
+def run(workers: int) -> float:
     """Seconds of the 20 smoke experiments, their caches warm."""
     forget_trainings()
-    torch.set_num_threads(threads)  # of the one worker, which is this process; more of them share the cores
     start = time.perf_counter()
     outcomes = list(run_many.run_all(SMOKE, workers=workers, results=fresh()))
     assert all(outcome.record for outcome in outcomes), [outcome.error for outcome in outcomes]
@@ -47,23 +44,16 @@ def run(workers: int, threads: int) -> float:
 
 
 def workers() -> dict[str, Any]:
-    """20 smoke experiments on two workers, each with its half of the cores, alternating with one worker.
-
-    That one worker has as many cores as each of the two, or all of them, which its threads then share.
-    """
-    cores = os.cpu_count() or 1
-    half = max(1, cores // 2)
-    ways = {"one": (1, half), "one, all cores": (1, cores), "two": (2, half)}
-    run(*ways["two"])  # warms the caches
+    """20 smoke experiments on two workers, alternating with one worker."""
+    ways = {"one": 1, "two": 2}
+    run(2)  # warms the caches
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(3):
         for way, found in times.items():
-            found.append(run(*ways[way]))
+            found.append(run(ways[way]))
     seconds = {way: round(statistics.median(found), 1) for way, found in times.items()}
-    ratios = {
-        f"two / {way}, times as fast": round(seconds[way] / seconds["two"], 2) for way in ("one", "one, all cores")
-    }
-    return {f"{way}, s": found for way, found in seconds.items()} | ratios
+    ratio = {"two / one, times as fast": round(seconds["one"] / seconds["two"], 2)}
+    return {f"{way}, s": found for way, found in seconds.items()} | ratio
 
 
 def overhead() -> dict[str, float]:

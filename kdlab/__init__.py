@@ -2,9 +2,9 @@
 
 paper, published.csv    what the paper printed, and ours beside it; presets: its settings, as recipes by data set
 experiments/            one entry of a table, run: choose, estimate, run_one, run_many; records: what it measured
-studies/                settings side by side: catalogue, one_factor, small_runs; how sure that is: statistics,
-                        uncertainty; what it says of the paper's sentences: sentences
-audit/                  the paper read against itself: its tables, its claims about them, errata
+studies/                settings side by side: studies.toml, catalogue, one_factor, small_runs; how sure that is:
+                        statistics, uncertainty; what it says of the paper's sentences: sentences
+audit/                  the paper read against itself: its tables, its claims about them (claims.toml), errata
 coverage                how much of the paper has records       cost    arithmetic, time, memory
-inventory               what data is here                       terms   attribution maps for any lambda, at once
+inventory, originals    what data is here                       terms   attribution maps for any lambda, at once
 """

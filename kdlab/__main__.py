@@ -2,50 +2,52 @@
 
 import argparse
 import json
+import os
 import sys
 import time
-from dataclasses import asdict
+from itertools import product
+from typing import Any
 
 from kdlab import coverage
 from kdlab.experiments import choose, estimate, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late, record_path, records
-from kdlab.inventory import inventory
+from kdlab.inventory import as_text, inventory
 from kdlab.originals import normals
 from kdlab.presets import PRESETS, PROFILES, VGG16S
 from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish
 from kdlib.data import ABOUT, DATASETS
 from kdlib.files import results_folder
+from kdlib.networks import default_device
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments say; 1 where an experiment failed, else as `kdlib.__main__.finish`."""
     parser = argparse.ArgumentParser(prog="python -m kdlab", description="Multiresolution knowledge distillation.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("run", help="run experiments that have no record yet")
-    command.add_argument("--table", type=int, help="a table of the paper: its entries are the experiments")
-    command.add_argument("--study", help=f"an ablation: one of {', '.join(STUDIES)}")
-    command.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
-    command.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more; all by default")
-    command.add_argument("--seed", type=int, nargs="+", help="0 by default, or those of the study")
-    command.add_argument("--preset", help=f"one of {', '.join(PRESETS)}; paper by default")
-    command.add_argument("--profile", help=f"one of {', '.join(PROFILES)}; paper by default, or that of the study")
-    command.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="settings, such as lam=1"
-    )
-    command.add_argument("--workers", type=int, help="processes, 1 by default; the threads are shared among them")
-    command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
-    command.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
-    command = commands.add_parser("data", help="what data is there, against the originals; damaged files")
-    command.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
-    command.add_argument("--json", action="store_true")
-    command = commands.add_parser("status", help="how much of the paper has records, by preset")
-    command.add_argument("--weights", default=VGG16S[0], choices=VGG16S, help="of the source in the records that count")
-    command.add_argument("--json", action="store_true")
+    run = commands.add_parser("run", help="run experiments that have no record yet")
+    run.add_argument("--table", type=int, help="a table of the paper: its entries are the experiments")
+    run.add_argument("--study", help=f"an ablation: one of {', '.join(STUDIES)}")
+    run.add_argument("--dataset", help=f"one of {', '.join(DATASETS)}")
+    run.add_argument("--normal-class", "--category", dest="normal", nargs="+", help="one or more; all by default")
+    run.add_argument("--seed", type=int, nargs="+", help="0 by default, or those of the study")
+    run.add_argument("--preset", help=f"one of {', '.join(PRESETS)}; paper by default")
+    run.add_argument("--profile", help=f"one of {', '.join(PROFILES)}; paper by default, or that of the study")
+    run.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="such as lam=1")
+    run.add_argument("--workers", type=int, help="processes; one per processor by default, one with a GPU")
+    run.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
+    run.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
+    data = commands.add_parser("data", help="what data is there, against the originals; damaged files")
+    data.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
+    status = commands.add_parser("status", help="how much of the paper has records, by preset")
+    status.add_argument("--weights", default=VGG16S[0], choices=VGG16S, help="of the source in the records that count")
+    for command, action in ((run, _run), (data, _data), (status, _status)):
+        command.set_defaults(action=action)
+        if command is not run:
+            command.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    actions = {"run": _run, "data": _data, "status": _status}
-    return finish(options, actions[options.command])
+    return finish(options, options.action)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -59,6 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     known = records()
     estimates = dict(zip(experiments, estimate.seconds(experiments, known), strict=True))
     waiting = [e for e in experiments if not record_path(e).exists()]
+    work = sum(estimates[e] for e in waiting)
     if options.dry_run:
         _say_folder(len(known))
         earlier = {Experiment.from_dict(record["experiment"]): record["id"] for record in known}
@@ -67,20 +70,20 @@ def _run(options: argparse.Namespace) -> int:
             note = f" (record {other} is of other data or weights)" if other else ""
             state = f"to do, {estimate.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
             print(_name(experiment), state)
-        print(
-            f"{len(waiting)} to do: {estimate.duration(sum(estimates[e] for e in waiting))} of work, "
-            f"{estimate.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
-        )
+        disk = f"{estimate.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
+        print(f"{len(waiting)} to do: {estimate.duration(work)} of work, {disk}")
         return 0
+    # One thread each, see `run_one.run`; on a GPU every process more takes of its memory.
+    by_default = 1 if default_device().type == "cuda" else os.cpu_count() or 1
+    workers = min(options.workers or by_default, max(1, len(waiting)))
     done, failed, begin = 0, 0, time.monotonic()
-    work = sum(estimates[e] for e in waiting)
-    for outcome in run_many.run_all(experiments, workers=options.workers or 1, scheduler=options.scheduler):
+    for outcome in run_many.run_all(experiments, workers=workers, scheduler=options.scheduler):
         done, failed = done + bool(outcome.record), failed + (not outcome.record)
         if outcome.experiment in waiting:
             waiting.remove(outcome.experiment)
         left = sum(estimates[e] for e in waiting)
         time_left = (time.monotonic() - begin) * left / (work - left) if work > left else left
-        running = "" if options.scheduler else f"{min(options.workers or 1, len(waiting))} running, "
+        running = "" if options.scheduler else f"{min(workers, len(waiting))} running, "
         state = f"{done} of {len(experiments)} done, {running}{failed} failed, {estimate.duration(time_left)} left"
         if outcome.record:
             print(f"{_name(outcome.experiment)}: image AUROC {_percent(outcome.record)} ({state})", flush=True)
@@ -97,22 +100,19 @@ def _percent(record: Record) -> str:
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
     """The chosen experiments; their data is found, or the error raised, before any work."""
-    chosen = {"dataset": options.dataset, "normals": options.normal}
+    chosen: dict[str, Any] = {"dataset": options.dataset, "normals": options.normal}
     settings = {"preset": options.preset or "paper", "profile": options.profile or "paper", **options.settings}
     seeds = options.seed or [0]
     if options.study is not None:
         if both := [name for name in ("table", "preset") if getattr(options, name) is not None]:
             raise ValueError(f"--study and --{both[0]}: a study has its own settings; leave one of the two out")
-        wanted = chosen | {"seeds": options.seed, "profile": options.profile}
-        experiments = choose.of_study(options.study, **wanted, **options.settings)
+        chosen |= {"seeds": options.seed, "profile": options.profile}
+        experiments = choose.of_study(options.study, **chosen, **options.settings)
     elif options.table is not None:
         experiments = choose.of_table(options.table, **chosen, seeds=seeds, **settings)
     elif options.dataset:
-        experiments = [
-            Experiment.of(options.dataset, normal, seed=seed, **settings)
-            for seed in seeds
-            for normal in options.normal or normals(options.dataset)
-        ]
+        places = product(seeds, options.normal or normals(options.dataset))
+        experiments = [Experiment.of(options.dataset, normal, seed=seed, **settings) for seed, normal in places]
     else:
         raise ValueError("run: expected --table, --study, or --dataset")
     if not experiments:
@@ -128,11 +128,8 @@ def _name(experiment: Experiment) -> str:
 
 def _data(options: argparse.Namespace) -> int:
     found = [inventory(dataset) for dataset in options.dataset or ABOUT]
-    if options.json:
-        print(json.dumps([asdict(each) for each in found], indent=1))
-    else:
-        print("\n\n".join(map(str, found)))
-    return 1 if any(each.problems for each in found) else 0
+    print(json.dumps(found, indent=1) if options.json else "\n\n".join(map(as_text, found)))
+    return 1 if any(each["problems"] for each in found) else 0
 
 
 def _say_folder(count: int) -> None:

@@ -1,7 +1,7 @@
 """How much of the paper has records: each of its own entries with ours beside it, and the command that remakes it."""
 
 from collections.abc import Hashable, Iterable, Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,47 +45,30 @@ class Measured:
         """Our side of an entry. A mean is of one profile: it needs all classes or categories in that one."""
         return paper.ours(self.by_seed(entry, profile), paper.normals(entry["dataset"], entry["column"]))
 
-    def notes(self, entry: Entry, profile: str) -> list[str]:
-        """Where the data behind our side of an entry is not what its publisher offers."""
-        behind = paper.normals(entry["dataset"], entry["column"])
-        group = self._group(entry["dataset"], entry["method"], profile)
-        found = [(paper.normal_of(r["experiment"]), r["provenance"]["data"].get("copy_note")) for r in group]
-        return sorted({note if len(behind) == 1 else f"{n}: {note}" for n, note in found if note and n in behind})
-
     def beside(self, entry: Entry) -> dict[str, Any]:
-        """All columns of an entry in `scoreboard`."""
+        """All columns of an entry in `scoreboard`; the note is of the copies of the data behind it."""
         profile = next((p for p in SHOWN if self.ours(entry, p).seeds), "")
-        ours, seeds, notes = self.ours(entry, profile), {0}, []
+        ours, seeds, notes = self.ours(entry, profile), {0}, set[str]()
         if profile:
-            by_seed = self.by_seed(entry, profile)
-            seeds = {seed for normal in paper.normals(entry["dataset"], entry["column"]) for seed in by_seed[normal]}
-            notes = self.notes(entry, profile)
-        settings: dict[str, Any] = {"preset": self.preset, "weights": self.weights}
-        settings |= {"profile": profile or SHOWN[0], "seeds": sorted(seeds)}
+            by_seed, behind = self.by_seed(entry, profile), paper.normals(entry["dataset"], entry["column"])
+            seeds = {seed for normal in behind for seed in by_seed[normal]}
+            for record in self._group(entry["dataset"], entry["method"], profile):
+                normal, note = paper.normal_of(record["experiment"]), record["provenance"]["data"].get("copy_note")
+                if note and normal in behind:
+                    notes.add(note if len(behind) == 1 else f"{normal}: {note}")
+        remake = command(
+            entry, preset=self.preset, weights=self.weights, profile=profile or SHOWN[0], seeds=sorted(seeds)
+        )
         return {
-            **{key: entry[key] for key in ("table", "task", "dataset", "method", "column", "plus_minus")},
+            **entry,
             "published": entry["auroc"],
             **ours._asdict(),
             "difference": ours.ours - entry["auroc"],
             "profile": profile or NOT_RUN,
-            "command": command(entry, **settings),
+            "command": remake,
             "preset": self.preset,
-            "note": "; ".join(self.printed_twice.get(_place(entry), []) + notes),
+            "note": "; ".join([*_printed_elsewhere(entry, self.preset), *sorted(notes)]),
         }
-
-    @cached_property
-    def printed_twice(self) -> dict[Hashable, list[str]]:
-        """By table, row and column: other tables that print another figure of the same experiment (rounding aside)."""
-        same: dict[Hashable, list[Entry]] = {}
-        for entry in _own():
-            recipe = _recipe(entry["dataset"], entry["method"], self.preset, SHOWN[0], self.weights)
-            same.setdefault((entry["task"], entry["dataset"], entry["column"], recipe), []).append(entry)
-        found: dict[Hashable, list[str]] = {}
-        for others in same.values():
-            for entry in others:
-                unlike = {o["table"]: o["auroc"] for o in others if abs(o["auroc"] - entry["auroc"]) > 0.1}
-                found[_place(entry)] = [f"Table {table} prints {auroc:.2f}" for table, auroc in unlike.items()]
-        return found
 
     def _find(self, dataset: str, method: str, profile: str) -> list[Record]:
         recipe = _recipe(dataset, method, self.preset, profile or SHOWN[0], self.weights)
@@ -104,11 +87,11 @@ def scoreboard(results: Path | None = None, *, preset: str = "paper", weights: s
         weights: of the source, one of `presets.VGG16S`; records of others do not count.
     """
     measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
-    return pd.DataFrame([measured.beside(entry) for entry in _own()], columns=list(COLUMNS))
+    return pd.DataFrame([measured.beside(entry) for entry in _plain(paper.own_entries())], columns=list(COLUMNS))
 
 
 def status(results: Path | None = None, *, preset: str = "paper", weights: str = VGG16S[0]) -> list[dict[str, Any]]:
-    """How much of the paper has records: a row a table, data set and profile that has any.
+    """How much of the paper has records, by table, data set and profile that has any.
 
     Each has preset, table, dataset, entries (how many the paper prints of its own, means too), profile ("" where
     nothing ran), records (entries that have what they need) and mean_absolute_difference (points of AUROC, over
@@ -116,17 +99,14 @@ def status(results: Path | None = None, *, preset: str = "paper", weights: str =
     """
     measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
     rows: list[dict[str, Any]] = []
-    groups: dict[tuple[int, str], list[Entry]] = {}
-    for entry in _own():
-        groups.setdefault((entry["table"], entry["dataset"]), []).append(entry)
-    for (table, dataset), printed in sorted(groups.items()):
+    for (table, dataset), printed in paper.own_entries().groupby(["table", "dataset"]):
         about: dict[str, Any] = {"preset": preset, "table": table, "dataset": dataset, "entries": len(printed)}
         counted = []
         for profile in PROFILES:
-            found = [(measured.ours(entry, profile), entry["auroc"]) for entry in printed]
+            found = [(measured.ours(entry, profile), entry["auroc"]) for entry in _plain(printed)]
             if differences := [abs(ours.ours - auroc) for ours, auroc in found if ours.seeds]:
                 mean = None if profile not in SHOWN else round(float(np.mean(differences)), 2)
-                counted += [{"profile": profile, "records": len(differences), "mean_absolute_difference": mean}]
+                counted.append({"profile": profile, "records": len(differences), "mean_absolute_difference": mean})
         none = {"profile": "", "records": 0, "mean_absolute_difference": None}
         rows += [about | figures for figures in counted or [none]]
     return rows
@@ -134,22 +114,18 @@ def status(results: Path | None = None, *, preset: str = "paper", weights: str =
 
 def as_text(rows: Iterable[dict[str, Any]]) -> str:
     """What `status` found of one preset or several, side by side, for a terminal."""
-    cells: dict[tuple[int, str], dict[str, dict[str, str]]] = {}
-    presets: dict[str, dict[tuple[int, str], int]] = {}
-    for row in rows:
-        place, difference = (row["table"], row["dataset"]), row["mean_absolute_difference"]
-        presets.setdefault(row["preset"], {})[place] = row["entries"]
-        shown = "" if difference is None else f"{difference:.2f}"
-        cell = f"{row['records']:>4} of {row['entries']:>3} {shown:>12}"
-        cells.setdefault(place, {}).setdefault(row["profile"], {})[row["preset"]] = cell
-    lines = [f"{'table':>5}  {'data set':<14} {'profile':<8}" + "".join(f"  {p:>11} |difference|" for p in presets)]
-    for (table, dataset), profiles in cells.items():
-        for profile in [p for p in profiles if p] or [""]:
-            found = profiles[profile]
-            none = {p: f"{0:>4} of {entries[table, dataset]:>3} {'':>12}" for p, entries in presets.items()}
-            line = "".join(f"  {found.get(preset, none[preset]):>24}" for preset in presets)
-            lines.append(f"{table:>5}  {dataset:<14} {profile:<8}{line}")
-    return "\n".join(lines)
+    frame, lines = pd.DataFrame(rows), []
+    presets = frame["preset"].unique()
+    for (table, dataset), its in frame.groupby(["table", "dataset"]):
+        for profile in [name for name in its["profile"].unique() if name] or [""]:
+            line = [table, dataset, profile]
+            for preset in presets:
+                ran = its[(its["preset"] == preset) & (its["profile"] == profile)]
+                means = ran["mean_absolute_difference"].dropna()
+                line += [f"{ran['records'].sum()} of {its['entries'].iloc[0]:>3}", "".join(f"{x:.2f}" for x in means)]
+            lines.append(line)
+    heads = [head for preset in presets for head in (preset, "|difference|")]
+    return pd.DataFrame(lines, columns=["table", "data set", "profile", *heads]).to_string(index=False)
 
 
 def command(
@@ -171,9 +147,25 @@ def _recipe(dataset: str, method: str, preset: str, profile: str, weights: str) 
     return recipe_for(dataset, preset=preset, profile=profile).replace(weights=weights, **paper.VARIANTS[method])
 
 
-def _place(entry: Entry) -> Hashable:
-    return entry["table"], entry["dataset"], entry["method"], entry["column"]
+@cache
+def _same_experiment(preset: str) -> dict[Hashable, dict[int, float]]:
+    """By what makes an entry: the tables that print it, each with its AUROC."""
+    found: dict[Hashable, dict[int, float]] = {}
+    for entry in _plain(paper.own_entries()):
+        found.setdefault(_made_of(entry, preset), {})[entry["table"]] = entry["auroc"]
+    return found
 
 
-def _own() -> list[Entry]:
-    return cast(list[Entry], paper.own_entries().to_dict("records"))
+def _printed_elsewhere(entry: Entry, preset: str) -> list[str]:
+    """Other tables that print another figure of the same experiment, rounding aside."""
+    others = _same_experiment(preset)[_made_of(entry, preset)].items()
+    return [f"Table {table} prints {auroc:.2f}" for table, auroc in others if abs(auroc - entry["auroc"]) > 0.1]
+
+
+def _made_of(entry: Entry, preset: str) -> Hashable:
+    recipe = _recipe(entry["dataset"], entry["method"], preset, SHOWN[0], VGG16S[0])
+    return entry["task"], entry["dataset"], entry["column"], recipe
+
+
+def _plain(frame: pd.DataFrame) -> list[Entry]:
+    return cast(list[Entry], frame.to_dict("records"))

@@ -16,10 +16,7 @@ from kdlib.networks import CRITICAL_POINTS
 
 OURS = "MKDAD"  # what the paper's own method is called in `published`
 METRIC = {"detection": "image_auroc", "localization": "pixel_auroc"}
-HEADLINE = {
-    "detection": "mean_last_10",
-    "localization": "all",
-}  # the value of a metric that stands beside a printed one
+HEADLINE = {"detection": "mean_last_10", "localization": "all"}  # the value that stands beside a printed one
 
 # The rows of the tables that are the paper's own, as settings of a recipe: what an experiment must be to remake them.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -101,10 +98,9 @@ def table(number: int, dataset: str) -> pd.DataFrame:
     frame = published(table=number, dataset=dataset)
     if frame.empty:
         raise ValueError(f"published: table {number} has no data set {dataset!r}")
-    methods, columns = frame["method"].drop_duplicates(), frame["column"].drop_duplicates()
-    return frame.pivot(index="method", columns="column", values="auroc").reindex(
-        index=list(methods), columns=list(columns)
-    )
+    return frame.pivot(index="method", columns="column", values="auroc").loc[
+        frame["method"].unique(), frame["column"].unique()
+    ]
 
 
 def normal_of(experiment: Mapping[str, Any]) -> str:
@@ -178,5 +174,5 @@ def compare(records: Iterable[Record], *, table: int, dataset: str, value: str |
     rows["profile"] = [next(iter(profiles), "") if seeds else "not run" for seeds in rows["seeds"]]
     behind = [experiments(chosen, dataset, normals(dataset, column)) for column in rows.index]
     rows["experiments"] = pd.Series(behind, rows.index, dtype=object)
-    rows.index.name = "normal"
-    return rows[["published", "plus_minus", "ours", "spread", "difference", "seeds", "profile", "experiments"]]
+    columns = ["published", "plus_minus", "ours", "spread", "difference", "seeds", "profile", "experiments"]
+    return rows[columns].rename_axis("normal")

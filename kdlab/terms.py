@@ -21,14 +21,8 @@ from kdlib.localize import Score, attribution, mean_of_noisy_copies
 from kdlib.losses import loss_terms
 from kdlib.networks import half_precision
 
-QUICK = (
-    "gradients",
-    "smoothgrad",
-    "gbp",
-    "cloner_gradients",
-    "discrepancy",
-    "product",
-)  # `integrated_gradients`, `gbp_both`: not
+# `integrated_gradients`, `gbp_both`: not.
+QUICK = ("gradients", "smoothgrad", "gbp", "cloner_gradients", "discrepancy", "product")
 
 
 class Terms:
@@ -137,9 +131,8 @@ class _Signed(Saliency):
         source, cloner = score.networks
         ways = [inputs.detach().clone().requires_grad_() for _ in range(2)]
         with torch.enable_grad():
-            with torch.autocast(
-                inputs.device.type, torch.bfloat16, enabled=half_precision(score.precision, inputs.device)
-            ):
+            half = half_precision(score.precision, inputs.device)
+            with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
                 found = cloner(ways[1])
             known = source(ways[0])
             terms = [term.sum() for p in cloner.critical_points for term in loss_terms(known, found, (p,))]

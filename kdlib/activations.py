@@ -31,7 +31,7 @@ def prepare(pixels: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     """What the networks see: 8-bit pixels (B, 3, H, W) as floats in [0, 1], normalised where the recipe says so."""
     x = pixels.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
     if recipe.normalize:
-        mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in weights.IMAGENET)
+        mean, std = (torch.tensor(v, dtype=x.dtype, device=device).view(3, 1, 1) for v in weights.IMAGENET)
         x = x.sub_(mean).div_(std)
     return x
 

@@ -40,23 +40,19 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Gradients and single precision, in whatever mode the caller is; out of memory in words.
+    """Gradients, and a processor's tensors where no device is named, in whatever mode the caller is.
 
     Raises:
         MemoryError: says what to do.
     """
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
             yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
             advice = "give fewer images at once, or fit with a smaller size"
             raise MemoryError(f"out of memory ({error}); {advice}") from error
         raise
-    finally:
-        torch.set_default_dtype(dtype)
 
 
 class Detector:
@@ -131,11 +127,11 @@ class Detector:
             raise ValueError(f"fit: {len(train)} of {len(images)} images left to train on, at least 2 are needed")
         if checkpoint:
             ensure_folder(checkpoint.parent)
+        levels = (self.recipe.levels or images.levels) if images.deep else None
         aside = None if apart is None else as_images(apart)
         if aside:
-            _check_alike(aside, images.size, self.recipe.levels or images.levels)
-        levels = self.recipe.levels if images.levels and self.recipe.levels else images.levels
-        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=levels, keep=cache)
+            _check_alike(aside, images.size, levels)
+        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=self.recipe.levels, keep=cache)
         chosen = pixels[torch.from_numpy(train)] if count else pixels
         key = (images[train] if count else images).fingerprint if cache else ""
         source, recipe, seed = self.source, self.recipe, self.seed
@@ -287,7 +283,7 @@ def _check_alike(images: Images, size: tuple[int, int] | None, levels: Levels | 
         if abs(images.size[0] * size[1] / (images.size[1] * size[0]) - 1) > SHAPE_TOLERANCE:
             raise ValueError(f"{sizes}: another shape, which would be squeezed; crop or pad them alike")
         warnings.warn(f"{sizes}; this is right if they show the same field of view", stacklevel=3)
-    if (images.levels is None) != (levels is None):
+    if images.deep != (levels is not None):
         depths = "have 8 bits, the good ones have more" if levels else "have more than 8 bits, the good ones have 8"
         raise ValueError(f"{images.where}: these {depths}; save them alike, or fit on images like these")
 

@@ -110,7 +110,7 @@ def keep_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write ``content``, or what it writes itself, so that ``path`` holds all of it or is untouched."""
     ensure_folder(path.parent)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             content(file) if callable(content) else file.write(content)

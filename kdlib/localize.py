@@ -42,14 +42,18 @@ class Score(nn.Module):
         self.points = recipe.map_points or recipe.score_points
         self.through_source, self.precision = through_source, recipe.precision
 
-    def forward(self, images: Tensor) -> Tensor:
-        """`losses.discrepancy` of each image."""
+    def activations(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Those of the source and of the cloner."""
         source, cloner = self.networks
+        images = images.float()  # Captum goes by torch's default type
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half_precision(self.precision, images.device)):
             found = cloner(images, self.points)
         with torch.set_grad_enabled(self.through_source and torch.is_grad_enabled()):
-            known = source(images, self.points)
-        return discrepancy(known, found, lam=self.lam, points=self.points)
+            return source(images, self.points), found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`losses.discrepancy` of each image."""
+        return discrepancy(*self.activations(images), lam=self.lam, points=self.points)
 
 
 def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe: Recipe) -> np.ndarray:
@@ -79,7 +83,9 @@ def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe
         return _positions(score, x, product=method == "product").cpu().numpy()
     x.requires_grad_()
     if method == "smoothgrad":
-        gradient = torch.cat([_smoothgrad(score, image[None], recipe) for image in x.detach()])
+        copies: Saliency = _StretchedSaliency(score) if recipe.stretch else Saliency(score)
+        signed = {} if recipe.stretch else {"abs": False}
+        gradient = torch.cat([mean_of_noisy_copies(copies, image[None], recipe, **signed) for image in x.detach()])
     elif guided:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
@@ -99,13 +105,6 @@ class _StretchedSaliency(Saliency):
     def attribute(self, inputs: Tensor, **settings: object) -> Tensor:
         maps = super().attribute(inputs, abs=True).sum(1)
         return torch.from_numpy(stretch(maps.detach().float().cpu().numpy()))[:, None].to(inputs.device)
-
-
-def _smoothgrad(score: Score, image: Tensor, recipe: Recipe) -> Tensor:
-    """(1, 3, H, W), or (1, 1, H, W) of stretched maps, from one image (1, 3, H, W)."""
-    if recipe.stretch:
-        return mean_of_noisy_copies(_StretchedSaliency(score), image, recipe)
-    return mean_of_noisy_copies(Saliency(score), image, recipe, abs=False)
 
 
 def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **settings: bool) -> Tensor:
@@ -128,11 +127,8 @@ def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **sett
 
 def _positions(score: Score, x: Tensor, *, product: bool) -> Tensor:
     """Eq. 4, or the product of its terms, of the vector of channels at each position of a point's maps: (B, H, W)."""
-    source, cloner = score.networks
     with torch.inference_mode():
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=half_precision(score.precision, x.device)):
-            found = cloner(x, score.points)
-        known, total = source(x, score.points), torch.zeros(x.shape[0], 1, *x.shape[2:], device=x.device)
+        (known, found), total = score.activations(x), x.new_zeros(x.shape[0], 1, *x.shape[2:])
         for point in score.points:
             s, c = known[point].float(), found[point].float()
             value, direction = (s - c).square().mean(1, keepdim=True), 1 - F.cosine_similarity(s, c, dim=1)[:, None]

@@ -153,9 +153,10 @@ def _vgg_release() -> Found:
     """
     tensors = vgg_release_unfolded()
     weight = tensors["conv1_1.weight"].flip(1)  # BGR -> RGB
-    offset = 255 * torch.tensor(IMAGENET_MEAN) - torch.tensor(CAFFE_MEAN).flip(0)
+    mean, std, subtracted = (weight.new_tensor(values) for values in (*IMAGENET, CAFFE_MEAN))
+    offset = 255 * mean - subtracted.flip(0)
     tensors["conv1_1.bias"] = tensors["conv1_1.bias"] + (weight * offset.view(3, 1, 1)).sum((1, 2, 3))
-    weight = weight * 255 * torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    weight = weight * 255 * std.view(3, 1, 1)
     tensors["conv1_1.weight"] = (weight * CAFFE_SCALE).contiguous()
     for name in CONVOLUTIONS:
         tensors[f"conv{name}.bias"] *= CAFFE_SCALE
@@ -185,8 +186,10 @@ def _random() -> Found:
     generator, tensors, inputs = torch.Generator().manual_seed(0), {}, 3
     for name in CONVOLUTIONS:
         outputs, deviation = channels[name[0]], math.sqrt(2 / inputs / 9)
-        tensors[f"conv{name}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * deviation
-        tensors[f"conv{name}.bias"] = torch.zeros(outputs)
+        tensors[f"conv{name}.weight"] = (
+            torch.randn(outputs, inputs, 3, 3, generator=generator, dtype=torch.float32) * deviation
+        )
+        tensors[f"conv{name}.bias"] = torch.zeros(outputs, dtype=torch.float32)
         inputs = outputs
     return tensors, "He-normal, seed 0"
 

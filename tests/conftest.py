@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -24,6 +25,7 @@ from torch import Tensor
 
 import kdlab.__main__
 from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import SCHEMA, digest
 from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector, Recipe, Split, load, weights
 from kdlib.networks import Source
@@ -38,6 +40,14 @@ TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
 
 
 Both = tuple[np.ndarray, np.ndarray]
+Write = Callable[..., None]
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """What is there: labels of a test set, levels, a metric."""
+    assert value is not None
+    return value
 
 
 @st.composite
@@ -83,6 +93,33 @@ def folders(home: Path) -> Iterator[None]:
     """No test touches a folder of the user. Set for each test, so that fixtures that build the book see none of it."""
     with environment(home):
         yield
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of records, of this test alone."""
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def write(results: Path) -> Write:
+    """Write the record of an experiment that was never run."""
+
+    def write(dataset: str, normal: str, auroc: float | None, *, note: str = "", **settings: Any) -> None:
+        experiment = Experiment.of(dataset, normal, **settings)
+        image = None if auroc is None else {"last": auroc - 0.1, "mean_last_10": auroc, "best": auroc + 0.1}
+        metrics: dict[str, Any] = {"image_auroc": image, "evaluations": []}
+        if dataset == "mvtec_ad":
+            metrics["pixel_auroc"] = {"all": auroc and auroc + 0.05, "defective": 0.5}
+        path = results / dataset / f"{len(list(results.glob('*/*.json'))):016}.json"
+        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
+        record["provenance"] = {"date": "2026-01-01", "data": {"copy_note": note}}
+        record["sha256"] = digest(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record))
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ class Inputs:
     def __init__(self, root: Path, results: Path) -> None:
         self.root = root
         self.shared = {
-            "code": digest(root, *(f"{part}/**/*.{kind}" for part in CODE for kind in ("py", "html"))),
+            "code": digest(root, *(f"{part}/**/*.{kind}" for part in CODE for kind in ("py", "html", "toml"))),
             "published.csv": digest(root, "kdlab/*.csv"),
             "requirements.lock": digest(root, "requirements.lock"),
         }

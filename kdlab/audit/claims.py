@@ -1,7 +1,12 @@
-"""What the paper says of its own numbers, sentence by sentence, each with the rule by which its tables judge it."""
+"""What the paper says of its own numbers, sentence by sentence, each with the rule by which its tables judge it.
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+The sentences are in ``claims.toml``. A judge gives the parts of its sentence, true or false, and the numbers. All true:
+it holds; some: in part.
+"""
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -21,62 +26,69 @@ CLOSE = 0.5  # "∼ x %": the difference is x to the nearest point
 SAME = 1.0  # "almost the same"
 NEAR = 2.0  # up to here "competitive", "comparatively well", "similar", "slightly less"; beyond "considerable", "large"
 CHANCE = 10.0  # "near-random": so far from 50 at most
+TABLES = {"mnist": 2, "fashion_mnist": 2, "cifar10": 2, "mvtec_ad": 3, "retinal_oct": 5, "brain_mri": 6, "head_ct": 6}
+
+with resources.files("kdlab.audit").joinpath("claims.toml").open("rb") as _file:
+    CLAIMS: list[dict[str, str]] = tomllib.load(_file)["claim"]
+
+Judged = tuple[Sequence[bool], str]
+
+
+def claims(frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Each of `CLAIMS` judged by the printed tables: place, quote, verdict, evidence, severity."""
+    printed, rows = Printed(paper.published() if frame is None else frame), []
+    for claim in CLAIMS:
+        parts, evidence = globals()[claim["judge"]](printed)
+        verdict = HOLDS if all(parts) else PART if any(parts) else FAILS
+        rows.append((claim["place"], claim["quote"], verdict, evidence, claim.get("severity", "")))
+    return pd.DataFrame(rows, columns=["place", "quote", "verdict", "evidence", "severity"])
 
 
 class Printed:
-    """The printed tables, as the claims ask for them. AUROC in %."""
+    """The printed tables, as the judges ask for them. AUROC in %."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
 
+    def _rows(self, table: int, dataset: str) -> pd.DataFrame:
+        return self.frame[(self.frame["table"] == table) & (self.frame["dataset"] == dataset)]
+
     def means(self, table: int, dataset: str) -> pd.Series:
         """The mean of each row, or its only entry."""
-        rows = self.frame[(self.frame["table"] == table) & (self.frame["dataset"] == dataset)]
+        rows = self._rows(table, dataset)
         return rows.drop_duplicates("method", keep="last").set_index("method")["auroc"]  # the mean is printed last
 
     def classes(self, table: int, dataset: str) -> pd.DataFrame:
-        """A row a class or category, a column a method."""
-        rows = self.frame[(self.frame["table"] == table) & (self.frame["dataset"] == dataset)]
+        """By class or category, a column per method."""
+        rows = self._rows(table, dataset)
         return rows[rows["column"] != "mean"].pivot(index="column", columns="method", values="auroc")
+
+    def ablated(self, prefix: str = "") -> tuple[pd.Series, pd.Series]:
+        """Means of Table 9, MVTec AD, and of Table 10, CIFAR-10."""
+        mvtec, cifar = self.means(9, "mvtec_ad"), self.means(10, "cifar10")
+        return mvtec[mvtec.index.str.startswith(prefix)], cifar[cifar.index.str.startswith(prefix)]
 
     def lead(self, table: int, dataset: str) -> tuple[float, str]:
         """Points of the paper's best row over the best other, and who that is."""
         means = self.means(table, dataset)
-        own = means.index.str.startswith(paper.OURS)
+        own = means.index.str.startswith(OURS)
         return float(means[own].max() - means[~own].max()), str(means[~own].idxmax())
+
+    def leads(self, datasets: Iterable[str]) -> tuple[list[float], str]:
+        """`lead` in Table 2, and in how many classes the paper's row is the highest."""
+        found = {dataset: self.lead(2, dataset) for dataset in datasets}
+        said = (f"{d} {x:+.2f} against {rival}, {self.first(2, d)}" for d, (x, rival) in found.items())
+        return [lead for lead, _ in found.values()], f"{'; '.join(said)}."
 
     def first(self, table: int, dataset: str) -> str:
         """In how many classes the paper's row is the highest."""
         classes = self.classes(table, dataset)
-        return f"first in {(classes.idxmax(axis=1) == paper.OURS).sum()} of {len(classes)} classes"
+        return f"first in {(classes.idxmax(axis=1) == OURS).sum()} of {len(classes)} classes"
 
-
-Judge = Callable[[Printed], tuple[Sequence[bool], str]]
-
-
-class Claim(NamedTuple):
-    """A sentence: where, its words as printed, its severity where it does not hold (empty: no erratum), its judge.
-
-    The judge gives the parts of the sentence, true or false, and the figures. All true: it holds; some: in part.
-    """
-
-    place: str
-    quote: str
-    severity: str
-    judge: Judge
-
-
-CLAIMS: list[Claim] = []  # in the order of the paper's sections below
-
-
-def _says(place: str, quote: str, severity: str = "") -> Callable[[Judge], Judge]:
-    """Keeps the decorated judge with its sentence in `CLAIMS`."""
-
-    def decorate(judge: Judge) -> Judge:
-        CLAIMS.append(Claim(place, quote, severity, judge))
-        return judge
-
-    return decorate
+    def main(self) -> tuple[list[float], str]:
+        """`lead` in each of `TABLES`."""
+        found = {dataset: self.lead(table, dataset) for dataset, table in TABLES.items()}
+        return [lead for lead, _ in found.values()], ", ".join(f"{d} {x:+.2f} ({r})" for d, (x, r) in found.items())
 
 
 def about(difference: float, said: float) -> bool:
@@ -84,110 +96,74 @@ def about(difference: float, said: float) -> bool:
     return bool(abs(difference - said) <= CLOSE)
 
 
-TABLES = {"mnist": 2, "fashion_mnist": 2, "cifar10": 2, "mvtec_ad": 3, "retinal_oct": 5, "brain_mri": 6, "head_ct": 6}
-
-
-@_says(
-    "Abstract",
-    "we achieve competitive or significantly superior results compared to SOTA on MNIST, F-MNIST, CIFAR-10, MVTecAD, "
-    "Retinal-OCT, and two other medical datasets on both anomaly detection and localization.",
-)
-def competitive(p: Printed) -> tuple[list[bool], str]:
-    leads, text = _leads(p)
+def competitive(p: Printed) -> Judged:
+    leads, text = p.main()
     maps = set(p.frame[p.frame["task"] == "localization"]["dataset"])
     text = f"Lead over the best other: {text}. Localization is printed for {', '.join(sorted(maps))} only."
-    return [min(leads.values()) >= -NEAR, maps == set(TABLES)], text
+    return [min(leads) >= -NEAR, maps == set(TABLES)], text
 
 
-@_says(
-    "Sec. 1, contributions",
-    "outperforming previous SOTA models by a large margin on many datasets and yet staying competitive on the rest.",
-)
-def large_margin(p: Printed) -> tuple[list[bool], str]:
-    leads, text = _leads(p)
-    large = sum(lead > NEAR for lead in leads.values())
-    text = f"By more than {NEAR:g} points on {large} of {len(leads)}: {text}."
-    return [large >= 3, min(leads.values()) >= -NEAR], text
+def large_margin(p: Printed) -> Judged:
+    leads, text = p.main()
+    large = sum(lead > NEAR for lead in leads)
+    return [large >= 3, min(leads) >= -NEAR], f"By more than {NEAR:g} points on {large} of {len(leads)}: {text}."
 
 
-@_says(
-    "Sec. 2", "For example, GT fails on subtle anomaly datasets like MVTecAD while performs well on one-class settings."
-)
-def gt_fails(p: Printed) -> tuple[list[bool], str]:
-    ranked = {d: p.means(TABLES[d], d).rank(ascending=False) for d in ("cifar10", "mvtec_ad")}
-    places = {d: int(ranks["GT"]) for d, ranks in ranked.items()}
-    lines = [f"{d} {p.means(TABLES[d], d)['GT']:.2f}, number {places[d]} of {len(ranked[d])}" for d in ranked]
-    return [places["cifar10"] <= 3, places["mvtec_ad"] > len(ranked["mvtec_ad"]) / 2], f"{'; '.join(lines)}."
+def gt_fails(p: Printed) -> Judged:
+    means = {dataset: p.means(TABLES[dataset], dataset) for dataset in ("cifar10", "mvtec_ad")}
+    cifar, mvtec = (int(each.rank(ascending=False)["GT"]) for each in means.values())
+    lines = (
+        f"{d} {m['GT']:.2f}, number {n} of {len(m)}" for (d, m), n in zip(means.items(), (cifar, mvtec), strict=True)
+    )
+    return [cifar <= 3, mvtec > len(means["mvtec_ad"]) / 2], f"{'; '.join(lines)}."
 
 
-@_says(
-    "Sec. 4",
-    "We report our results on average of the 10 last epochs for 10 different seeds plus the variances to show our "
-    "stability.",
-)
-def variances(p: Printed) -> tuple[list[bool], str]:
+def variances(p: Printed) -> Judged:
     own = p.frame[p.frame["method"].isin(list(paper.VARIANTS)) & (p.frame["column"] != "mean")]
     given = own["plus_minus"].notna().groupby(own["table"]).agg(["sum", "size"])
-    full = given.index[given["sum"] == given["size"]]
+    full = given["sum"] == given["size"]
+    every, none = (", ".join(map(str, given.index[chosen])) for chosen in (full, ~full))
     text = f"± at {given['sum'].sum()} of {given['size'].sum()} entries of its own: all of "
-    return list(
-        given["sum"] == given["size"]
-    ), f"{text}{_tables(full)}, none of {_tables(given.index.difference(full))}."
+    text += f"{f'Tables {every}' if every else 'no table'}, none of {f'Tables {none}' if none else 'no table'}."
+    return list(full), text
 
 
-@_says("Caption of Table 2", "our model shows SOTA results on MNIST [24] and Fashion-MNIST [49].", CONCLUSION)
-def sota(p: Printed) -> tuple[list[bool], str]:
-    leads = {d: p.lead(2, d) for d in ("mnist", "fashion_mnist")}
-    text = "; ".join(f"{d} {x:+.2f} against {r}, {p.first(2, d)}" for d, (x, r) in leads.items())
-    return [lead > 0 for lead, _ in leads.values()], f"{text}."
+def sota(p: Printed) -> Judged:
+    leads, text = p.leads(["mnist", "fashion_mnist"])
+    return [lead > 0 for lead in leads], text
 
 
-@_says("Caption of Table 2", "On CIFAR-10 [23] dataset our result is 13% higher than SOTA.", CONCLUSION)
-def thirteen(p: Printed) -> tuple[list[bool], str]:
+def thirteen(p: Printed) -> Judged:
     lead, rival = p.lead(2, "cifar10")
     means = p.means(2, "cifar10")
     over = (means[OURS] - means).drop(OURS)
-    at = ", ".join(f"{m} {x:+.2f}" for m, x in over[[about(x, 13) for x in over]].items()) or "no other"
+    at = ", ".join(f"{m} {x:+.2f}" for m, x in over.items() if about(x, 13)) or "no other"
     return [about(lead, 13)], f"Over {rival}, the best other: {lead:+.2f}. About 13 it is over {at}."
 
 
-@_says(
-    "Sec. 4.2.1", "We outperform all other methods on F-MNIST and CIFAR-10 while staying comparatively well on MNIST"
-)
-def outperform(p: Printed) -> tuple[list[bool], str]:
-    leads = {d: p.lead(2, d) for d in ("fashion_mnist", "cifar10", "mnist")}
-    fashion, cifar, mnist = (lead for lead, _ in leads.values())
-    text = "; ".join(f"{d} {x:+.2f} against {r}, {p.first(2, d)}" for d, (x, r) in leads.items())
-    return [fashion > 0, cifar > 0, mnist >= -NEAR], f"{text}."
+def outperform(p: Printed) -> Judged:
+    (fashion, cifar, mnist), text = p.leads(["fashion_mnist", "cifar10", "mnist"])
+    return [fashion > 0, cifar > 0, mnist >= -NEAR], text
 
 
-@_says("Sec. 4.2.2", "our method outperforms all others with a large margin of ∼ 10%.")
-def ten(p: Printed) -> tuple[list[bool], str]:
+def ten(p: Printed) -> Judged:
     lead, rival = p.lead(3, "mvtec_ad")
     return [lead > NEAR, about(lead, 10)], f"{lead:+.2f} over {rival}; {p.first(3, 'mvtec_ad')}."
 
 
-@_says("Sec. 4.2.2, earlier version", "Vividly, we outperform all previous methods.")
-def localization(p: Printed) -> tuple[list[bool], str]:
+def localization(p: Printed) -> Judged:
     lead, rival = p.lead(4, "mvtec_ad")
     classes = p.classes(4, "mvtec_ad")
-    wins = (classes[OURS] > classes[rival]).sum()
-    text = f"{lead:+.2f} over {rival} in the mean, ahead of it in {wins} of {len(classes)}; {p.first(4, 'mvtec_ad')}."
-    return [lead > 0], text
+    ahead = f"{(classes[OURS] > classes[rival]).sum()} of {len(classes)}"
+    return [lead > 0], f"{lead:+.2f} over {rival} in the mean, ahead of it in {ahead}; {p.first(4, 'mvtec_ad')}."
 
 
-@_says("Sec. 4.2.3", "our method outplays all the SOTA methods by a considerable margin.")
-def considerable(p: Printed) -> tuple[list[bool], str]:
+def considerable(p: Printed) -> Judged:
     lead, rival = p.lead(5, "retinal_oct")
     return [lead > 0, lead > NEAR], f"{lead:+.2f} over {rival}."
 
 
-@_says(
-    "Sec. 4.2.3",
-    "While slightly (∼ 0.5%) less than LSA, our method shows a significantly lower variance, magnifying its stability "
-    "compared to the others.",
-)
-def variance(p: Printed) -> tuple[list[bool], str]:
+def variance(p: Printed) -> Judged:
     means = p.means(6, "brain_mri")
     spread = p.frame[p.frame["dataset"] == "brain_mri"].set_index("method")["plus_minus"]
     less = means["LSA"] - means[OURS]
@@ -195,32 +171,18 @@ def variance(p: Printed) -> tuple[list[bool], str]:
     return [less > 0 and about(less, 0.5), spread.idxmin() == OURS], text
 
 
-@_says(
-    "Sec. 4.2.3",
-    "LSA fails substantially on other tasks such as CIFAR-10 and MVTecAD anomaly detection with AUROCs ∼ 23% and ∼ 25% "
-    "below our method’s, respectively.",
-    FIGURE,
-)
-def lsa_elsewhere(p: Printed) -> tuple[list[bool], str]:
-    below = [m[OURS] - m["LSA"] for m in (p.means(2, "cifar10"), p.means(3, "mvtec_ad"))]
-    text = f"CIFAR-10 {below[0]:.2f}, MVTec AD {below[1]:.2f} below."
-    return [about(d, said) for d, said in zip(below, (23, 25), strict=True)], text
+def lsa_elsewhere(p: Printed) -> Judged:
+    cifar, mvtec = (m[OURS] - m["LSA"] for m in (p.means(2, "cifar10"), p.means(3, "mvtec_ad")))
+    return [about(cifar, 23), about(mvtec, 25)], f"CIFAR-10 {cifar:.2f}, MVTec AD {mvtec:.2f} below."
 
 
-@_says("Sec. 4.2.3", "we outperform OCGAN and GT by a considerable margin and perform ∼ 3% below LSA.", FIGURE)
-def head_ct(p: Printed) -> tuple[list[bool], str]:
+def head_ct(p: Printed) -> Judged:
     over = p.means(6, "head_ct")[OURS] - p.means(6, "head_ct")[["OCGAN", "GT", "LSA"]]
     text = ", ".join(f"{m} {x:+.2f}" for m, x in over.items())
     return [over["OCGAN"] > NEAR, over["GT"] > NEAR, about(-over["LSA"], 3)], f"Against {text}."
 
 
-@_says(
-    "Sec. 4.2.3",
-    "Table 6 shows that by utilizing augmentations, the proposed method achieves similar results to LSA while "
-    "outperforming it on other tasks significantly.",
-    CONCLUSION,
-)
-def augmented(p: Printed) -> tuple[list[bool], str]:
+def augmented(p: Printed) -> Judged:
     head = p.means(6, "head_ct")
     near = head[f"{OURS}+aug"] - head["LSA"]
     rest = {d: p.means(t, d) for d, t in TABLES.items() if d != "head_ct"}
@@ -229,24 +191,12 @@ def augmented(p: Printed) -> tuple[list[bool], str]:
     return [abs(near) <= NEAR, min(over.values()) > 0], f"HeadCT with augmentation {near:+.2f} against LSA; {text}."
 
 
-def _leads(p: Printed) -> tuple[dict[str, float], str]:
-    leads = {d: p.lead(table, d) for d, table in TABLES.items()}
-    return {d: lead for d, (lead, _) in leads.items()}, ", ".join(f"{d} {x:+.2f} ({r})" for d, (x, r) in leads.items())
-
-
-def _tables(numbers: pd.Index) -> str:
-    return f"Tables {', '.join(map(str, numbers))}" if len(numbers) else "no table"
-
-
-@_says(
-    "Sec. 3.3.1", "Clearly, a consistent growth trend exists that shows the effectiveness of considering more layers."
-)
-def growth(p: Printed) -> tuple[list[bool], str]:
+def growth(p: Printed) -> Judged:
     parts, text = [], []
     for table, dataset in ((7, "mvtec_ad"), (8, "mnist")):
         means, classes = p.means(table, dataset), p.classes(table, dataset)
         if "last-4" in classes:  # that row stands in Table 3's order
-            classes["last-4"] = p.classes(3, dataset)[paper.OURS]
+            classes["last-4"] = p.classes(3, dataset)[OURS]
         grows = (classes[means.index].diff(axis=1).iloc[:, 1:] > 0).all(axis=1)
         parts.append(bool((means.diff().dropna() > 0).all()))
         steps = ", ".join(f"{x:.2f}" for x in means)
@@ -254,30 +204,20 @@ def growth(p: Printed) -> tuple[list[bool], str]:
     return parts, ". ".join(text) + "."
 
 
-@_says(
-    "Sec. 3.3.1",
-    "Notice that some MVTecAD classes (e.g. “screw”) have near-random AUROC in “just the last layer” setting.",
-)
-def near_random(p: Printed) -> tuple[list[bool], str]:
+def near_random(p: Printed) -> Judged:
     last = p.classes(7, "mvtec_ad")["last-1"].sort_values()
     near = last[(last - 50).abs() <= CHANCE]
-    return [
-        "screw" in near
-    ], f"Within {CHANCE:g} of 50: {', '.join(f'{c} {x:.1f}' for c, x in near.items()) or 'none'}."
+    names = ", ".join(f"{c} {x:.1f}" for c, x in near.items()) or "none"
+    return ["screw" in near], f"Within {CHANCE:g} of 50: {names}."
 
 
-@_says("Sec. 3.3.2", "Overall, the smaller network performs better with a margin of ∼ 3%.", FIGURE)
-def smaller(p: Printed) -> tuple[list[bool], str]:
-    mvtec, cifar = (m["cloner=small"] - m["cloner=equal"] for m in (p.means(9, "mvtec_ad"), p.means(10, "cifar10")))
+def smaller(p: Printed) -> Judged:
+    mvtec, cifar = (m["cloner=small"] - m["cloner=equal"] for m in p.ablated())
     text = f"Table 9, the data set of the sentence: {mvtec:+.2f}. Table 10, CIFAR-10: {cifar:+.2f}."
     return [mvtec > 0, about(mvtec, 3)], text
 
 
-@_says(
-    "Sec. 3.3.2",
-    "This is especially noticeable in the classes where anomalies are partial (like in “toothbrush” or “screw”).",
-)
-def partial_anomalies(p: Printed) -> tuple[list[bool], str]:
+def partial_anomalies(p: Printed) -> Judged:
     classes = p.classes(9, "mvtec_ad")
     gain = (classes["cloner=small"] - classes["cloner=equal"]).sort_values(ascending=False)
     text = f"Largest gains: {', '.join(f'{c} {x:+.1f}' for c, x in gain.head(3).items())}. Small is ahead in "
@@ -285,82 +225,39 @@ def partial_anomalies(p: Printed) -> tuple[list[bool], str]:
     return [name in gain.index[:3] for name in ("toothbrush", "screw")], text
 
 
-@_says(
-    "Sec. 3.3.3",
-    "Using only L_dir shows top results in cases where anomalies are essentially different from normal cases and are "
-    "more diverse, like in CIFAR-10. In contrast, in cases with subtle anomalies, as in MVTecAD, MSE loss performs "
-    "better.",
-)
-def single_terms(p: Printed) -> tuple[list[bool], str]:
-    mvtec, cifar = p.means(9, "mvtec_ad").filter(like="loss="), p.means(10, "cifar10").filter(like="loss=")
+def single_terms(p: Printed) -> Judged:
+    mvtec, cifar = p.ablated("loss=")
     return [cifar.idxmax() == "loss=dir", mvtec["loss=val"] > mvtec["loss=dir"]], _losses(p)
 
 
-@_says(
-    "Sec. 3.3.3",
-    "our proposed L_total, which is a combination of the two losses, achieves the highest performance considering both "
-    "classification-based and defect detection settings at the same time.",
-)
-def highest_together(p: Printed) -> tuple[list[bool], str]:
-    both = (p.means(9, "mvtec_ad") + p.means(10, "cifar10")).filter(like="loss=") / 2
-    text = f"Mean over the two data sets: {', '.join(f'{m} {x:.2f}' for m, x in both.items())}."
-    return [both.idxmax() == "loss=total"], text
+def highest_together(p: Printed) -> Judged:
+    mvtec, cifar = p.ablated("loss=")
+    both = (mvtec + cifar) / 2
+    return [both.idxmax() == "loss=total"], f"Mean over the two data sets: {_list(both)}."
 
 
-@_says(
-    "Sec. 3.3.3, earlier version",
-    "However, in both cases, our proposed Ltotal, which is a combination of the two losses, can achieve the highest "
-    "performance.",
-    CONCLUSION,
-)
-def highest_in_each(p: Printed) -> tuple[list[bool], str]:
-    tables = p.means(9, "mvtec_ad"), p.means(10, "cifar10")
-    return [t.filter(like="loss=").idxmax() == "loss=total" for t in tables], _losses(p)
+def highest_in_each(p: Printed) -> Judged:
+    return [means.idxmax() == "loss=total" for means in p.ablated("loss=")], _losses(p)
 
 
-@_says(
-    "Appendix C",
-    "As investigated in the paper, Ltotal, which is a combination of the directional and MSE loss, achieves the best "
-    "performance.",
-    CONCLUSION,
-)
-def best(p: Printed) -> tuple[Sequence[bool], str]:
-    return highest_in_each(p)
-
-
-@_says(
-    "Fig. 5; captions of Tables 9 and 10",
-    "Ltotal performs well on both cases while individual directional or Euclidean losses fail in one.",
-)
-def each_fails_once(p: Printed) -> tuple[list[bool], str]:
-    below = [t - t.max() for t in (m.filter(like="loss=") for m in (p.means(9, "mvtec_ad"), p.means(10, "cifar10")))]
+def each_fails_once(p: Printed) -> Judged:
+    below = [means - means.max() for means in p.ablated("loss=")]
     parts = [min(b["loss=total"] for b in below) >= -NEAR]
     parts += [sum(b[loss] < -NEAR for b in below) == 1 for loss in ("loss=dir", "loss=val")]
     lines = (f"{m} {below[0][m]:+.2f} and {below[1][m]:+.2f}" for m in below[0].index)
     return parts, f"Below the best loss, on MVTec AD and on CIFAR-10: {', '.join(lines)}."
 
 
-@_says(
-    "Sec. 3.3.4",
-    "GBP, however, performs the worst since it tends more to reconstruct the image instead of staying faithful to the "
-    "function",
-)
-def gbp_worst(p: Printed) -> tuple[list[bool], str]:
-    rough, classes = p.means(11, "mvtec_ad"), p.classes(11, "mvtec_ad")
-    plain = [m for m in rough.index if "+" not in m]
-    lowest = (classes[plain].idxmin(axis=1) == "gbp").sum()
-    return [rough[plain].idxmin() == "gbp"], f"{_list(rough[plain])}; GBP lowest in {lowest} of {len(classes)} classes."
-
-
-@_says(
-    "Caption of Table 11",
-    "Without applying the filters, SmoothGrad outperforms others. With Gaussian filtering the methods perform almost "
-    "the same.",
-)
-def filters(p: Printed) -> tuple[list[bool], str]:
+def gbp_worst(p: Printed) -> Judged:
     means, classes = p.means(11, "mvtec_ad"), p.classes(11, "mvtec_ad")
-    smooth = [m for m in means.index if "+" in m]
-    rough = [m for m in means.index if "+" not in m]
+    plain = [m for m in means.index if "+" not in m]
+    lowest = (classes[plain].idxmin(axis=1) == "gbp").sum()
+    return [means[plain].idxmin() == "gbp"], f"{_list(means[plain])}; GBP lowest in {lowest} of {len(classes)} classes."
+
+
+def filters(p: Printed) -> Judged:
+    means, classes = p.means(11, "mvtec_ad"), p.classes(11, "mvtec_ad")
+    smooth, rough = ([m for m in means.index if ("+" in m) == filtered] for filtered in (True, False))
     apart, widest = np.ptp(means[smooth]), np.ptp(classes[smooth], axis=1)
     first = (classes[rough].idxmax(axis=1) == "smoothgrad").sum()
     text = f"Without: {_list(means[rough])}; SmoothGrad first in {first} of {len(classes)} classes. With: "
@@ -369,19 +266,9 @@ def filters(p: Printed) -> tuple[list[bool], str]:
 
 
 def _losses(p: Printed) -> str:
-    tables = {"Table 9, MVTec AD": p.means(9, "mvtec_ad"), "Table 10, CIFAR-10": p.means(10, "cifar10")}
-    return ". ".join(f"{name}: {_list(means.filter(like='loss='))}" for name, means in tables.items()) + "."
+    mvtec, cifar = p.ablated("loss=")
+    return f"Table 9, MVTec AD: {_list(mvtec)}. Table 10, CIFAR-10: {_list(cifar)}."
 
 
 def _list(means: pd.Series) -> str:
     return ", ".join(f"{name} {x:.2f}" for name, x in means.items())
-
-
-def claims(frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Each of `CLAIMS` judged by the printed tables: place, quote, verdict, evidence, severity."""
-    printed, rows = Printed(paper.published() if frame is None else frame), []
-    for claim in CLAIMS:
-        parts, evidence = claim.judge(printed)
-        verdict = HOLDS if all(parts) else PART if any(parts) else FAILS
-        rows.append((claim.place, claim.quote, verdict, evidence, claim.severity))
-    return pd.DataFrame(rows, columns=["place", "quote", "verdict", "evidence", "severity"])

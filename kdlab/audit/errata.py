@@ -1,6 +1,6 @@
 """All that is wrong in the printed tables and in what the paper says of them, found by code: claims, errata."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -58,50 +58,40 @@ def _rows(same: pd.DataFrame, moved: pd.DataFrame) -> Iterator[Erratum]:
         how = "in its printed order, under other headings" if c["order"] == "positions" else "in another order"
         fits = sorted((c["fits"], c["other_fits"]))
         evidence = f"{c['agree']} of {c['entries']} agree under their headings. Rank correlation with the other rows: "
-        evidence += f"{fits[0]:+.2f}, of {_name(c['model'])} {fits[1]:+.2f}"
-        yield _name(c["suspect"]), f"holds the figures of {_name(c['model'])} {how}", evidence, FIGURE
+        evidence += f"{fits[0]:+.2f}, of {_name(*c['model'])} {fits[1]:+.2f}"
+        yield _name(*c["suspect"]), f"holds the figures of {_name(*c['model'])} {how}", evidence, FIGURE
     for c in same[(same["order"] == "headings") & ~same["one_experiment"]].to_dict("records"):
-        first, second = (c["table"], c["dataset"], c["method"]), (c["other_table"], c["dataset"], c["other_method"])
+        first, second = _name(c["table"], c["dataset"], c["method"]), _other(c)
         evidence = f"{c['agree']} of {c['entries']} figures are the same"
-        yield _name(second), f"is the row of {_name(first)}, which is named as another experiment", evidence, FIGURE
+        yield second, f"is the row of {first}, which is named as another experiment", evidence, FIGURE
 
 
 def _means(frame: pd.DataFrame) -> Iterator[Erratum]:
-    means = tables.means(frame)
+    means, printed = tables.means(frame), frame[frame["column"] == "mean"]
     for m in means[~means["explained"]].to_dict("records"):
-        rivals = frame[
-            (frame["column"] == "mean") & (frame["table"] == m["table"]) & (frame["dataset"] == m["dataset"])
-        ]
+        rivals = printed[(printed["table"] == m["table"]) & (printed["dataset"] == m["dataset"])]
         others = rivals[rivals["method"] != m["method"]]["auroc"]
-        ranks = [int((others > value).sum()) + 1 for value in (m["printed"], m["recomputed"])]
-        evidence = (
-            f"printed {m['printed']:.2f}, of its entries {m['recomputed']:.2f}; rounding explains {m['bound']:.2f}"
-        )
-        evidence += f"; its rank {ranks[0]} becomes {ranks[1]}" if ranks[0] != ranks[1] else "; its rank stays"
-        yield _name((m["table"], m["dataset"], m["method"])), "the mean is not that of its row", evidence, FIGURE
+        before, after = (int((others > value).sum()) + 1 for value in (m["printed"], m["recomputed"]))
+        evidence = f"printed {m['printed']:.2f}, of its entries {m['recomputed']:.2f}; rounding explains "
+        evidence += f"{m['bound']:.2f}; its rank {'stays' if before == after else f'{before} becomes {after}'}"
+        yield _name(m["table"], m["dataset"], m["method"]), "the mean is not that of its row", evidence, FIGURE
 
 
 def _entries(frame: pd.DataFrame) -> Iterator[Erratum]:
     for s in tables.strangers(frame).to_dict("records"):
-        where = f"{_name((s['table'], s['dataset'], s['method']))}, {s['column']}"
-        what = f"has the digits of {_name((s['other_table'], s['dataset'], s['other_method']))}, not of its own row"
-        yield (
-            where,
-            what,
-            f"printed {s['printed']:.2f}; the printed mean of the row asks for {s['implied']:.1f}",
-            FIGURE,
-        )
+        where = f"{_name(s['table'], s['dataset'], s['method'])}, {s['column']}"
+        evidence = f"printed {s['printed']:.2f}; the printed mean of the row asks for {s['implied']:.1f}"
+        yield where, f"has the digits of {_other(s)}, not of its own row", evidence, FIGURE
 
 
 def _twice(frame: pd.DataFrame, moved: pd.DataFrame) -> Iterator[Erratum]:
-    wrong = set(moved.get("suspect", ()))
+    wrong = {_name(*row) for row in moved.get("suspect", ())}
     found = tables.contradictions(frame)
     for place, group in found[~found["explained"]].groupby(["task", "dataset", "column"], sort=False):
         figures: dict[str, float] = {}
         for c in group.to_dict("records"):
-            pair = [(c[f"{end}table"], c["dataset"], c[f"{end}method"]) for end in ("", "other_")]
-            if not wrong & set(pair):  # those have their own line
-                figures |= {_name(pair[0]): c["printed"], _name(pair[1]): c["other"]}
+            pair = {_name(c["table"], c["dataset"], c["method"]): c["printed"], _other(c): c["other"]}
+            figures |= {} if wrong & pair.keys() else pair  # those have their own line
         if figures:
             evidence = ", ".join(f"{name}: {value:.2f}" for name, value in figures.items())
             yield f"{place[1]}, {place[0]}, {place[2]}", "one experiment, printed with two figures", evidence, FIGURE
@@ -118,14 +108,13 @@ def _names(frame: pd.DataFrame) -> Iterator[Erratum]:
 def _forms() -> Erratum:
     apart = {points: forms_of_direction(points) for points in (1, 4)}
     evidence = ", ".join(f"{n} critical point{'s' * (n > 1)}: {d:.4f} apart" for n, d in apart.items())
-    return (
-        "Eq. 3",
-        "the sum stands outside the 1 − in one version and inside in the other: a constant apart",
-        evidence,
-        TYPO,
-    )
+    what = "the sum stands outside the 1 − in one version and inside in the other: a constant apart"
+    return "Eq. 3", what, evidence, TYPO
 
 
-def _name(row: tuple[Any, ...]) -> str:
-    table, dataset, method = row
+def _name(table: int, dataset: str, method: str) -> str:
     return f"Table {table}, {dataset}, {method}"
+
+
+def _other(found: Mapping[Any, Any]) -> str:
+    return _name(found["other_table"], found["dataset"], found["other_method"])

@@ -121,15 +121,11 @@ def copies(frame: pd.DataFrame | None = None) -> pd.DataFrame:
             order = "shuffled"
         if order:
             place = (one.task, one.dataset, one.table, one.method, two.table, two.method)
-            same = one.experiment == two.experiment
-            further = [
-                r.entries
-                for r in everything
-                if r.place[1:3] == one.place[1:3] and r.place not in (one.place, two.place)
-            ]
+            own = one.place, two.place
+            further = [r.entries for r in everything if r.place[1:3] == one.place[1:3] and r.place not in own]
             typical = pd.DataFrame(further).reindex(columns=a.index).median()
             fits = [float(spearmanr(row[a.index], typical, nan_policy="omit").statistic) for row in (a, b)]
-            found.append((*place, order, agree, len(a), same, *fits))
+            found.append((*place, order, agree, len(a), one.experiment == two.experiment, *fits))
     names = "task dataset table method other_table other_method order agree entries one_experiment fits other_fits"
     return _frame(found, names)
 

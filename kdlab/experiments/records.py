@@ -111,19 +111,15 @@ def provenance(recipe: Recipe, device: torch.device) -> dict[str, Any]:
     machine = {"device": str(device), "processor": processor(), "threads": torch.get_num_threads()}
     if device.type == "cuda":
         machine["gpu"] = torch.cuda.get_device_name(device)
+    packages = "torch", "torchvision", "numpy", "scipy", "scikit-learn", "captum"
+    name = recipe.weights
     return {
-        "versions": {
-            p: metadata.version(p) for p in ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "captum")
-        },
+        "versions": {package: metadata.version(package) for package in packages},
         "python": platform.python_version(),
         "commit": commit(),
         "machine": machine,
         "precision": "bf16" if half_precision(recipe.precision, device) else "fp32",
-        "weights": {
-            "name": recipe.weights,
-            "checksum": weights.checksum(recipe.weights),
-            "file": weights.origin(recipe.weights),
-        },
+        "weights": {"name": name, "checksum": weights.checksum(name), "file": weights.origin(name)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -49,7 +49,8 @@ def run_all(
     waiting = list(experiments)
     if not waiting:
         return
-    client = _client(min(workers, len(waiting)), scheduler) if scheduler or workers > 1 else None
+    workers = min(workers, len(waiting))
+    client = _client(workers, scheduler) if scheduler or workers > 1 else None
     with client or nullcontext():
         for patient in (False, True):
             left = []
@@ -69,11 +70,10 @@ def _client(workers: int, scheduler: str) -> Any:
     if not scheduler:
         # Two workers start in 11 s on a busy two-core machine; "spawn" takes 16, a bare pool of processes some 5 less.
         dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
-        threads = max(1, (os.cpu_count() or 1) // workers)
         return Client(
             n_workers=workers,
             threads_per_worker=1,  # experiments at a time
-            env={"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+            env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
             memory_limit=0,  # mapped files are no reason to end a worker
             dashboard_address=None,
             silence_logs=logging.CRITICAL,

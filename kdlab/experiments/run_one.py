@@ -7,7 +7,8 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,9 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from kdlab.experiments import records
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import (
-    SCHEMA,
-    Record,
-    data_provenance,
-    digest,
-    late,
-    provenance,
-    read_record,
-    record_path,
-)
+from kdlab.experiments.records import Record, late, read_record, record_path
 from kdlab.localization import localization_metrics
 from kdlib import weights
 from kdlib.activations import source_activations
@@ -42,17 +35,31 @@ FINISHED = "training.json"  # in the folder of a training that is done
 CHECKPOINT = "checkpoint.safetensors"  # in that of any
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, then as before: more of them add in another order, and the last digits differ."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     """The record of an experiment: read where it exists, made and written otherwise.
 
     An experiment that was killed goes on from its checkpoint in the work folder and ends with the same figures. One
-    that differs from an earlier one in scoring or localization only evaluates that one's cloners, which are kept.
+    that differs from an earlier one in scoring or localization only evaluates that one's cloners, which are kept. It
+    runs on one thread, so that its figures do not depend on how many there are.
     """
     path = record_path(experiment, results)
     if path.exists():
         return read_record(path)
     ensure_folder(path.parent)
     recipe, data = experiment.recipe, experiment.data
+    memory_unit = 1 if sys.platform == "darwin" else 1024
     begin, detector = time.monotonic(), Detector(recipe, seed=experiment.seed)
     test = data.test.pixels(recipe.size, crop=recipe.crop, keep=True)
     known = source_activations(detector.source, test, recipe, key=data.test.fingerprint)
@@ -81,7 +88,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     scores = detector.score_pixels(test, known)
     training = detector.training
     record = {
-        "schema": SCHEMA,
+        "schema": records.SCHEMA,
         "id": experiment.id,
         "experiment": experiment.to_dict(),
         "metrics": summary(training.evaluations),
@@ -90,13 +97,12 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
             "training_seconds": round(training.seconds, 1),
             "training_images_per_second": round(recipe.epochs * len(data.train) / training.seconds, 1),
             "evaluation_seconds": round(training.evaluation_seconds, 1),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            * (1 if sys.platform == "darwin" else 1024),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * memory_unit,
         },
         "training": {"lam": "inf" if training.lam == math.inf else training.lam, "losses": training.losses},
-        "provenance": provenance(recipe, detector.device) | {"data": data_provenance(data)},
+        "provenance": records.provenance(recipe, detector.device) | {"data": records.data_provenance(data)},
     }
-    record["sha256"] = digest(record)
+    record["sha256"] = records.digest(record)
     marks = labels.astype(np.int8)
     write_atomically(path.with_suffix(".npz"), lambda file: np.savez_compressed(file, scores=scores, labels=marks))
     write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from kdlab.cost import multiplications
+from kdlab.cost import passes
 from kdlab.experiments.experiment import Experiment
 from kdlab.studies.catalogue import study
 from kdlab.studies.sentences import COLUMNS
@@ -61,13 +59,9 @@ def studied(
 
 
 def costs(size: int = 128) -> pd.DataFrame:
-    """Learned values and multiply-adds (GMAC) of one image of ``size`` pixels, a row a cloner of `CLONERS`."""
-    rows = {}
-    for name in CLONERS:
-        with torch.device("meta"):  # shapes without numbers: counts, and computes nothing
-            cloner, x = Cloner(name).eval(), torch.zeros(1, 3, size, size)
-        rows[name] = {"parameters": parameter_count(cloner), "gmac": multiplications(partial(cloner, x)) / 1e9}
-    return pd.DataFrame(rows).T
+    """Learned values and multiply-adds (GMAC) of one image of ``size`` pixels, by cloner of `CLONERS`."""
+    found = {name: (parameter_count(Cloner(name)), passes(size, name)["cloner"] / 1e9) for name in CLONERS}
+    return pd.DataFrame(found, index=["parameters", "gmac"]).T
 
 
 def _batches(detector: Detector, images: Images) -> Iterator[Tensor]:
@@ -129,54 +123,51 @@ def likeness(source: Activations, cloner: Activations, chosen: Tensor, normal: T
     return found
 
 
+CONSTANTS = ("constant", "constant by channel")
+
+
 def constants(
     cells: Sequence[tuple[str, str]], labels: Sequence[str], *, seed: int, epochs: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cloners of the bias study beside cloners that do not look.
 
     Returns:
-        A row a network and critical point: data, network (``"source"``, a setting, the same with ``", untrained"``),
+        By network and critical point: data, network (``"source"``, a setting, the same with ``", untrained"``),
         point, share (`constant_share` on normal test images), normal and anomalous (`likeness` of test images).
-        And a row a scorer: data, network (also ``"constant"``, ``"constant by channel"``), auroc in %, black: power of
+        And by scorer: data, network (also ``"constant"``, ``"constant by channel"``), auroc in %, black: power of
         the answer to a black image over that to test images, mean over critical points; NaN for constants.
     """
     rows, areas = [], []
     for dataset, normal in cells:
-        data, known = f"{dataset} {normal}", dict[str, Tensor]()
+        data, trained, answers = f"{dataset} {normal}", dict[str, Detector](), dict[str, dict[str, Tensor]]()
         for label in labels:
             detector, split = fitted("bias", label, dataset, normal, seed=seed, epochs=epochs)
-            kinds, lam = np.asarray(split.test.labels), detector.training.lam
-            if not known:
+            if not trained:
                 train, known = (activations(detector.source, detector, part) for part in (split.train, split.test))
-                rows += _rows(data, "source", known, known, kinds)
-                for called, by_channel in (("constant", False), ("constant by channel", True)):
-                    scores = discrepancy(known, constant(train, len(kinds), by_channel=by_channel), lam=lam)
-                    areas.append((data, called, _percent(kinds, scores), np.nan))
-            before = Detector(detector.recipe, seed=seed)
-            rows += _rows(data, f"{label}, untrained", activations(before.cloner, before, split.test), known, kinds)
-            found = activations(detector.cloner, detector, split.test)
-            rows += _rows(data, label, found, known, kinds)
-            scores = discrepancy(known, found, lam=lam)
-            areas.append((data, label, _percent(kinds, scores), _black(detector, found)))
+                answers["source"] = known
+            trained[label], before = detector, Detector(detector.recipe, seed=seed)
+            answers[f"{label}, untrained"] = activations(before.cloner, before, split.test)
+            answers[label] = activations(detector.cloner, detector, split.test)
+        kinds = np.asarray(split.test.labels)
+        good, bad = (torch.from_numpy(np.flatnonzero(kinds == kind)) for kind in (0, 1))
+        for network, found in answers.items():
+            share = constant_share({point: a[good] for point, a in found.items()})
+            alike = [likeness(known, found, chosen, good) for chosen in (good, bad)]
+            rows += [(data, network, point, share[point], *(each[point] for each in alike)) for point in found]
+        fixed = {name: constant(train, len(kinds), by_channel=name != "constant") for name in CONSTANTS}
+        for network, found in (fixed | {label: answers[label] for label in labels}).items():
+            lam = trained.get(network, trained[labels[0]]).training.lam
+            scores = discrepancy(known, found, lam=lam).cpu().numpy()
+            power = black(trained[network], found) if network in trained else np.nan
+            areas.append((data, network, 100 * (auroc(kinds, scores) or np.nan), power))
     columns = ["data", "network", "point", "share", "normal", "anomalous"]
     return pd.DataFrame(rows, columns=columns), pd.DataFrame(areas, columns=["data", "network", "auroc", "black"])
 
 
-def _rows(data: str, network: str, found: Activations, known: Activations, labels: np.ndarray) -> list[tuple[Any, ...]]:
-    normal, anomalous = (torch.from_numpy(np.flatnonzero(labels == kind)) for kind in (0, 1))
-    share = constant_share({point: a[normal] for point, a in found.items()})
-    alike = [likeness(known, found, chosen, normal) for chosen in (normal, anomalous)]
-    return [(data, network, point, share[point], *(each[point] for each in alike)) for point in found]
-
-
-def _percent(labels: np.ndarray, scores: Tensor) -> float:
-    return 100 * (auroc(labels, scores.cpu().numpy()) or np.nan)
-
-
-def _black(detector: Detector, found: Activations) -> float:
+@torch.inference_mode()
+def black(detector: Detector, found: Activations) -> float:
     """Power of the cloner's answer to a black image over that to others, mean over critical points."""
     side = detector.recipe.input_size
     x = prepare(torch.zeros(1, 3, side, side, dtype=torch.uint8), detector.recipe, detector.device)
-    with torch.inference_mode():
-        answer = detector.cloner(x)
+    answer = detector.cloner(x)
     return float(np.mean([answer[p].square().mean().cpu() / a.square().mean().cpu() for p, a in found.items()]))

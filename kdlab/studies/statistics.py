@@ -45,16 +45,12 @@ def paired_difference(a: Pairs, b: Pairs) -> PairedDifference:
     """
     shared = [key for key in a if key in b]
     if not shared:
-        raise ValueError(
-            f"paired_difference: no key is in both; found {_some(a)} and {_some(b)}; "
-            "run both settings on the same classes and seeds"
-        )
+        raise ValueError("paired_difference: no key is in both; run both settings on the same classes and seeds")
+    if bad := [key for key in shared if not math.isfinite(b[key] - a[key])]:
+        raise ValueError(f"paired_difference: a value is not finite at {bad[0]}")
     by_class: dict[str, list[float]] = {}
     for key in shared:
         by_class.setdefault(key[0], []).append(b[key] - a[key])
-    if not all(math.isfinite(value) for found in by_class.values() for value in found):
-        bad = [key for key in shared if not math.isfinite(b[key] - a[key])]
-        raise ValueError(f"paired_difference: a value is not finite at {_some(bad)}")
     one = len(by_class) == 1
     difference = np.array(*by_class.values()) if one else np.array([np.mean(found) for found in by_class.values()])
     mean, n, of = float(difference.mean()), difference.size, "seeds" if one else "classes"
@@ -88,9 +84,8 @@ def difference_on_these(gains: Mapping[str, Sequence[float]], errors: Mapping[st
         freedom = variance**2 / np.sum(between**2 / np.array([each.size - 1 for each in values]))
     error = math.sqrt(variance) / len(values)
     low, high = stats.t.interval(LEVEL, freedom, mean, error)
-    return PairedDifference(
-        mean, float(low), float(high), pairs, "seeds", 2 * float(stats.t.sf(abs(mean) / error, freedom))
-    )
+    p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
+    return PairedDifference(mean, float(low), float(high), pairs, "seeds", p)
 
 
 def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -214,8 +209,3 @@ def _gains(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]
 def _error(of_anomalous: np.ndarray, of_normal: np.ndarray) -> float:
     sides = (of_anomalous, of_normal)
     return math.nan if min(map(len, sides)) < 2 else math.sqrt(sum(side.var(ddof=1) / side.size for side in sides))
-
-
-def _some(keys: object) -> str:
-    names = [str(key) for key in keys]  # type: ignore[attr-defined]
-    return ", ".join(names[:4]) + (f", … ({len(names)})" if len(names) > 4 else "") if names else "none"

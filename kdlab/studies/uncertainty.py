@@ -77,15 +77,6 @@ def by_entry(
     return frame.drop(columns=["published", "plus_minus"]).merge(known, on=keys, how="left")
 
 
-def sampling_errors(records: Iterable[Record], *, results: Path | None = None) -> dict[str, float]:
-    """DeLong's standard error of the AUROC of each class or category over the draw of its test images, in points.
-
-    Of several seeds one counts; without scores beside the record there is none.
-    """
-    found = {paper.normal_of(record["experiment"]): last_scores(record, results) for record in records}
-    return {normal: 100 * standard_error(pair[1], pair[0]) for normal, pair in found.items() if pair}
-
-
 def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str, Any]:
     image = [record["metrics"]["image_auroc"] for record in group]
     last, mean, best = (100 * float(np.mean([m[name] for m in image])) for name in ("last", "mean_last_10", "best"))

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,17 +17,22 @@ from torch import Tensor
 
 from kdlib.data.reading import (
     Levels,
+    as_rgb,
     frames_left_out,
     image_size,
+    is_deep,
     list_images,
     own_levels,
-    read_deep,
     read_image,
     read_mask,
-    to_8_bit,
+    read_values,
+    shown,
+    upright,
     warn_of_left_out,
 )
 from kdlib.files import keep_array, work_folder
+
+OUTSIDE = 1e-4  # of an image's values may lie outside of given levels before that is said: a few dead pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,74 +72,79 @@ class Images:
         Raises:
             ValueError: the file is not a readable image.
         """
-        if not isinstance(self.content, np.ndarray):
-            return read_image(self.content[index], levels)
-        values = self.content[index]
-        if values.dtype != np.uint8:
-            values = to_8_bit(values, levels or own_levels(values))
-        return Image.fromarray(values).convert("RGB")
+        content = self.content[index]
+        return read_image(content, levels) if isinstance(content, Path) else shown(content, levels)
 
     @cached_property
-    def levels(self) -> Levels | None:
-        """Black and white for all of these images where they have more than 8 bits; None where they have 8.
-
-        What nearly all values lie between, and a quarter more on both sides: an anomaly may be darker or brighter.
+    def deep(self) -> bool:
+        """Whether these have more than 8 bits.
 
         Raises:
             ValueError: some have 8 bits and some have more, or a file is not readable.
         """
-        deep = isinstance(self.content, np.ndarray) and self.content.dtype != np.uint8
+        if isinstance(self.content, np.ndarray):
+            return self.content.dtype != np.uint8
         with ThreadPoolExecutor() as pool:
-            each = list(pool.map(self._own_levels, range(len(self)))) if deep or self._files else []
-        found = [levels for levels in each if levels]
-        if not found:
-            return None
-        if len(found) < len(each):
+            each = list(pool.map(is_deep, self.content))
+        if len(set(each)) == 2:
             raise ValueError(
-                f"{self.where}: {len(found)} of {len(each)} have more than 8 bits, the others have 8, such as "
-                f"{self.names[each.index(None)]}; save all of them alike"
+                f"{self.where}: {sum(each)} of {len(each)} have more than 8 bits, the others have 8, such as "
+                f"{self.names[each.index(False)]}; save all of them alike"
             )
-        low, high = min(low for low, _ in found), max(high for _, high in found)
+        return any(each)
+
+    @cached_property
+    def levels(self) -> Levels | None:
+        """Black and white for all of these images where they are `deep`; else None.
+
+        What nearly all values lie between, and a quarter more on both sides: an anomaly may be darker or brighter.
+        """
+        if not self.deep:
+            return None
+        with ThreadPoolExecutor() as pool:
+            lows, highs = zip(*pool.map(lambda index: own_levels(self._values(index)), range(len(self))), strict=True)
+        low, high = min(lows), max(highs)
         margin = (high - low) / 4 or 1.0
         return low - margin, high + margin
 
-    @property
-    def _files(self) -> bool:
-        return not isinstance(self.content, np.ndarray)
-
-    def _own_levels(self, index: int) -> Levels | None:
+    def _values(self, index: int) -> np.ndarray:
         content = self.content[index]
-        values = read_deep(content) if isinstance(content, Path) else content
-        return None if values is None else own_levels(values)
+        return read_values(content) if isinstance(content, Path) else content
 
     def pixels(self, size: int, *, crop: int | None = None, levels: Levels | None = None, keep: bool = False) -> Tensor:
         """All images resized to ``size`` x ``size``, then centre-cropped: 8-bit, (N, 3, S, S).
 
-        ``levels`` become black and white where images have more than 8 bits; by default `levels` of these. Where they
-        are to be kept, they are mapped from the work folder: the next who asks does not decode again. Raises a
-        ValueError that names every file that cannot be read, and an OSError where the disk is full.
+        Where images are `deep`, ``levels`` become black and white, and a warning says what lies outside; by default
+        those of these images. What is to be kept is mapped from the work folder: the next who asks does not decode
+        again. Raises a ValueError that names every file that cannot be read, and an OSError where the disk is full.
         """
-        levels = levels or self.levels
+        used = (levels or self.levels) if self.deep else None
         if keep:
-            name = f"{self.fingerprint}-{size}-{crop or size}" + ("-{:g}-{:g}".format(*levels) if levels else "")
+            name = f"{self.fingerprint}-{size}-{crop or size}" + ("-{:g}-{:g}".format(*used) if used else "")
             path = work_folder() / "pixels" / f"{name}.npy"
-            array = keep_array(path, lambda: self.pixels(size, crop=crop, levels=levels).numpy())
-            return _as_tensor(array)
+            return _as_tensor(keep_array(path, lambda: self.pixels(size, crop=crop, levels=levels).numpy()))
         side = crop or size
-        out = np.empty((len(self), 3, side, side), dtype=np.uint8)
+        out, outside = np.empty((len(self), 3, side, side), dtype=np.uint8), np.zeros(len(self))
 
         def one(index: int) -> str | None:
             try:
-                image = _resize(self.image(index, levels), size, crop, Image.Resampling.BILINEAR)
+                if used:
+                    values = self._values(index)
+                    outside[index] = np.mean((values < used[0]) | (values > used[1]))
+                image = shown(values, used) if used else self.image(index)
             except ValueError as error:
                 return str(error)
-            out[index] = np.array(image).transpose(2, 0, 1)
+            out[index] = np.array(_resize(image, size, crop)).transpose(2, 0, 1)
             return None
 
         with ThreadPoolExecutor() as pool:
             problems = [p for p in pool.map(one, range(len(self))) if p]
         if problems:
             raise ValueError(f"{len(problems)} of {len(self)} images cannot be read:\n" + "\n".join(problems))
+        if levels and used and (found := np.count_nonzero(outside > OUTSIDE)):
+            what = "values outside the levels {:g} to {:g}".format(*used)
+            worst = f"the worst {100 * outside.max():.2g} % of its pixels; they become black or white"
+            warnings.warn(f"{self.where}: {found} of {len(self)} images have {what}, {worst}", stacklevel=2)
         return _as_tensor(out)
 
     def mask_pixels(self, size: int, *, crop: int | None = None) -> np.ndarray:
@@ -143,9 +153,12 @@ class Images:
         out = np.zeros((len(self), side, side), dtype=bool)
         for index, path in enumerate(self.masks or ()):
             if path is not None:
-                image = self.content[index] if self._files else None
+                image = None if isinstance(self.content, np.ndarray) else self.content[index]
                 out[index] = _small_mask(np.array(read_mask(path, image)) > 0, size, crop)
-                _warn_of_inverted(path, out[index])
+                edges = out[index, [0, -1]].all() and out[index, :, [0, -1]].all()
+                if edges and (marked := out[index].mean()) > 0.5:
+                    what = f"marks {marked:.0%} of its image as defective, the whole border among it"
+                    warnings.warn(f"{path}: {what}; if white means good there, invert it", stacklevel=2)
         return out
 
     @cached_property
@@ -176,14 +189,14 @@ class Split:
 
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
-ImagesLike = Images | Picture | Sequence[Picture]  # an 8-bit tensor (N, 3, S, S) may hold pixels at working size
+ImagesLike = Images | Picture | Iterable[Picture]  # an 8-bit tensor (N, 3, S, S) may hold pixels at working size
 
 
 def as_images(images: ImagesLike) -> Images:
     """What a user has, as `Images`: one picture is one, and what could be one or many is refused.
 
     Args:
-        images: a folder, an image file, a PIL image, or a sequence of image files, PIL images or arrays of one size;
+        images: a folder, an image file, a PIL image, or any number of image files, PIL images or arrays of one size;
             an array (N, H, W, C), (N, C, H, W), (N, H, W), (H, W, C) or (H, W) with 1, 3 or 4 channels C; a tensor of
             these shapes or (C, H, W). 8-bit values; floating-point ones in [0, 1]; grey ones of more bits, see
             `Images.levels`.
@@ -199,18 +212,20 @@ def as_images(images: ImagesLike) -> Images:
         path = Path(images).expanduser()
         return _from_files([path] if path.is_file() else list_images(path), str(images), given=path.is_file())
     if isinstance(images, Image.Image):
-        return as_images(np.array(images.convert("RGB")))
-    if not isinstance(images, np.ndarray | Tensor):
-        if not len(images):
-            raise ValueError("images: there are none")
-        files = [Path(each).expanduser() for each in images if isinstance(each, str | Path)]
-        if len(files) == len(images):
-            return _from_files(files, "images", given=True)
-        each = [as_images(picture) for picture in images]
-        if len(shapes := {one.content.shape[1:] for one in each if isinstance(one.content, np.ndarray)}) != 1:
-            raise ValueError(f"images: pictures of mixed sizes: {', '.join(map(str, sorted(shapes)))}")
-        return as_images(np.concatenate([one.content for one in each]))
-    return _from_array(images)
+        return as_images(np.array(upright(images) if images.mode[0] in "IF" else as_rgb(images)))
+    if isinstance(images, np.ndarray | Tensor):
+        return _from_array(images)
+    if not (pictures := list(images)):
+        raise ValueError("images: there are none")
+    files = [Path(each).expanduser() for each in pictures if isinstance(each, str | Path)]
+    if len(files) == len(pictures):
+        return _from_files(files, "images", given=True)
+    if files:
+        raise ValueError(f"images: {len(files)} of {len(pictures)} are files, the others are pictures; give either")
+    arrays = [np.asarray(as_images(picture).content) for picture in pictures]
+    if len(kinds := {f"{array.dtype} {array.shape[1:]}" for array in arrays}) > 1:
+        raise ValueError(f"images: pictures of mixed sizes or types: {', '.join(sorted(kinds))}")
+    return as_images(np.concatenate(arrays))
 
 
 def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
@@ -280,39 +295,19 @@ def _as_tensor(array: np.ndarray) -> Tensor:
 
 def _small_mask(mask: np.ndarray, size: int, crop: int | None) -> np.ndarray:
     """A mask at working size; a region that would vanish, small or thin, keeps the pixels that it touches."""
-
-    def small(part: np.ndarray) -> np.ndarray:
-        return np.array(_resize(Image.fromarray(part), size, None, Image.Resampling.NEAREST))
-
-    out = small(mask)
+    rows_and_columns = (Image.fromarray(np.arange(length, dtype=np.int32)[None]) for length in mask.shape)
+    nearest = np.ix_(*(np.array(n.resize((size, 1), Image.Resampling.NEAREST))[0] for n in rows_and_columns))
     regions, count = ndimage.label(mask, np.ones((3, 3)))
-    kept = np.unique(regions[_nearest(mask.shape[0], size)][:, _nearest(mask.shape[1], size)])
-    for number in set(range(1, count + 1)) - set(kept.tolist()):
+    out = mask[nearest]
+    for number in set(range(1, count + 1)) - set(np.unique(regions[nearest]).tolist()):
         rows, columns = np.nonzero(regions == number)
         out[rows * size // mask.shape[0], columns * size // mask.shape[1]] = True
     start = (size - (crop or size)) // 2
     return out[start : size - start, start : size - start] if crop else out
 
 
-def _nearest(length: int, size: int) -> np.ndarray:
-    """The rows or columns that PIL's nearest-neighbour resizing takes."""
-    return ((np.arange(size) + 0.5) * length / size).astype(int)
-
-
-def _warn_of_inverted(path: Path, mask: np.ndarray) -> None:
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    if border.all() and mask.mean() > 0.5:
-        warnings.warn(
-            f"{path}: marks {mask.mean():.0%} of its image as defective, the whole border among it; if white means "
-            "good there, invert it",
-            stacklevel=3,
-        )
-
-
-def _resize(image: Image.Image, size: int, crop: int | None, resample: Image.Resampling) -> Image.Image:
+def _resize(image: Image.Image, size: int, crop: int | None) -> Image.Image:
     if image.size != (size, size):
-        image = image.resize((size, size), resample)
-    if crop is None:
-        return image
-    start = (size - crop) // 2
-    return image.crop((start, start, start + crop, start + crop))
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    start = (size - (crop or size)) // 2
+    return image.crop((start, start, size - start, size - start)) if crop else image

@@ -21,6 +21,7 @@ NOTES += (".toml", ".ini", ".log", ".html", ".py", ".ipynb")
 MASK = re.compile(r"(.+?)[-_ .]?(?:mask|label|gt|seg|segmentation|annotation|ground_?truth)s?", re.IGNORECASE)
 ORIENTATION, PHOTOMETRIC, BITS = 274, 262, 258  # tags of EXIF and TIFF
 WHITE_IS_ZERO = 0
+DEEP = "IF"  # first letters of the modes that PIL has for grey images with more than 8 bits
 Levels = tuple[float, float]  # values that are shown black and white, of images with more than 8 bits
 
 
@@ -39,26 +40,50 @@ def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
     part of the range is used, as PIL keeps 8 bits of them.
     """
     with _opened(path) as file:
-        if _is_deep(file):
-            values = _values(file, path)
-            return Image.fromarray(to_8_bit(values, levels or own_levels(values))).convert("RGB")
+        if file.mode[0] in DEEP:
+            return shown(_values(file, path), levels)
         deep = ";16" in str(file.tile) and file.format != "BMP"  # BMP's 16 bits are three colours of 5
-        _turn(file)
-        if file.has_transparency_data:
-            image = Image.new("RGBA", file.size, "white")
-            image.alpha_composite(file.convert("RGBA"))
-            image = image.convert("RGB")
-        else:
-            image = file.convert("RGB")
+        image = as_rgb(file)
         if deep and np.ptp(np.array(image)) < 64:
             raise ValueError(f"{path}: 16-bit colours of which a small range is used; stretch and save it with 8 bits")
         return image
 
 
-def read_deep(path: Path) -> np.ndarray | None:
-    """The values (H, W) of a grey image with more than 8 bits, upright; None of any other image."""
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of 8 bits as RGB, upright, on white where it is transparent."""
+    image = upright(image)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white
+    return image.convert("RGB")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A decoded image, turned as its EXIF note says."""
+    image.load()
+    with suppress(Exception):  # a damaged note is taken for none
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def is_deep(path: Path) -> bool:
+    """Whether an image is grey and has more than 8 bits, from the header alone."""
     with _opened(path) as file:
-        return _values(file, path) if _is_deep(file) else None
+        return file.mode[0] in DEEP
+
+
+def read_values(path: Path) -> np.ndarray:
+    """The values of an image that `is_deep`, upright, higher is brighter: (H, W), double."""
+    with _opened(path) as file:
+        return _values(file, path)
+
+
+def shown(values: np.ndarray, levels: Levels | None = None) -> Image.Image:
+    """Pixels (H, W) or (H, W, 3) as RGB: of 8 bits as they are, of more with ``levels`` as for `read_image`."""
+    if values.dtype != np.uint8:
+        values = to_8_bit(values, levels or own_levels(values))
+    return Image.fromarray(values).convert("RGB")
 
 
 def own_levels(values: np.ndarray) -> Levels:
@@ -87,18 +112,18 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
         ValueError: not an image, or nobody can tell how a turned image and its mask belong together.
     """
     with _opened(path) as file:
-        lossy, palette, (turned, _) = file.format in ("JPEG", "MPO"), file.mode == "P", _orientation(file)
-        _turn(file)
-        if file.mode[0] in "IF":
-            marked = np.array(file) != 0
+        lossy, (turned, _) = file.format in ("JPEG", "MPO"), _orientation(file)
+        drawn = upright(file)
+        if drawn.mode[0] in DEEP:
+            marked = np.array(drawn) != 0
         elif lossy:
-            grey = np.array(file.convert("L"))
+            grey = np.array(drawn.convert("L"))
             marked = grey > max(int(np.max(grey)), 64) // 2
         else:
-            rgba = np.array(file.convert("RGBA"))
+            rgba = np.array(drawn.convert("RGBA"))
             marked, seen = rgba[..., :3].any(2), rgba[..., 3] > 0
-            if palette and marked.all():  # number 0 is background, whatever its colour
-                marked = np.array(file) != 0
+            if drawn.mode == "P" and marked.all():  # number 0 is background, whatever its colour
+                marked = np.array(drawn) != 0
             if not seen.all():
                 marked = marked & seen if (marked & seen).any() else seen
     mask = Image.fromarray(marked).convert("L")
@@ -113,11 +138,9 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
             f"{image}: is turned by its EXIF note, and nobody can tell whether {path.name} was drawn before or after; "
             "save the image upright, without the note"
         )
-    return mask.transpose(_TURNS[turn]) if mask.size == stored else mask
-
-
-_TURNS = {5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE}
-_TURNS |= {8: Image.Transpose.ROTATE_90}
+    if mask.size == stored:
+        mask.getexif()[ORIENTATION] = turn
+    return upright(mask)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -191,7 +214,7 @@ def is_litter(name: str) -> bool:
 def _is_image(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
-    if path.suffix.lower() in NOTES:
+    if path.suffix.lower() in NOTES or not path.is_file():  # nobody may ever write to a pipe
         return False
     with suppress(Exception), Image.open(path, formats=_formats()):
         return True
@@ -220,13 +243,13 @@ def _instead(folder: Path) -> str:
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The file, header read; what PIL raises on broken files, here or while it decodes, as ValueError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            Image.MAX_IMAGE_PIXELS = max_pixels() // 2  # PIL refuses what has twice as many
-            # Not by name: PIL would map an uncompressed TIFF into memory, and scramble it where EXIF turns it.
-            with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
-                yield file
-    except Image.DecompressionBombError as error:
+        Image.MAX_IMAGE_PIXELS = max_pixels()  # PIL warns of what has more, and refuses what has twice as many
+        # Not by name: PIL would map an uncompressed TIFF into memory, and scramble it where EXIF turns it.
+        with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
+            if file.width * file.height > max_pixels():
+                raise Image.DecompressionBombError
+            yield file
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(
             f"{path}: has more than {max_pixels() / 1e6:.0f} million pixels; if it is to be read, set KDLIB_MAX_PIXELS "
             "to more"
@@ -251,16 +274,10 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _is_deep(file: ImageFile.ImageFile) -> bool:
-    return file.mode[0] in "IF"
-
-
 def _values(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
-    """Those of a grey image with more than 8 bits, upright, higher is brighter: (H, W), double."""
     tags = getattr(file, "tag_v2", {})
     inverted, bits = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and file.mode != "F", int(tags.get(BITS, (16,))[0])
-    _turn(file)
-    values = np.array(file).astype(np.float64)
+    values = np.array(upright(file)).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{path}: {np.count_nonzero(~np.isfinite(values))} values are not finite; replace them")
     return 2**bits - 1 - values if inverted else values
@@ -275,10 +292,3 @@ def _orientation(file: ImageFile.ImageFile) -> tuple[int, tuple[int, int]]:
     if file.format == "TIFF" and turn > 4:  # PIL gives the size of the upright image
         size = size[::-1]
     return turn, size
-
-
-def _turn(file: ImageFile.ImageFile) -> None:
-    """Decode, and turn as the EXIF note says."""
-    file.load()
-    with suppress(Exception):
-        ImageOps.exif_transpose(file, in_place=True)

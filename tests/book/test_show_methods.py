@@ -1,7 +1,5 @@
 """Ways to draw a map, side by side: columns with no, one and all records; claims; signed gradients; small sets."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,43 +7,28 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import Write
 from PIL import Image
 
 from book.figures import methods as show_methods
 from book.figures.methods import METHODS, SIX, claims, few, signed_gradients, six
 from kdlab import coverage, paper
-from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import SCHEMA, digest
 from kdlib import Detector, Split
 from kdlib.activations import prepare
 from kdlib.localize import attribution
 from kdlib.recipe import ATTRIBUTIONS
 
-Write = Callable[..., None]
-
 pytestmark = pytest.mark.usefixtures("plots")
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write the record of an experiment that was never run."""
-    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+def write(write: Write) -> Write:
+    """Write the record of an experiment that was never run: what its map gives, by column of Table 11."""
 
-    def write(category: str, column: str, auroc: float, **settings: Any) -> None:
-        experiment = Experiment.of("mvtec_ad", category, **settings, **paper.VARIANTS[column])
-        path = tmp_path / "results" / "mvtec_ad" / f"{category}-{column}-{len(settings)}.json"
-        metrics: dict[str, Any] = {
-            "pixel_auroc": {"all": auroc, "defective": 0.5},
-            "image_auroc": None,
-            "evaluations": [],
-        }
-        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
-        record["provenance"] = {"date": "2026-01-01", "data": {}}
-        record["sha256"] = digest(record)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record))
+    def write_map(category: str, column: str, auroc: float, **settings: Any) -> None:
+        write("mvtec_ad", category, auroc - 0.05, **settings, **paper.VARIANTS[column])
 
-    return write
+    return write_map
 
 
 def frames() -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from book.figures import tables as show_tables
 from kdlab import paper
 from kdlab.audit import tables
 from kdlab.audit.claims import CLAIMS, CONCLUSION, FIGURE, SEVERITY, TYPO, claims
@@ -242,10 +241,3 @@ def test_errata_come_most_severe_first(wrong: pd.DataFrame) -> None:
 @pytest.mark.parametrize("points", [1, 2, 4])
 def test_forms_of_eq_3_are_a_constant_apart(points: int) -> None:
     assert [forms_of_direction(points, seed=s) for s in range(3)] == pytest.approx([points - 1] * 3, abs=1e-5)
-
-
-def test_the_table_of_sentences_needs_no_network(wrong: pd.DataFrame) -> None:
-    page = str(show_tables.sortable(wrong, name="errata-table").data)
-    assert 'id="errata-table"' in page
-    assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
-    assert "Table 7, mvtec_ad, last-2, cable" in page

@@ -1,53 +1,19 @@
-"""Every entry of the paper with ours beside it: figures from made records, commands, status; the scoreboard page."""
+"""Every entry of the paper with ours beside it: figures from made records, commands, status."""
 
-import json
 import math
-import os
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import execute
-import nbformat
 import pandas as pd
 import pytest
+from conftest import Write
 
-from book.figures import tables as show_tables
 from kdlab import coverage, paper
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import SCHEMA, digest
 from kdlab.presets import PRESETS, VGG16S
-
-Write = Callable[..., None]
-
-
-@pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
-    return tmp_path / "results"
-
-
-@pytest.fixture
-def write(results: Path) -> Write:
-    """Write the record of an experiment that was never run."""
-
-    def write(dataset: str, normal: str, auroc: float | None, *, note: str = "", **settings: Any) -> None:
-        experiment = Experiment.of(dataset, normal, **settings)
-        image = None if auroc is None else {"last": auroc - 0.1, "mean_last_10": auroc, "best": auroc + 0.1}
-        metrics: dict[str, Any] = {"image_auroc": image, "evaluations": []}
-        if dataset == "mvtec_ad":
-            metrics["pixel_auroc"] = {"all": auroc and auroc + 0.05, "defective": 0.5}
-        path = results / dataset / f"{len(list(results.glob('*/*.json'))):016}.json"
-        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
-        record["provenance"] = {"date": "2026-01-01", "data": {"copy_note": note}}
-        record["sha256"] = digest(record)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record))
-
-    return write
 
 
 def chosen(frame: pd.DataFrame, **wanted: object) -> Any:
@@ -268,45 +234,3 @@ def test_hundreds_of_records_take_less_than_a_second(write: Write) -> None:
     frame = coverage.scoreboard()
     assert time.process_time() - start < 1
     assert (frame["seeds"] == 10).sum() == 7 * 16 + 1  # with the mean of Table 1
-
-
-def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    write("fashion_mnist", "3", 0.93)
-    html = str(show_tables.interactive(coverage.scoreboard()).data)
-    rows = json.loads(json.loads(re.findall(r'"data_json": (".*"),?$', html, re.MULTILINE)[0]))
-    assert len(rows) == 387
-    (row,) = (row for row in rows if row[7] == pytest.approx(93) and row[6] == 93.8)
-    assert row[0] == "python -m kdlab run --dataset fashion_mnist --normal-class 3"
-    assert row[1:6] == [2, "fashion_mnist", "MKDAD", "3", "paper"]
-    assert not re.findall(r"<script[^>]* src=|<link|import .* from", html)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("some", [True, False])
-def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, tmp_path: Path, some: bool) -> None:
-    results.mkdir()
-    if some:
-        for number in range(10):
-            write("mnist", str(number), 0.99)
-        write("fashion_mnist", "3", 0.93, profile="laptop")
-        write("cifar10", "dog", 0.123, profile="smoke")
-        (results / "mnist" / "torn.json").write_text("{")
-    source = Path(__file__).parents[2] / "notebooks" / "scoreboard.ipynb"
-    target = tmp_path / "out.ipynb"
-    with mock.patch.dict(os.environ):  # the kernel's settings are for this test alone
-        execute.install_kernel(tmp_path)
-        assert not execute.run(source, target, {}, {"profile": "smoke"}, timeout=120).problem
-    outputs = [o for cell in nbformat.read(target, as_version=4).cells for o in cell.get("outputs", [])]
-    assert not [o for o in outputs if o.output_type != "display_data" and o.output_type != "execute_result"]
-    said = "\n".join(o.data.get("text/markdown", "") for o in outputs)
-    shown = "\n".join(o.data.get("text/html", "") for o in outputs)
-    assert "387 entries in 11 tables, 33 of them means, on 7 data sets." in said
-    if not some:
-        assert "0 of 387 entries have a number of ours" in said
-        return
-    assert "All together: 11 paper, 1 laptop, 375 not run." in shown
-    off = sum(99 - published for published in paper.own_entries(table=2, dataset="mnist")["auroc"]) / 11
-    assert f"11 of 387 entries have a number of ours, mean difference {off:+.2f} points" in said
-    assert "results/mnist/torn.json" in said
-    assert "12.30" not in shown
-    assert str(tmp_path) not in said + shown

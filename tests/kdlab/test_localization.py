@@ -33,32 +33,23 @@ def test_best_f1_by_hand() -> None:
     best, threshold = best_f1_on_test(masks, maps)
     assert best == pytest.approx(0.8)  # all from 2 on: 2 * 2 / (2 * 2 + 1)
     assert threshold == pytest.approx(2)
-    assert best_f1_on_test(np.array([[[1, 0, 0, 1]]]), maps) == pytest.approx(
-        (2 / 3, 4)
-    )  # at 1 as well, but 4 is higher
+    # At 1 as well, but 4 is higher.
+    assert best_f1_on_test(np.array([[[1, 0, 0, 1]]]), maps) == pytest.approx((2 / 3, 4))
     assert best_f1_on_test(0 * masks, maps) == (None, None)
 
 
 @settings(deadline=None)
 @given(categories())
 def test_localization_metrics_are_the_single_ones(category: Both) -> None:
-    masks, maps = (
-        np.concatenate([a, b]) for a, b in zip(category, (np.zeros((2, 6, 7), bool), category[1][:2]), strict=True)
-    )
+    masks, maps = category
+    masks, maps = np.concatenate([masks, 0 * masks[:2]]), np.concatenate([maps, maps[:2]])
     labels = np.array([1, 1, 1, 0, 0])
     found = localization_metrics(masks, maps, labels, threshold=2)
+    names = "pixel_auroc", "aupro", "f1", "iou", "best_f1_on_test", "best_threshold_on_test"
     for part, chosen in {"all": labels >= 0, "defective": labels == 1}.items():
-        m, a = masks[chosen], maps[chosen]
-        best, threshold = best_f1_on_test(m, a)
-        f1, iou = f1_and_iou(m, a, 2)
-        assert found[part] == {
-            "pixel_auroc": auroc(m, a),
-            "aupro": aupro(m, a),
-            "f1": f1,
-            "iou": iou,
-            "best_f1_on_test": best,
-            "best_threshold_on_test": threshold,
-        }
+        both = masks[chosen], maps[chosen]
+        expected = auroc(*both), aupro(*both), *f1_and_iou(*both, 2), *best_f1_on_test(*both)
+        assert found[part] == dict(zip(names, expected, strict=True))
 
 
 def test_localization_metrics_leave_out_what_is_undefined() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -17,29 +18,12 @@ from kdlab.experiments.records import digest, records
 from kdlib.__main__ import parse_settings
 from kdlib.data.textures import make_category
 
-
-@pytest.fixture(autouse=True)
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
-    return tmp_path / "results"
+pytestmark = pytest.mark.usefixtures("results")
 
 
 def test_run(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = ["train_limit=8", "test_limit=20", "epochs=1", "lam=inf"]
-    arguments = [
-        "run",
-        "--dataset",
-        "digits",
-        "--normal",
-        "0",
-        "1",
-        "--seed",
-        "3",
-        "--profile",
-        "smoke",
-        "--set",
-        *settings,
-    ]
+    arguments = ["run", "--dataset", "digits", "--normal", "0", "1", "--seed", "3", "--profile", "smoke"]
+    arguments += ["--workers", "1", "--set", "train_limit=8", "test_limit=20", "epochs=1", "lam=inf"]
     assert main(arguments) == 0
     made = {r["experiment"]["normal_class"]: r for r in records()}
     assert set(made) == {"0", "1"}
@@ -89,6 +73,25 @@ def test_unusable_arguments(
     assert err.startswith("kdlib: ")
     assert message in err
     assert not list(results.glob("**/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "workers"), [("cpu", [], 7), ("cuda", [], 1), ("cpu", ["--workers", "3"], 3)]
+)
+def test_one_process_per_processor(
+    device: str, asked: list[str], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+
+    def run_all(*_: object, workers: int, **__: object) -> list[object]:
+        found.append(workers)
+        return []
+
+    monkeypatch.setattr("kdlab.__main__.default_device", lambda: torch.device(device))
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr("kdlab.experiments.run_many.run_all", run_all)
+    assert main(["run", "--dataset", "digits", "--profile", "smoke", *asked]) == 0
+    assert found == [workers]
 
 
 @pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--seed", "one"]])

@@ -23,10 +23,7 @@ TINY: dict[str, Any] = {"epochs": 1, "train_limit": 8, "test_limit": 20}
 FAST = ["--no-dashboard", "--protocol", "tcp", "--host", "127.0.0.1"]
 
 
-@pytest.fixture(autouse=True)
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
-    return tmp_path / "results"
+pytestmark = pytest.mark.usefixtures("results")
 
 
 def tiny(*normals: str, seed: int = 0) -> list[Experiment]:

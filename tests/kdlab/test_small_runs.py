@@ -98,7 +98,7 @@ def test_cloners_beside_constants() -> None:
                 assert module.running_mean is not None
                 module.running_mean.zero_()
     found = small_runs.activations(detector.cloner, detector, data.test)
-    assert small_runs._black(detector, found) == 0
+    assert small_runs.black(detector, found) == 0
     assert areas["black"].iloc[-1] > 0
 
 

@@ -193,9 +193,7 @@ def test_paired_difference_is_the_t_test_over_shared_classes() -> None:
     two = {("x", 0): 1.0, ("x", 1): 2.0}
     assert paired_difference(two, {("x", 0): 2.0, ("x", 1): 3.0}) == (1, 1, 1, 2, "seeds", 0)
     assert paired_difference(two, two).p == 1
-    with pytest.raises(
-        ValueError, match=r"no key is in both; found \('x', 0\), \('x', 1\) and none; run both settings"
-    ):
+    with pytest.raises(ValueError, match="no key is in both; run both settings"):
         paired_difference(two, {})
     with pytest.raises(ValueError, match=r"not finite at \('x', 1\)"):
         paired_difference(two | {("x", 1): math.nan}, two)

@@ -7,8 +7,10 @@ from kdlab.__main__ import main
 from kdlab.experiments import choose
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import recipe_for
-from kdlab.studies.catalogue import STUDIES, study
+from kdlab.studies import catalogue
+from kdlab.studies.catalogue import STUDIES, Cell, study
 from kdlib.networks import CLONERS
+from kdlib.recipe import BEST
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -25,8 +27,9 @@ def test_settings_are_recipes_of_their_own_and_the_paper_comes_first(name: str) 
 
 def test_a_study_is_its_cells_seeds_and_settings() -> None:
     chosen = {"dataset": "fashion_mnist", "normals": ["5", "0"], "seeds": [7], "profile": "smoke"}
+    cloners = sorted(CLONERS, key=lambda name: name != "small")
     found = choose.of_study("cloner_size", **chosen, epochs=3)  # type: ignore[arg-type]
-    assert [(e.normal, e.recipe.cloner) for e in found] == [(n, c) for n in "05" for c in ("small", *_others())]
+    assert [(e.normal, e.recipe.cloner) for e in found] == [(n, c) for n in "05" for c in cloners]
     assert {(e.seed, e.profile, e.recipe.epochs) for e in found} == {(7, "smoke", 3)}
     whole = choose.of_study("cloner_size")
     assert [(e.normal, e.seed) for e in whole if e.dataset == "mvtec_ad"][:: len(CLONERS)] == [
@@ -35,8 +38,10 @@ def test_a_study_is_its_cells_seeds_and_settings() -> None:
     assert whole[0].dataset == "fashion_mnist"  # cheap ones first
 
 
-def _others() -> list[str]:
-    return [name for name in CLONERS if name != "small"]
+def test_a_study_may_have_cells_of_its_own() -> None:
+    cells = [{"dataset": "digits", "normals": ["3"], "seeds": [0]}]
+    made = catalogue._study({"title": "How many images per step", "settings": {"64": {}}, "cells": cells})
+    assert made.cells == (Cell(dataset="digits", normals=("3",), profile="laptop", seeds=(0,)),)
 
 
 def test_settings_of_maps_need_masks() -> None:
@@ -53,6 +58,7 @@ def test_the_code_s_lambda_depends_on_the_data_set() -> None:
     found = {e.dataset: e.recipe.lam for e in _all("paper_or_code") if e.recipe.lam and not e.recipe.stretch}
     assert found == {"fashion_mnist": 100, "mnist": 100, "cifar10": 100, "textures": 100, "mvtec_ad": 2}
     assert {e.preset for e in _all("paper_or_code") if e.recipe.lam and e.recipe.stretch} == {"reference"}
+    assert study("localization_gap").settings["product at pool2 and pool3"] == BEST
 
 
 def test_what_is_printed_is_remade_by_its_setting() -> None:

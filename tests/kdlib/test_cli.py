@@ -1,7 +1,13 @@
-"""``kdlib fit | score | localize``."""
+"""``kdlib fit | score | localize`` in shells as they are: globs, odd names, closed pipes, folders of others."""
 
 import csv
+import io
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,108 +15,113 @@ import pytest
 from PIL import Image
 
 from kdlib import Detector, Split
-from kdlib.__main__ import main
+from kdlib.__main__ import LEFT_OUT, main
+from kdlib.data.reading import LeftOut
+from kdlib.files import OURS, cache_folder, data_folder, fill_own, refuse_foreign, write_atomically
 
-TINY_FIT = ["--seed", "1", "--set", "size=32", "epochs=1", "precision=fp32"]
+TINY_FIT = ["--set", "size=32", "epochs=1", "precision=fp32"]
+Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def place(tmp_path: Path, digits: Split) -> Path:
-    """Folders ``good``, ``apart`` and ``new`` with digits of 8 x 8."""
-    parts = {"good": digits.train[:12], "apart": digits.train[12:18], "new": digits.test[:5]}
-    for name, images in parts.items():
-        (tmp_path / name).mkdir()
+def detector(fitted: Detector, tmp_path: Path) -> Detector:
+    """Of images of 8 x 8; its file is ``d``."""
+    fitted.save(tmp_path / "d")
+    detector = Detector.load(tmp_path / "d")
+    detector.image_size = 8, 8
+    detector.save(tmp_path / "d")
+    return detector
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, digits: Split, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: ``d``, and ``good``, ``apart`` and ``new`` with digits of 8 x 8."""
+    monkeypatch.chdir(tmp_path)
+    for name, images in {"good": digits.train[:12], "apart": digits.train[12:18], "new": digits.test[:5]}.items():
+        Path(name).mkdir()
         for number in range(len(images)):
-            images.image(number).save(tmp_path / name / f"{number}.png")
+            images.image(number).save(f"{name}/{number}.png")
     return tmp_path
 
 
-@pytest.fixture
-def file(place: Path, fitted: Detector) -> str:
-    """A detector of images of 8 x 8."""
-    fitted.save(path := place / "detector.safetensors")
-    detector = Detector.load(path)
-    detector.image_size = 8, 8
-    detector.save(path)
-    return str(path)
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_a_folder_from_good_images_to_maps(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, new = str(place / "to" / "detector.safetensors"), place / "new"
-    assert main(["fit", str(place / "good"), file, *TINY_FIT, "--held-out", "0.25"]) == 0
-    detector = Detector.load(file)
+def written_maps() -> np.ndarray:
+    assert sorted(path.name for path in Path("maps").glob("*.png")) == [f"{n}_map.png" for n in range(5)]
+    return np.stack([np.asarray(Image.open(f"maps/{n}_map.png")) for n in range(5)])
+
+
+def test_a_folder_from_good_images_to_maps(capsys: Captured) -> None:
+    assert main(["fit", "good", "to/e", "--seed", "1", *TINY_FIT, "--held-out", "0.25"]) == 0
+    detector = Detector.load("to/e")
     assert (detector.seed, detector.recipe.size, detector.recipe.normalize) == (1, 32, True)
     assert detector.image_size == (8, 8)
     out, err = capsys.readouterr()
-    threshold = f"{detector.threshold():.6g}"
-    assert re.fullmatch(
-        rf"{file}: 9 images trained on, 3 held out, \d+ s; threshold {threshold}, quantile 0.99 of 3 good images\n", out
-    )
+    limit = f"{detector.threshold():.6g}"
+    about = rf"to/e: 9 images trained on, 3 held out, \d+ s; threshold {limit}, quantile 0.99 of 3 good images\n"
+    assert re.fullmatch(about, out)
     assert err == "kdlib: 3 good images cannot give quantile 0.99: expect 1 good image in 4 to be flagged\n"
 
-    assert main(["score", file, str(new), "--quantile", "0.5"]) == 0
+    assert main(["score", "to/e", "new", "--quantile", "0.5"]) == 0
     out, err = capsys.readouterr()
     assert err == f"kdlib: threshold {detector.threshold(0.5):.6g}, quantile 0.5 of 3 good images\n"
-    rows = list(csv.DictReader(out.splitlines()))
-    scores = dict(zip([f"{n}.png" for n in range(5)], detector.score(new), strict=True))
-    assert [row["name"] for row in rows] == sorted(scores, key=lambda name: -scores[name])
-    for row in rows:
+    scores = dict(zip([f"{n}.png" for n in range(5)], detector.score("new"), strict=True))
+    assert [row["name"] for row in rows(out)] == sorted(scores, key=lambda name: -scores[name])
+    for row in rows(out):
         assert float(row["score"]) == pytest.approx(scores[row["name"]], rel=1e-5)
         assert row["anomalous"] == str(int(scores[row["name"]] > detector.threshold(0.5)))
 
-    assert main(["localize", file, str(new), str(place / "maps")]) == 0
-    maps = detector.localize(new)
-    expected = 255 * (maps - maps.min()) / (maps.max() - maps.min())
-    np.testing.assert_allclose(written_maps(place), expected, atol=1)
+    assert main(["localize", "to/e", "new", "maps"]) == 0
+    maps = detector.localize("new")
+    np.testing.assert_allclose(written_maps(), 255 * (maps - maps.min()) / (maps.max() - maps.min()), atol=1)
     low, high = f"{maps.min():.6g}", f"{maps.max():.6g}"
-    assert (
-        f"black is {low}, white is {high}; other images on this scale: --scale {low} {high}" in capsys.readouterr().err
-    )
+    scale = f"black is {low}, white is {high}; other images on this scale: --scale {low} {high}"
+    assert scale in capsys.readouterr().err
 
 
-def written_maps(place: Path) -> np.ndarray:
-    assert sorted(path.name for path in (place / "maps").glob("*.png")) == [f"{n}_map.png" for n in range(5)]
-    return np.stack([np.asarray(Image.open(place / "maps" / f"{n}_map.png")) for n in range(5)])
-
-
-def test_threshold_from_images_apart(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = place / "detector.safetensors"
-    file.touch()  # as mktemp leaves it
-    arguments = ["fit", str(place / "good"), str(file), *TINY_FIT, "--apart", str(place / "apart")]
+def test_threshold_from_images_apart(capsys: Captured) -> None:
+    Path("e").touch()  # as mktemp leaves it
+    arguments = ["fit", "good", "e", *TINY_FIT, "--apart", "apart"]
     assert main([*arguments, "--held-out", "0"]) == 0
     assert "12 images trained on, 0 held out, 6 apart" in capsys.readouterr().out
-    detector = Detector.load(file)
-    np.testing.assert_array_equal(detector.held_out_scores, detector.score(place / "apart"))
-    (place / "good/2.png").write_bytes((place / "apart/4.png").read_bytes())
+    detector = Detector.load("e")
+    np.testing.assert_array_equal(detector.held_out_scores, detector.score("apart"))
+    Path("good/2.png").write_bytes(Path("apart/4.png").read_bytes())
     assert main(arguments) == 0  # a detector is replaced
     out, err = capsys.readouterr()
     assert "10 images trained on, 2 held out, 6 apart" in out
-    assert f"1 copies, such as {place}/apart/4.png, the same as {place}/good/2.png" in err
+    assert "1 copies, such as apart/4.png, the same as good/2.png" in err
 
 
-def test_a_given_threshold_and_none(
-    place: Path, file: str, fitted: Detector, capsys: pytest.CaptureFixture[str]
-) -> None:
-    middle = f"{np.median(fitted.score(place / 'new')):.6g}"
-    assert main(["score", file, str(place / "new"), "--threshold", middle]) == 0
+def test_a_given_threshold_and_none(detector: Detector, capsys: Captured) -> None:
+    middle = f"{np.median(detector.score('new')):.6g}"
+    assert main(["score", "d", "new", "--threshold", middle]) == 0
     out, err = capsys.readouterr()
-    assert [row["anomalous"] for row in csv.DictReader(out.splitlines())][:2] == ["1", "1"]
+    assert [row["anomalous"] for row in rows(out)][:2] == ["1", "1"]
     assert err == f"kdlib: threshold {middle}, as given\n"
-    detector = Detector.load(file)
     detector.held_out_scores = None
-    detector.save(file)
-    assert main(["score", file, str(place / "new")]) == 0
+    detector.save("d")
+    assert main(["score", "d", "new"]) == 0
     out, err = capsys.readouterr()
-    assert [row["anomalous"] for row in csv.DictReader(out.splitlines())] == [""] * 5
+    assert [row["anomalous"] for row in rows(out)] == [""] * 5
     assert "no threshold, as no good images were held out: fit with --held-out or --apart, or give --threshold" in err
 
 
-def test_a_given_scale(place: Path, file: str, fitted: Detector) -> None:
-    maps = fitted.localize(place / "new")
+def test_a_given_scale(detector: Detector) -> None:
+    maps = detector.localize("new")
     low, high = (f"{value:.6g}" for value in np.quantile(maps, [0.2, 0.8]))
-    assert main(["localize", file, str(place / "new"), str(place / "maps"), "--scale", low, high]) == 0
+    assert main(["localize", "d", "new", "maps", "--scale", low, high]) == 0
     expected = 255 * ((maps - float(low)) / (float(high) - float(low))).clip(0, 1)
-    np.testing.assert_allclose(written_maps(place), expected, atol=1.01)
+    np.testing.assert_allclose(written_maps(), expected, atol=1.01)
+
+
+def test_options_and_globs_anywhere(capsys: Captured) -> None:
+    assert main(["score", "--quantile", "0.5", "d", "new/0.png", "new/3.png"]) == 0
+    assert {row["name"] for row in rows(capsys.readouterr().out)} == {"0.png", "3.png"}
+    assert main(["fit", *TINY_FIT, "new", "first"]) == main(["fit", "new", "second", *TINY_FIT]) == 0
+    assert Detector.load("first").recipe == Detector.load("second").recipe
 
 
 @pytest.mark.parametrize(
@@ -118,7 +129,8 @@ def test_a_given_scale(place: Path, file: str, fitted: Detector) -> None:
     [
         ("fit good new/0.png", "new/0.png: exists and is no detector; name another file to write"),
         ("fit good new", "new: is a folder; fit takes the images first, then the file to write"),
-        ("fit detector.safetensors other", "detector.safetensors: not a readable image"),
+        ("fit good models/", "models/ is a folder; name a file in it"),
+        ("fit d other", "d: not a readable image"),
         ("fit good new/0.png/d", "new/0.png: cannot be written (it is a file); free it, or name another folder"),
         ("fit nowhere other/d", "nowhere: no such folder"),
         ("fit good other --apart wide", "wide: images of 16x8, the good ones have 8x8: another shape"),
@@ -127,67 +139,165 @@ def test_a_given_scale(place: Path, file: str, fitted: Detector) -> None:
         ("fit good other --set test_limit=5", "--set: test_limit is for experiments"),
         ("fit good other --set size=32 size=64", "--set: size comes twice"),
         ("score new/0.png new", "new/0.png: is an image; score takes the detector first, then the folder of images"),
-        ("score new detector.safetensors", "new: is a folder; score takes the detector first"),
+        ("score new d", "new: is a folder; score takes the detector first"),
         ("score nowhere.safetensors new", "nowhere.safetensors: no such file"),
         ("score notes.txt new", "notes.txt: not a safetensors file"),
-        ("score detector.safetensors wide", "wide: images of 16x8, the good ones have 8x8: another shape"),
-        ("localize new detector.safetensors maps", "new: is a folder; localize takes the detector first"),
-        ("localize detector.safetensors new new", "new: is the folder of the images; name another one for the maps"),
-        ("localize detector.safetensors new ./apart/../new", "is the folder of the images"),
-        (
-            "localize detector.safetensors new notes.txt",
-            "notes.txt: is a file; localize takes the detector, the images",
-        ),
-        ("localize detector.safetensors new maps --scale 2 1", "--scale: expected LOW below HIGH, found 2 and 1"),
-        ("localize detector.safetensors twins maps", "twins: a.bmp and a.png would have one map; rename one of them"),
+        ("score d wide", "wide: images of 16x8, the good ones have 8x8: another shape"),
+        ("score d new --threshold nan", "--threshold"),
+        ("score d new --threshold 1 --quantile 0.5", "--threshold"),
+        ("localize new d maps", "new: is a folder; localize takes the detector first"),
+        ("localize d new new", "new: is the folder of the images; name another one for the maps"),
+        ("localize d new ./apart/../new", "is the folder of the images"),
+        ("localize d new notes.txt", "notes.txt: is a file; localize takes the detector, the images"),
+        ("localize d new d", "d: is a file"),
+        ("run --table 2", "run is a command of the laboratory now: python -m kdlab run --table 2"),
+        ("localize d new theirs", "holds 1 files that kdlib did not write there, such as 0_map.png"),
+        ("localize d new maps --scale 2 1", "--scale: expected LOW below HIGH, found 2 and 1"),
+        ("localize d twins maps", "twins: A.png and a.bmp would have one map; rename one of them"),
     ],
 )
 def test_what_a_batch_job_refuses(
-    arguments: str,
-    message: str,
-    place: Path,
-    file: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: str, message: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    monkeypatch.chdir(place)
     monkeypatch.setattr("kdlib.detector.distill", lambda *_, **__: pytest.fail("trained"))
-    Path("notes.txt").write_text("no tensors")
-    for name, size in (("wide/0.png", (16, 8)), ("twins/a.png", (8, 8)), ("twins/a.bmp", (8, 8))):
+    for name, size in {"wide/0.png": (16, 8), "twins/A.png": (8, 8), "twins/a.bmp": (8, 8)}.items():
         Path(name).parent.mkdir(exist_ok=True)
         Image.new("L", size).save(name)
-    before = {path: path.read_bytes() for path in place.glob("**/*.*") if path.is_file()}
-    assert main(arguments.split()) == 2
+    Path("theirs").mkdir()
+    for name in ("notes.txt", "theirs/0_map.png"):
+        Path(name).write_text("no tensors")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit, match="2"):  # argparse's way, or ours
+        sys.exit(main(arguments.split()))
     out, err = capsys.readouterr()
-    assert (out, err[:7]) == ("", "kdlib: ")
+    assert out == ""
     assert message in err
+    assert err.startswith(("kdlib: ", "usage: kdlib"))
     assert "delete" not in err
     assert "KDLIB" not in err
-    assert {path: path.read_bytes() for path in place.glob("**/*.*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
 
 
-def test_images_of_another_size(place: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_of_another_size(capsys: Captured) -> None:
     """The same shape: a note, for they may show more or less of the part."""
-    for path in (place / "new").iterdir():
+    for path in Path("new").iterdir():
         Image.open(path).resize((16, 16)).save(path)
-    assert main(["score", file, str(place / "new")]) == 0
+    assert main(["score", "d", "new"]) == 0
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 6
-    assert f"{place / 'new'}: images of 16x16, the good ones have 8x8; this is right if they show the same" in err
+    assert len(rows(out)) == 5
+    assert "new: images of 16x16, the good ones have 8x8; this is right if they show the same" in err
 
 
-@pytest.mark.parametrize("options", [["--threshold", "nan"], ["--threshold", "1", "--quantile", "0.5"]])
-def test_unusable_thresholds(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["score", "detector", "new", *options])
-    assert "--threshold" in capsys.readouterr().err
+def test_what_is_not_judged_decides_the_exit_status(capsys: Captured) -> None:
+    Path("new/e.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert main(["score", "d", "new"]) == LEFT_OUT
+    said = capsys.readouterr()
+    assert "not judged: 1: e.heic (not read)" in said.err
+    assert len(rows(said.out)) == 5
+    assert main(["score", "d", "new", "--allow-left-out"]) == 0
+    with pytest.warns(LeftOut):
+        Detector.load("d").score("new")
+
+
+def test_values_outside_the_levels_are_noted(detector: Detector, capsys: Captured) -> None:
+    detector.levels = 0, 2000
+    detector.save("d")
+    Path("deep").mkdir()
+    for number in range(3):
+        values = np.full((8, 8), 1000, np.uint16)
+        values[0, :number] = 3000
+        Image.fromarray(values).save(f"deep/{number}.png")
+    assert main(["score", "d", "deep"]) == 0
+    out, err = capsys.readouterr()
+    assert len(rows(out)) == 3
+    said = "2 of 3 images have values outside the levels 0 to 2000, the worst 3.1 % of its pixels; they become black"
+    assert err.count(f"kdlib: deep: {said} or white\n") == 1
+
+
+def test_out_of_memory_is_said_in_words(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999 bytes")
+
+    monkeypatch.setattr("kdlib.detector.prepare", full)
+    assert main(["score", "d", "new"]) == 2
+    assert re.search("out of memory.*smaller size", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("command", ["fit", "score", "localize"])
-def test_help_says_what_each_argument_is(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_says_what_each_argument_is(command: str, capsys: Captured) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
     text = capsys.readouterr().out
     for argument in re.findall(r"^  (?:--?)?\w[\w-]*.*", text, re.MULTILINE):
         assert re.search(r"\S {2,}\S", argument) or len(argument) > 20, argument  # long ones go on in the next line
     assert ("0.99 by default" in text) == (command == "score")
+
+
+# --- folders and files ------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_anything_else_is_refused_and_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "maps"
+    fill_own(folder, {"a": b"1", "b": b"2"})
+    fill_own(folder, {"b": b"3"})  # of an earlier call nothing is left
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {"b": b"3", OURS: b"b\n"}
+    (folder / "mine").write_bytes(b"4")
+    for act in (lambda: refuse_foreign(folder), lambda: fill_own(folder, {"c": b"5"})):
+        with pytest.raises(FileExistsError, match="holds 1 files that kdlib did not write there, such as mine"):
+            act()
+    assert sorted(p.name for p in folder.iterdir()) == sorted(["b", "mine", OURS])
+
+
+def test_maps_of_two_calls_do_not_mix() -> None:
+    assert main(["localize", "d", "new", "maps"]) == main(["localize", "d", "new/0.png", "maps"]) == 0
+    assert [p.name for p in Path("maps").glob("*.png")] == ["0_map.png"]
+
+
+def test_a_name_as_long_as_a_disk_takes(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("ä" * 125 + ".png"), b"1")  # 254 bytes
+
+
+def test_folders_in_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KDLIB_DATA", "~/data")
+    assert data_folder() == tmp_path / "data"
+    monkeypatch.delenv("KDLIB_CACHE")
+    assert cache_folder() == tmp_path / ".cache" / "kdlib"
+    monkeypatch.delenv("HOME")
+    assert cache_folder().is_absolute()
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+KDLIB = [sys.executable, "-m", "kdlib"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "darwin", reason="its disks take no such name")
+def test_names_that_are_not_utf8() -> None:
+    os.rename(b"new/1.png", b"new/gr\xf6sse.png")
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([*KDLIB, "score", "d", "new"], capture_output=True, check=True, env=environment)
+    assert {row["name"] for row in rows(done.stdout.decode())} >= {"0.png", r"gr\xf6sse.png", "2.png"}
+
+
+@pytest.mark.slow
+def test_a_log_file_has_no_bars_and_a_closed_output_is_an_error() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "KDLIB_PROGRESS"}
+    done = subprocess.run([*KDLIB, "score", "d", "new"], capture_output=True, check=True, env=environment)
+    assert b"\r" not in done.stderr
+    closed = subprocess.run(
+        f"{sys.executable} -m kdlib score d new >&-", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (closed.returncode, closed.stderr) == (2, "kdlib: standard output is closed; there is nowhere to write to\n")
+
+
+@pytest.mark.slow
+def test_stopped_by_the_user() -> None:
+    command = [*KDLIB, "fit", "new", "e", "--set", "epochs=1000000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        time.sleep(12)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.decode().splitlines()[-1]) == (130, "kdlib: stopped")
+    assert not Path("e").exists()

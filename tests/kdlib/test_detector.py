@@ -2,9 +2,11 @@
 
 import json
 import math
+import multiprocessing
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from conftest import TINY
+from conftest import TINY, known
 from torch import Tensor
 
 from kdlib import Detector, Recipe, Split, load, weights
@@ -20,6 +22,16 @@ from kdlib.detector import is_detector
 from kdlib.losses import discrepancy
 from kdlib.metrics import auroc
 from kdlib.networks import Source
+from kdlib.recipe import ATTRIBUTIONS
+
+GOOD = np.random.default_rng(0).integers(0, 256, (8, 40, 40), dtype=np.uint8)
+ONE_EPOCH = TINY.replace(epochs=1)
+
+
+@pytest.fixture
+def saved(fitted: Detector, tmp_path: Path) -> Path:
+    fitted.save(tmp_path / "detector.safetensors")
+    return tmp_path / "detector.safetensors"
 
 
 def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:
@@ -27,18 +39,20 @@ def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:
     x = images.pixels(32).float() / 255
     with torch.no_grad():
         expected = discrepancy(fitted.source(x), fitted.cloner(x), lam=fitted.training.lam)
-    scores = fitted.score(images)
-    assert scores.shape == (5,)
-    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    np.testing.assert_allclose(fitted.score(images), expected, rtol=1e-4)
     assert not fitted.cloner.training
+    alone = [fitted.score(images[i])[0] for i in range(5)]  # batches do not matter
+    np.testing.assert_allclose(alone, fitted.score(digits.test)[:5], rtol=1e-4)
+    maps = fitted.localize(images)
+    assert maps.shape == (5, 32, 32)
+    assert (maps >= 0).all()
+    assert (maps.max((1, 2)) > 0).all()
 
 
 @pytest.mark.parametrize("lam", [0.0, 3.0, math.inf])
 def test_the_score_may_have_its_own_lambda(fitted: Detector, digits: Split, lam: float) -> None:
     images = digits.test[:5]
-    other = Detector(replace(fitted.recipe, score_lam=lam))
-    with pytest.raises(ValueError, match="not fitted"):
-        _ = other.lam
+    other = Detector(fitted.recipe.replace(score_lam=lam))
     other.cloner, other.training = fitted.cloner, fitted.training
     x = images.pixels(32).float() / 255
     with torch.no_grad():
@@ -46,26 +60,13 @@ def test_the_score_may_have_its_own_lambda(fitted: Detector, digits: Split, lam:
     np.testing.assert_allclose(other.score(images), expected, rtol=1e-4)
     assert other.lam == lam != fitted.lam == fitted.training.lam
     # A map explains the score, unless it is given a lambda of its own.
-    own = Detector(replace(fitted.recipe, map_lam=lam))
+    own = Detector(fitted.recipe.replace(map_lam=lam))
     own.cloner, own.training = fitted.cloner, fitted.training
     np.testing.assert_array_equal(other.localize(images), own.localize(images))
 
 
-def test_all_kinds_of_images_have_one_score(fitted: Detector, digits: Split, tmp_path: Path) -> None:
-    images = digits.test[:3]
-    pixels = images.pixels(32)
-    for number, array in enumerate(pixels):
-        images.image(number).resize((32, 32), 2).save(tmp_path / f"{number}.png")
-        assert array.shape == (3, 32, 32)
-    expected = fitted.score(images)
-    array = pixels.permute(0, 2, 3, 1).numpy()
-    for same in (array, pixels.float() / 255, tmp_path, str(tmp_path)):
-        np.testing.assert_array_equal(fitted.score(same), expected)
-
-
 def test_threshold_is_a_quantile_of_held_out_scores(fitted: Detector) -> None:
-    held_out = fitted.held_out_scores
-    assert held_out is not None
+    held_out = known(fitted.held_out_scores)
     assert len(held_out) == 4  # a tenth of 32, rounded up
     for quantile in (0, 0.3, 0.5, 0.99, 1):
         threshold = fitted.threshold(quantile)
@@ -76,12 +77,6 @@ def test_threshold_is_a_quantile_of_held_out_scores(fitted: Detector) -> None:
         fitted.threshold(1.5)
 
 
-def test_threshold_needs_held_out_images(digits: Split) -> None:
-    detector = Detector(replace(TINY, epochs=1)).fit(digits.train[:8], held_out=0)
-    with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
-        detector.threshold()
-
-
 def test_calibrated_threshold_is_of_the_given_images(saved: Path, digits: Split) -> None:
     detector = Detector.load(saved)
     assert detector.calibrate(digits.train[:7]) is detector
@@ -89,49 +84,125 @@ def test_calibrated_threshold_is_of_the_given_images(saved: Path, digits: Split)
     assert detector.threshold(1) == detector.score(digits.train[:7]).max()
     detector.save(saved)
     assert Detector.load(saved).threshold(0.5) == detector.threshold(0.5)
-    with pytest.raises(ValueError, match="not fitted"):
-        Detector(TINY).calibrate(digits.train[:7])
-
-
-def test_localization_map_of_every_image(fitted: Detector, digits: Split) -> None:
-    maps = fitted.localize(digits.test[:3])
-    assert maps.shape == (3, 32, 32)
-    assert (maps >= 0).all()
-    assert (maps.max((1, 2)) > 0).all()
 
 
 def test_fitting_again_begins_anew(digits: Split) -> None:
-    recipe = replace(TINY, epochs=1)
+    recipe = ONE_EPOCH
     twice = Detector(recipe).fit(digits.train[8:16]).fit(digits.train[:8])
     once = Detector(recipe).fit(digits.train[:8])
     np.testing.assert_array_equal(twice.score(digits.test[:5]), once.score(digits.test[:5]))
 
 
-# --- what fit refuses -------------------------------------------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore:.*backward hooks on ReLU")
+def test_every_map_is_made_whatever_torch_s_defaults_are() -> None:
+    scores, maps = {}, dict[str, list[np.ndarray]]()
+    for dtype, device in ((torch.float32, "cpu"), (torch.float64, "cpu"), (torch.float32, "meta")):
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(device)
+        try:
+            detector = Detector(TINY.replace(augment=True, samples=2), device="cpu").fit(GOOD)
+            scores[dtype, device] = detector.score(GOOD)
+            for method in ATTRIBUTIONS:
+                detector.recipe = detector.recipe.replace(attribution=method)
+                maps.setdefault(method, []).append(detector.localize(GOOD[:2]))
+            assert torch.get_default_dtype() == dtype
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device("cpu")
+    for found in scores.values():
+        np.testing.assert_allclose(found, scores[torch.float32, "cpu"], rtol=1e-5)
+    del maps["smoothgrad"]  # Captum draws its noise in torch's default type
+    for single, *others in maps.values():
+        for other in others:
+            assert other.dtype == np.float32
+            np.testing.assert_allclose(other, single, rtol=1e-3, atol=1e-3 * single.max())
 
 
-def unfitted(detector: Detector, images: object, tmp_path: Path) -> list[Callable[[], object]]:
-    score: list[Callable[[], object]] = [lambda: detector.score(images), lambda: detector.localize(images)]  # type: ignore[arg-type]
-    return [*score, lambda: detector.save(tmp_path / "detector.safetensors")]
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_in_any_mode(mode: Callable[[], AbstractContextManager[object]], fitted: Detector) -> None:
+    expected, heat = fitted.score(GOOD), fitted.localize(GOOD[:2])
+    with mode():
+        np.testing.assert_array_equal(fitted.score(GOOD), expected)
+        np.testing.assert_array_equal(fitted.localize(GOOD[:2]), heat)
+        inside = Detector(TINY).fit(GOOD)
+    np.testing.assert_allclose(inside.score(GOOD), Detector(TINY).fit(GOOD).score(GOOD), rtol=1e-5)
+    inside.cloner.requires_grad_(True)  # nothing of it was made in inference mode
 
 
-def test_not_fitted(digits: Split, tmp_path: Path) -> None:
-    for use in unfitted(Detector(TINY), digits.test, tmp_path):
-        with pytest.raises(ValueError, match="not fitted; call fit with normal images, or load one"):
-            use()
-    assert not list(tmp_path.iterdir())
+def test_threads_score_at_once(fitted: Detector) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: fitted.score(GOOD), range(8)):
+            np.testing.assert_allclose(found, fitted.score(GOOD), rtol=1e-5)
 
 
-def test_an_interrupted_second_fit_is_no_fit(digits: Split, tmp_path: Path) -> None:
+def _scored_in_a_child(detector: Detector, there: "multiprocessing.connection.Connection") -> None:
+    there.send(detector.score(GOOD))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_worker_scores(fitted: Detector) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected, context = fitted.score(GOOD), multiprocessing.get_context("fork")
+        here, there = context.Pipe(duplex=False)
+        child = context.Process(target=_scored_in_a_child, args=(fitted, there))
+        child.start()
+        try:
+            assert here.poll(60), "it waits for threads that it does not have"
+            np.testing.assert_allclose(here.recv(), expected, rtol=1e-5)
+        finally:
+            child.kill()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_range_of_deep_images_is_learned_kept_and_applied(tmp_path: Path) -> None:
+    good = (1000 + 4.0 * GOOD).astype(np.uint16)
+    detector = Detector(TINY).fit(good)
+    low, high = known(detector.levels)
+    assert (low, high) == pytest.approx((1000 - 255, 1000 + 1275), abs=2)
+    detector.save(tmp_path / "d")
+    again = Detector.load(tmp_path / "d")
+    assert again.levels == (low, high)
+    np.testing.assert_array_equal(again.score(good), detector.score(good))
+    assert not np.allclose(again.score(good + 200), detector.score(good))  # not stretched anew
+    assert Detector(TINY.replace(levels=(0, 4095))).fit(good).levels == (0, 4095)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_not_fitted_or_interrupted_in_a_second_fit(digits: Split, tmp_path: Path) -> None:
     def interrupt(epoch: int) -> None:
         raise KeyboardInterrupt
 
-    detector = Detector(replace(TINY, epochs=1)).fit(digits.train[:8])
+    detector = Detector(ONE_EPOCH).fit(digits.train[:8])
     with pytest.raises(KeyboardInterrupt):
         detector.fit(digits.train[8:16], evaluate=interrupt)
-    for use in unfitted(detector, digits.test, tmp_path):
-        with pytest.raises(ValueError, match="not fitted"):
-            use()
+    for each in (Detector(TINY), detector):
+        for use in (each.score, each.localize, each.calibrate, lambda _, each=each: each.save(tmp_path / "d")):
+            with pytest.raises(ValueError, match="not fitted; call fit with normal images, or load one"):
+                use(digits.test)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "gpu", "mps"])
+def test_a_device_that_is_not_here(device: str, saved: Path) -> None:
+    for make in (lambda: Detector(TINY, device=device), lambda: Detector.load(saved, device=device)):
+        with pytest.raises(ValueError, match=rf"^device: no '{device}' here; expected one of cpu"):
+            make()
+
+
+def test_images_that_are_not_like_the_good_ones(fitted: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitted, "image_size", (40, 40))
+    for images, message in (
+        (np.zeros((2, 40, 80), np.uint8), "images: images of 80x40, the good ones have 40x40: another shape"),
+        (np.zeros((2, 40, 40), np.uint16), "images: these have more than 8 bits, the good ones have 8"),
+    ):
+        for action in (fitted.score, fitted.localize, lambda x: Detector(TINY).fit(GOOD, apart=x)):
+            with pytest.raises(ValueError, match=message):
+                action(images)
 
 
 NAN = torch.full((4, 3, 32, 32), torch.nan)
@@ -144,34 +215,22 @@ NAN = torch.full((4, 3, 32, 32), torch.nan)
         (np.zeros((1, 32, 32), np.uint8), 0, "1 of 1 images left to train on"),
         (np.zeros((5, 32, 32), np.uint8), 0.9, "0 of 5 images left"),
         (np.zeros((5, 32, 32), np.uint8), 1, "held_out is 1, expected a part of the images from 0 to below 1"),
-        (np.zeros((0, 32, 32), np.uint8), 0.1, "images: there are none"),
         (NAN, 0.1, "NaN or infinite pixels in 4 of 4"),
     ],
 )
-def test_unusable_images_are_refused_before_any_work(
-    images: np.ndarray | Tensor, held_out: float, message: str
+def test_what_is_refused_before_any_work(
+    images: np.ndarray | Tensor, held_out: float, message: str, tmp_path: Path
 ) -> None:
     detector = Detector(TINY)
     with pytest.raises(ValueError, match=message):
         detector.fit(images, held_out=held_out)
-    assert detector._source is None
-
-
-def test_unwritable_checkpoint_is_refused_before_any_work(digits: Split, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    detector = Detector(TINY)
     with pytest.raises(OSError, match="file/folder: cannot be written"):
-        detector.fit(digits.train, checkpoint=tmp_path / "file" / "folder" / "checkpoint")
+        detector.fit(GOOD, checkpoint=tmp_path / "file" / "folder" / "checkpoint")
     assert detector._source is None
 
 
 # --- save and load ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def saved(fitted: Detector, tmp_path: Path) -> Path:
-    fitted.save(tmp_path / "detector.safetensors")
-    return tmp_path / "detector.safetensors"
 
 
 def rewrite(path: Path, **about: str | None) -> None:
@@ -200,7 +259,7 @@ def test_a_loaded_detector_is_the_saved_one(fitted: Detector, saved: Path, digit
 )
 def test_a_detector_of_before_gives_the_same_scores(removed: list[str], digits: Split, tmp_path: Path) -> None:
     """Files had a setting ``scaling``, weights that were not named yet, and fewer settings than today."""
-    detector = Detector(replace(TINY, weights="vgg-release", epochs=1)).fit(digits.train[:8])
+    detector = Detector(TINY.replace(weights="vgg-release", epochs=1)).fit(digits.train[:8])
     detector.save(path := tmp_path / "d")
     recipe = detector.recipe.to_dict() | {"scaling": "network"}
     rewrite(path, recipe=json.dumps({k: v for k, v in recipe.items() if k not in removed}), image_size=None)
@@ -219,7 +278,7 @@ def test_a_detector_of_before_gives_the_same_scores(removed: list[str], digits: 
 
 def test_size_of_the_good_images_is_kept(digits: Split, tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (6, 20, 30), dtype=np.uint8)
-    detector = Detector(replace(TINY, epochs=1)).fit(wide)
+    detector = Detector(ONE_EPOCH).fit(wide)
     detector.save(tmp_path / "d")
     assert Detector.load(tmp_path / "d").image_size == detector.image_size == (30, 20)
     assert detector.fit(digits.train[:8]).image_size is None
@@ -228,12 +287,14 @@ def test_size_of_the_good_images_is_kept(digits: Split, tmp_path: Path) -> None:
     assert Detector.load(tmp_path / "d").image_size is None
 
 
-def test_infinite_lambda_survives(digits: Split, tmp_path: Path) -> None:
-    detector = Detector(replace(TINY, epochs=1, lam=float("inf"))).fit(digits.train[:8], held_out=0)
+def test_infinite_lambda_and_no_threshold_survive(digits: Split, tmp_path: Path) -> None:
+    detector = Detector(ONE_EPOCH.replace(lam=float("inf"))).fit(digits.train[:8], held_out=0)
     detector.save(tmp_path / "d")
     loaded = Detector.load(tmp_path / "d")
     np.testing.assert_array_equal(loaded.score(digits.test[:3]), detector.score(digits.test[:3]))
     assert loaded.held_out_scores is None
+    with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
+        loaded.threshold()
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "zeros", "cut", "pickle"])
@@ -285,6 +346,9 @@ def test_foreign_file(saved: Path, about: dict[str, str | None], message: str) -
 
 def test_failed_save_leaves_the_old_file(saved: Path, fitted: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     before = saved.read_bytes()
+    saved.with_name("new").touch()
+    assert saved.stat().st_mode == saved.with_name("new").stat().st_mode  # the usual permissions
+    saved.with_name("new").unlink()
 
     def full(*_: object) -> None:
         raise OSError("no space left")
@@ -297,11 +361,6 @@ def test_failed_save_leaves_the_old_file(saved: Path, fitted: Detector, monkeypa
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
 
 
-def test_saved_file_has_the_usual_permissions(saved: Path, tmp_path: Path) -> None:
-    (tmp_path / "usual").touch()
-    assert saved.stat().st_mode == (tmp_path / "usual").stat().st_mode
-
-
 # --- does it detect? --------------------------------------------------------------------------------------------------
 
 
@@ -309,11 +368,5 @@ def test_saved_file_has_the_usual_permissions(saved: Path, tmp_path: Path) -> No
 def test_defects_in_real_texture_are_found() -> None:
     split = load("textures", "brick")
     detector = Detector(Recipe(size=64, normalize=True, epochs=20)).fit(split.train)
-    assert split.test.labels is not None
-    found = auroc(split.test.labels, detector.score(split.test))
-    assert found is not None
-    assert found > 0.9
-    maps, masks = detector.localize(split.test), split.test.mask_pixels(64)
-    pixel = auroc(masks, maps)
-    assert pixel is not None
-    assert pixel > 0.8
+    assert known(auroc(known(split.test.labels), detector.score(split.test))) > 0.9
+    assert known(auroc(split.test.mask_pixels(64), detector.localize(split.test))) > 0.8

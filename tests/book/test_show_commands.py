@@ -45,7 +45,7 @@ def check(html: str, rows: Iterable[Iterable[Experiment]], dry_run: DryRun) -> N
     assert all(wanted)
 
 
-def numbers(rows: pd.DataFrame) -> str:
+def beside(rows: pd.DataFrame) -> str:
     return str(tables.numbers(rows.drop(columns="experiments"), rows["experiments"].tolist()).data)
 
 
@@ -54,10 +54,10 @@ def test_rows_beside_the_paper(dry_run: DryRun) -> None:
     zero = [Experiment.of("mnist", "0", seed=seed, profile="laptop", lam=2.0) for seed in (0, 2)]
     others = [Experiment.of("mnist", str(n), profile="laptop", lam=2.0) for n in range(1, 10)]
     rows = paper.compare(map(record, [*zero, others[3]]), table=2, dataset="mnist")
-    check(numbers(rows), [zero, *([other] for other in others), [*zero, *others]], dry_run)
+    check(beside(rows), [zero, *([other] for other in others), [*zero, *others]], dry_run)
     nothing = paper.compare([], table=4, dataset="mvtec_ad").loc[["bottle"]]
-    check(numbers(nothing), [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
-    long = numbers(pd.concat([nothing] * (tables.LONG + 1), ignore_index=True))
+    check(beside(nothing), [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
+    long = beside(pd.concat([nothing] * (tables.LONG + 1), ignore_index=True))
     assert long.startswith(f'<details class="kd-rows"><summary>All {tables.LONG + 1} rows<')
     one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
     check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)
@@ -99,7 +99,7 @@ def test_rows_of_statistics(dry_run: DryRun) -> None:
     bottle = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
     zero = [Experiment.of("mnist", "0", profile="laptop")]
     entries = uncertainty.by_entry(map(record, [*bottle, *zero]))
-    check(numbers(entries[["mean", "experiments"]]), [zero, bottle], dry_run)
+    check(tables.numbers(entries[["mean"]], entries["experiments"].tolist()).data, [zero, bottle], dry_run)
 
 
 def test_a_row_without_a_command_is_refused() -> None:

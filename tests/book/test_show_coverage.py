@@ -1,4 +1,4 @@
-"""The scoreboard: its table, its page."""
+"""Tables to search: the scoreboard's, with its page, and the audit's."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from conftest import Write
 
 from book.figures import tables as show_tables
 from kdlab import coverage, paper
+from kdlab.audit.errata import errata
 
 
 def test_the_table_has_every_entry_and_loads_nothing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +56,10 @@ def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, t
     assert "results/mnist/torn.json" in said
     assert "12.30" not in shown
     assert str(tmp_path) not in said + shown
+
+
+def test_the_table_of_sentences_needs_no_network() -> None:
+    page = str(show_tables.sortable(errata(), name="errata-table").data)
+    assert 'id="errata-table"' in page
+    assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
+    assert "Table 7, mvtec_ad, last-2, cable" in page

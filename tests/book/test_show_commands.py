@@ -57,6 +57,8 @@ def test_rows_beside_the_paper(dry_run: DryRun) -> None:
     check(beside(rows), [zero, *([other] for other in others), [*zero, *others]], dry_run)
     nothing = paper.compare([], table=4, dataset="mvtec_ad").loc[["bottle"]]
     check(beside(nothing), [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
+    long = beside(pd.concat([nothing] * (tables.LONG + 1), ignore_index=True))
+    assert long.startswith(f'<details class="kd-rows"><summary>All {tables.LONG + 1} rows<')
     one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
     check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)
     both = [

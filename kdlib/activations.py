@@ -98,7 +98,7 @@ def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recip
 
 def kept_folder(recipe: Recipe, key: str, dtype: torch.dtype) -> Path:
     """Where the activations of the images that ``key`` names are kept, or will be."""
-    settings = [recipe.size, recipe.crop, recipe.normalize, recipe.critical_points, str(dtype)]
+    settings = [recipe.size, recipe.crop, recipe.levels, recipe.normalize, recipe.critical_points, str(dtype)]
     name = hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
     return work_folder() / "activations" / name
 

@@ -61,8 +61,10 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
     recipe, data = experiment.recipe, experiment.data
     memory_unit = 1 if sys.platform == "darwin" else 1024
     begin, detector = time.monotonic(), Detector(recipe, seed=experiment.seed)
-    test = data.test.pixels(recipe.size, crop=recipe.crop, keep=True)
-    known = source_activations(detector.source, test, recipe, key=data.test.fingerprint)
+    levels = (recipe.levels or data.train.levels) if data.test.deep else None  # those of the good images, as in use
+    test = data.test.pixels(recipe.size, crop=recipe.crop, levels=levels, keep=True)
+    key = data.test.fingerprint + (f" {levels}" if levels else "")
+    known = source_activations(detector.source, test, recipe, key=key)
     masks = data.test.mask_pixels(recipe.size, crop=recipe.crop) if data.has_masks else None
     labels = data.test.labels
     assert labels is not None

@@ -156,6 +156,8 @@ def relocate(root: Tag, name: str, up: str, places: Mapping[str, str]) -> None:
     for tag in [root, *root.find_all(href=True), *root.find_all(src=True)]:
         for attribute in {"href", "src"} & set(tag.attrs):
             parts = urlsplit(str(tag[attribute]))
+            if parts.scheme == "data" and tag.name == "a":  # a table to download: nothing that a PDF could open
+                del tag[attribute]
             if parts.scheme or parts.netloc:
                 continue
             file = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(parts.path)))

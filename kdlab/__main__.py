@@ -133,7 +133,7 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _say_folder(count: int) -> None:
-    print(f"{results_folder()} holds {count or 'no'} record{'s' * (count > 1)}", file=sys.stderr, flush=True)
+    print(f"{results_folder().absolute()} holds {count or 'no'} record{'s' * (count > 1)}", file=sys.stderr, flush=True)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -8,3 +8,15 @@ audit/                  the paper read against itself: its tables, its claims ab
 coverage                how much of the paper has records       cost    arithmetic, time, memory
 inventory, originals    what data is here                       terms   attribution maps for any lambda, at once
 """
+
+import os
+import tempfile
+
+
+def short_temporary_folder() -> None:
+    """Where the folder for temporary files has a long name, as on clusters, use ``/tmp``, here and in what is started.
+
+    Processes and kernels talk over sockets that lie there, and the name of a socket has 107 characters at most.
+    """
+    if len(tempfile.gettempdir()) > 60:
+        os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"

@@ -35,6 +35,8 @@ from inputs import Inputs
 from sphinx_external_toc.parsing import parse_toc_yaml
 from stamp import Page
 
+from kdlab import short_temporary_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 # What no page loads: maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the
 # theme's translations, executed notebooks: those to download are in the pages.
@@ -175,6 +177,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if options.pdf and not pdf.chromium():
         raise SystemExit(f"--pdf: {pdf.MISSING}.")
 
+    short_temporary_folder()
     work = options.work.resolve()
     executed, book, site = (work / part / options.profile for part in ("executed", "book", "site"))
     for name, folder in (("KDLIB_RESULTS", "results"), ("KDLIB_DATA", "data")):  # a notebook runs in another folder

@@ -13,6 +13,7 @@ from typing import Any
 
 import filelock
 
+from kdlab import short_temporary_folder
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
 from kdlab.experiments.run_one import run
@@ -68,6 +69,7 @@ def _client(workers: int, scheduler: str) -> Any:
     from distributed import Client  # a second, which one experiment does not need
 
     if not scheduler:
+        short_temporary_folder()
         # Two workers start in 11 s on a busy two-core machine; "spawn" takes 16, a bare pool of processes some 5 less.
         dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
         return Client(

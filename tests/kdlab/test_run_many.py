@@ -1,9 +1,11 @@
 """Many experiments: processes that fail and are killed, a real Dask scheduler with two workers, one that dies."""
 
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +16,7 @@ import filelock
 import pytest
 from distributed import Client
 
+from kdlab import short_temporary_folder
 from kdlab.__main__ import main
 from kdlab.experiments import run_many
 from kdlab.experiments.experiment import Experiment
@@ -117,3 +120,11 @@ def test_a_scheduler_that_is_not_there(capsys: pytest.CaptureFixture[str], monke
     assert main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "scheduler tcp://127.0.0.1:9: cannot be reached" in capsys.readouterr().err
     assert time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize("length", [20, 90])
+def test_sockets_need_a_short_temporary_folder(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/" + "x" * (length - 1))
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * (length - 1))
+    short_temporary_folder()
+    assert tempfile.gettempdir() == os.environ["TMPDIR"] == ("/tmp" if length == 90 else "/" + "x" * 19)

@@ -134,14 +134,14 @@ def claims(step: Mapping[str, int], measured: Mapping[str, Mapping[str, Any]]) -
         for line in lines
     }
     fast = [rate >= REAL_TIME for rate in rates.values()]
-    said = "holds: " if all(fast) else "holds in part: " if any(fast) else "not decided by our runs: "
+    said = "holds: " if all(fast) else "holds in part: " if any(fast) else "not decided: "
     fastest_first = sorted(rates.items(), key=lambda item: item[1], reverse=True)
     said += " and ".join(f"{rate:.1f} images/s on {place}" for place, rate in fastest_first)
     if not all(fast):
         said += f"; {REAL_TIME} would be real time"
         said += "" if any("gpu" in line for line in measured.values()) else "; no GPU was timed"
     return {
-        "inexpensive": "not decided by our runs: no earlier method was timed here, and the paper prints no time",
+        "inexpensive": "not decided: no earlier method was timed here, and the paper prints no time",
         "one more pass": f"holds: as a count of passes; this one is {share:.0%} of the multiplications of a step",
-        "real-time": said if rates else "not decided by our runs: no benchmark is here",
+        "real-time": said if rates else "not decided: no benchmark is here",
     }

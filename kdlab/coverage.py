@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 
 from kdlab import paper
+from kdlab.audit.claims import TABLES
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
-from kdlab.presets import PROFILES, VGG16S, recipe_for
+from kdlab.presets import PRESETS, PROFILES, VGG16S, recipe_for
+from kdlab.studies.statistics import PairedDifference, holm, paired_difference
 from kdlib.recipe import Recipe
 
 SHOWN = ("paper", "laptop")  # profiles that may stand beside a printed figure: the first that has the entry does
 NOT_RUN = "not run"  # no record
+NO_DIFFERENCE = PairedDifference(np.nan, np.nan, np.nan, 0, np.nan)
 COLUMNS = (
     *("table", "task", "dataset", "method", "column", "published", "plus_minus", "ours", "difference"),
     *("profile", "seeds", "spread", "command", "preset", "note"),
@@ -88,6 +91,45 @@ def scoreboard(results: Path | None = None, *, preset: str = "paper", weights: s
     """
     measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
     return pd.DataFrame([measured.beside(entry) for entry in _plain(paper.own_entries())], columns=list(COLUMNS))
+
+
+def data_sets(results: Path | None = None) -> pd.DataFrame:
+    """The paper's own row of each main table beside ours, image AUROC in %, profile ``paper``: a row a data set.
+
+    Columns: dataset, printed (its mean), of (classes or categories), control and trained (a source of random weights
+    and the VGG-16, the same classes, profile ``control_profile``; NaN without records); for each preset such as
+    ``paper``: ``paper_ours`` (mean over what was run), and with ``paper_`` before it what `paired_difference` tells of
+    ours minus printed, p corrected for the whole table.
+    """
+    found, rows = records(results), []
+    by = {(preset, w): Measured(found, preset=preset, weights=w) for preset in PRESETS for w in (*VGG16S, "random")}
+    for dataset, table in TABLES.items():
+        printed = paper.published(table=table, dataset=dataset, method=paper.OURS).set_index("column")["auroc"]
+        entry = {"task": "detection", "dataset": dataset, "method": paper.OURS}
+        row: dict[str, Any] = {"dataset": dataset, "printed": printed.iloc[-1], "of": len(paper.normals(dataset))}
+        for preset in PRESETS:
+            ours = _flat(by[preset, VGG16S[0]].by_seed(entry, "paper"))
+            test = paired_difference({place: printed[place[0]] for place in ours}, ours) if ours else NO_DIFFERENCE
+            row[f"{preset}_ours"] = printed[list({normal for normal, _ in ours})].mean() + test.mean
+            row |= {f"{preset}_{name}": value for name, value in test._asdict().items()}
+        for profile in SHOWN[::-1]:
+            random = _flat(by["paper", "random"].by_seed(entry, profile))
+            for weights in VGG16S[::-1]:
+                trained = _flat(by["paper", weights].by_seed(entry, profile))
+                if shared := random.keys() & trained.keys():
+                    means = (float(np.mean([each[place] for place in shared])) for each in (random, trained))
+                    row |= dict(zip(("control", "trained"), means, strict=True), control_profile=profile)
+        rows.append(row)
+    columns = [f"{preset}_{name}" for preset in PRESETS for name in ("ours", *NO_DIFFERENCE._fields)]
+    about = ["dataset", "printed", "of", *columns, "control", "trained", "control_profile"]
+    frame = pd.DataFrame(rows).reindex(columns=about)
+    p = [f"{preset}_p" for preset in PRESETS]
+    frame[p] = holm(frame[p].to_numpy().ravel().tolist()).reshape(-1, len(p))
+    return frame
+
+
+def _flat(by_seed: dict[str, dict[int, float]]) -> dict[tuple[str, int], float]:
+    return {(normal, seed): auroc for normal, seeds in by_seed.items() for seed, auroc in seeds.items()}
 
 
 def status(results: Path | None = None, *, preset: str = "paper", weights: str = VGG16S[0]) -> list[dict[str, Any]]:

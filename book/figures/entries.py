@@ -5,7 +5,7 @@ first and are there even where nothing was run.
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from kdlab.experiments.records import Record, made_on, records
 from kdlab.originals import ORIGINALS
 from kdlab.presets import recipe_for
 from kdlab.studies.one_factor import BASE, MAPS, changes, label
-from kdlib.data import SPLIT_BY_SEED, Images, load
+from kdlab.studies.statistics import UNITS
+from kdlab.studies.statistics import finding as decided
+from kdlib.data import ABOUT, SPLIT_BY_SEED, Images, load
 from kdlib.recipe import Recipe
 
 PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
@@ -188,6 +190,48 @@ def reduced(dataset: str) -> pd.DataFrame:
     found = {who: paper.by_seed(own(who, dataset, profile="laptop", among=known), "detection") for who in WHO}
     means = {who: {n: np.mean([*s.values()]) for n, s in some.items()} for who, some in found.items() if some}
     return pd.DataFrame(means)
+
+
+def data_sets(frame: pd.DataFrame) -> HTML:
+    """A frame of `coverage.data_sets` as a table: a row a data set, linked to its page as seen from the first one."""
+    rows = []
+    for each in frame.to_dict("records"):
+        row = {
+            "data set": f'<a href="../../notebooks/datasets/{each["dataset"]}.html">{ABOUT[each["dataset"]].title}</a>'
+        }
+        row["printed"] = f"{each['printed']:.2f}"
+        for preset, who in PRESETS.items():
+            ours, mean, low, high, units = (each[f"{preset}_{n}"] for n in ("ours", "mean", "low", "high", "units"))
+            many = f" ({units} of {each['of']} classes)" if units < each["of"] else ""
+            row[f"ours, as the {who}"] = f"{ours:.2f}{many}" if units else "not run"
+            ends = f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
+            row[f"off by, {who}"] = f"{mean:+.2f}{ends}" if units else "–"
+        known = np.isfinite(each["control"])
+        short = f" ({each['control_profile']})"
+        row["random source"] = f"{each['control']:.1f}, trained {each['trained']:.1f}{short}" if known else "–"
+        row["what it means"] = meaning(each)
+        rows.append(row)
+    return HTML(pd.DataFrame(rows).to_html(classes="kd-table", border=0, index=False, escape=False))
+
+
+def meaning(row: Mapping[Any, Any]) -> str:
+    """What a row of `coverage.data_sets` comes to, in a sentence."""
+    said = []
+    for preset, who in PRESETS.items():
+        mean, low, high, units = (row[f"{preset}_{name}"] for name in ("mean", "low", "high", "units"))
+        side = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} the printed number"
+        if not units:
+            continue
+        if units < UNITS and units < row["of"]:
+            said.append(f"as the {who}, {units} of {row['of']} classes decide nothing")
+        elif units >= UNITS and decided(mean, row[f"{preset}_p"]) is None:
+            most = max(abs(low), abs(high))
+            said.append(f"as the {who}, no difference is found, and one above {most:.1f} points is unlikely")
+        elif units < UNITS and not low * high > 0:  # one class: over its seeds, or a single training
+            said.append(f"as the {who}, {side}, which seeds could explain")
+        else:
+            said.append(f"as the {who}, {side}")
+    return ("; ".join(said) or "not run with the paper's source").capitalize() + "."
 
 
 def gains(dataset: str, who: str = "text", *, profile: str = "paper") -> pd.DataFrame:

@@ -9,6 +9,8 @@ import torch
 from captum.attr import GuidedBackprop
 from torch import Tensor
 
+from kdlab.studies import statistics
+from kdlab.studies.statistics import of_units
 from kdlib.activations import batch_length, prepare
 from kdlib.data import Images, Split, find, load
 from kdlib.data.reading import list_images
@@ -33,23 +35,27 @@ def six(board: pd.DataFrame, value: str, profile: str | None = None) -> pd.DataF
 
 
 def claims(aurocs: pd.DataFrame) -> dict[str, str]:
-    """What the paper says of the three methods (Sec. 3.3.4), judged by AUROC in %: rows with all of `SIX` count."""
+    """What the paper says of the three methods (Sec. 3.3.4), judged by AUROC in %: rows with all of `SIX` count.
+
+    By the rule of `kdlab.studies.statistics`; "almost the same": means at most `SAME` apart.
+    """
     rows = aurocs.dropna()
-    rough, smooth = rows[list(METHODS)], rows[[f"{name}+gaussian" for name in METHODS]].set_axis([*METHODS], axis=1)
     if rows.empty:
         return dict.fromkeys(("same", "smoothgrad", "gbp"), "not run")
-    apart, before = (float(np.ptp(part.mean())) for part in (smooth, rough))
+    smooth = rows[[f"{name}+gaussian" for name in METHODS]]
+    apart, before = (float(np.ptp(part.mean())) for part in (smooth, rows[list(METHODS)]))
     widest = np.ptp(smooth.to_numpy(), axis=1)
     same = f"means {apart:.2f} points apart with the Gaussian, {before:.2f} without; at most {widest.max():.2f} "
-    gain = rough["smoothgrad"] - rough["gradients"]
-    better = f"{gain.mean():+.2f} points against Gradients, higher in {(gain > 0).sum()} of {len(rows)}"
-    loss = rough["gbp"] - rough.drop(columns="gbp").min(axis=1)
-    worst = f"{(rough['gbp'] - rough['gradients']).mean():+.2f} points against Gradients, "
-    return {
-        "same": _verdict(apart <= SAME, same + f"({rows.index[widest.argmax()]})"),
-        "smoothgrad": _verdict(gain.mean() > 0, better),
-        "gbp": _verdict(rough.mean().idxmin() == "gbp", worst + f"lowest in {(loss < 0).sum()} of {len(rows)}"),
+    ahead = {"smoothgrad": [("smoothgrad", "gradients")], "gbp": [("gradients", "gbp"), ("smoothgrad", "gbp")]}
+    judged = {
+        name: statistics.family({f"{a} over {b}": (of_units(rows[b]), of_units(rows[a])) for a, b in pairs})
+        for name, pairs in ahead.items()
     }
+    alike = None if len(rows) < statistics.UNITS else apart <= SAME
+    judged = {"same": ([alike], same + f"({rows.index[widest.argmax()]})")} | judged
+    few = f" ({len(rows)} of {len(aurocs)})"
+    words = {name: statistics.verdict(parts) for name, (parts, _) in judged.items()}
+    return {n: f"{word}{few if word == statistics.OPEN else ''}: {judged[n][1]}" for n, word in words.items()}
 
 
 def signed_gradients(
@@ -97,7 +103,3 @@ def few(dataset: str, normal: str, *, train: int, each: int) -> Split:
     known = list_images(folder / "train" / normal)[:train]
     test = Images(tuple(tested), tuple(p.parent.name for p in tested), labels)
     return Split(dataset, normal, Images(known, tuple(p.name for p in known)), test)
-
-
-def _verdict(holds: bool, why: str) -> str:
-    return f"{'holds' if holds else 'does not hold'}: {why}"

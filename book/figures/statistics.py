@@ -1,4 +1,4 @@
-"""Figures and tables of how sure a result is: curves, spreads, intervals, last beside best, settings in pairs."""
+"""Figures and tables of how sure a result is: curves, spreads, intervals, last beside best."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from book.figures import figure, strips
 from book.figures.studies import sources, title
 from kdlab.experiments.experiment import Experiment
-from kdlab.studies.statistics import paired_difference
 
 KINDS = {  # columns of `uncertainty.by_entry`: name, colour, mark
     "evaluations": ("last evaluations", "C0", "o"),
@@ -66,25 +65,6 @@ def intervals(entries: pd.DataFrame) -> tuple[Figure, str]:
     said = "; ".join(f"{name} {mean:.1f} %, {low:.1f} to {high:.1f}" for name, mean, low, high in values)
     alt = f"Mean of the last evaluations and 95 % interval over test images: {said}."
     return fig, alt + (f" {inside.sum()} of {len(inside)} printed figures lie inside." if len(inside) else "")
-
-
-def differences(pairs: pd.DataFrame) -> HTML:
-    """One change of settings: each pair's difference with DeLong's interval, the mean with that of a paired t test."""
-    keys = list(zip(pairs["normal"], pairs["seed"], strict=True))
-    mean = paired_difference(*(dict(zip(keys, pairs[name], strict=True)) for name in ("base", "other")))
-    at = np.arange(len(pairs))
-    fig, axis = strips([*_names(pairs), f"mean, t over {mean.of}"], "difference, points of AUROC")
-    axis.axvline(0, color="0.7", zorder=0)
-    axis.hlines([*at, len(at)], [*pairs["low"], mean.low], [*pairs["high"], mean.high], color=["C0"] * len(at) + ["C1"])
-    axis.plot(pairs["difference"], at, "o", color="C0")
-    axis.plot(mean.mean, len(at), "D", color="C1")
-    axis.set_title(f"{pairs['settings'].iloc[0]} against the paper's", fontsize=10)
-    alt = f"{len(pairs)} differences from {pairs['difference'].min():+.1f} to {pairs['difference'].max():+.1f} points; "
-    alt += f"{((pairs['low'] > 0) | (pairs['high'] < 0)).sum()} of the intervals leave out 0. "
-    alt += f"Mean {mean.mean:+.2f}, 95 % from {mean.low:+.2f} to {mean.high:+.2f}."
-    return figure(
-        fig, alt=alt, caption=f"Dots: pairs on the same test images, DeLong. Diamond: the mean over {mean.of}."
-    )
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

@@ -1,11 +1,11 @@
 """Pages of studies: sentences of the paper, what it prints, what our records say, in pictures, tables and verdicts."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from itertools import product
-from pathlib import Path
 from textwrap import fill, shorten
 from typing import Any
 
@@ -18,14 +18,15 @@ from matplotlib.figure import Figure
 
 from book.figures import figure
 from book.figures.tables import few, reproducible
+from kdlab.audit.claims import claims
 from kdlab.experiments.records import Record, records
 from kdlab.presets import VGG16S
 from kdlab.studies import one_factor
 from kdlab.studies import sentences as judge
 from kdlab.studies.catalogue import study
 from kdlab.studies.one_factor import weights_of
-from kdlab.studies.sentences import COMPARISONS, TESTS, Comparison, Verdict, on_these, verdict
-from kdlab.studies.statistics import SEEDS
+from kdlab.studies.sentences import COMPARISONS, TESTS, Comparison, Verdict, verdict
+from kdlab.studies.statistics import UNITS, p_text
 from kdlib.data import ABOUT
 
 PROFILES = {"published": "printed", "laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, full protocol"}
@@ -39,7 +40,6 @@ LIVE = {  # on what a page's own small run is made
 KINDS = {  # what a difference is of
     "printed": {"color": "0.45", "marker": "s"},
     "ours": {"color": "C0", "marker": "o"},
-    "ours, on the very classes": {"color": "C1", "marker": "D"},
 }
 
 
@@ -102,8 +102,8 @@ class Page:
         lines, decided = [], {}
         for each in COMPARISONS[self.name]:
             printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
-            parts = [f"{PRINTED}: **{_word(printed)}**"] if len(printed.tests) else []
-            parts.append(f"{_ours(self.ours, profile, found)}: **{_word(found)}**")
+            parts = [f"{PRINTED}: **{printed}**"] if len(printed.tests) else []
+            parts.append(f"{_ours(self.ours, profile, found)}: **{found}**")
             lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}) {'; '.join(parts)}.")
             for row in found.tests[found.tests["finding"] != "open"].to_dict("records"):
                 said = f"{row['better']} over {row['worse']} {row['mean']:+.1f} on {title(row['dataset'])}"
@@ -148,9 +148,7 @@ class Page:
         code = "\n\nWhat runs the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
         return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
 
-    def differences(
-        self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None, results: Path | None = None
-    ) -> pd.DataFrame:
+    def differences(self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None) -> pd.DataFrame:
         """Pairs of settings, by default all that the verdicts rest on, each once, on every data set.
 
         Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, and source (in words; of ours). Pairs of
@@ -164,7 +162,7 @@ class Page:
             d: judged(replace(each, datasets=(d,)) if pairs else each, self.ours)[0] for d in self.ours["dataset"]
         }
         here = self.ours[self.ours["profile"] == self.ours["dataset"].map(places)]
-        tests = verdict(each, self.printed).tests, verdict(each, here).tests, on_these(each, here, results=results)
+        tests = verdict(each, self.printed).tests, verdict(each, here).tests
         named = [part.assign(figures=kind) for kind, part in zip(KINDS, tests, strict=True)]
         rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
         words = {d: ", ".join([places[str(d)], *sources(part)]) for d, part in here.groupby("dataset")}
@@ -190,13 +188,11 @@ class Page:
         for each in COMPARISONS[self.name]:
             printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
             lines = [sentence(each, printed, PRINTED)] if len(printed.tests) else []
-            here = on_these(each, self.ours[self.ours["profile"] == profile])
-            lines.append(sentence(each, found, _ours(self.ours, profile, found), here))
+            lines.append(sentence(each, found, _ours(self.ours, profile, found)))
             if others := [d for d in self.ours["dataset"].unique() if each.datasets and d not in each.datasets]:
-                profile, found = judged(elsewhere := replace(each, datasets=tuple(others)), self.ours)
+                profile, found = judged(replace(each, datasets=tuple(others)), self.ours)
                 who = _ours(self.ours, profile, found).replace("our runs", "data sets that the sentence does not name")
-                here = on_these(elsewhere, self.ours[self.ours["profile"] == profile])
-                lines += [sentence(replace(each, datasets=()), found, who, here)] if len(found.tests) else []
+                lines += [sentence(replace(each, datasets=()), found, who)] if len(found.tests) else []
             blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
         return Markdown("\n\n".join(blocks))
 
@@ -313,38 +309,23 @@ def bars(wide: pd.DataFrame, *, label: str = "AUROC, %", floor: float = 50) -> F
     return fig
 
 
-def sentence(comparison: Comparison, found: Verdict, who: str, here: pd.DataFrame | None = None) -> str:
-    """A verdict in words, "our runs: **holds**. …".
-
-    Args:
-        here: of `sentences.on_these`: what it decides is said beside what is about all classes.
-    """
-    decided = [] if here is None else alone_decided(found, here)
-    alone = f" On the very classes that were run: {'; '.join(decided)}." if decided else ""
+def sentence(comparison: Comparison, found: Verdict, who: str) -> str:
+    """A verdict in words, "our runs: **holds**. …"."""
     missing = [title(d) for d in comparison.datasets if d not in set(found.tests["dataset"])]
-    return f"{who}: **{_word(found)}**.{alone}" + (f" Not run: {', '.join(missing)}." if missing else "")
-
-
-def alone_decided(found: Verdict, here: pd.DataFrame) -> list[str]:
-    """What `on_these` decides and all classes leave open, such as "small ahead of equal on bottle and capsule"."""
-    undecided = {_pair(row) for row in found.tests.to_dict("records") if row["finding"] == "open"}
-    return [
-        "{} ahead of {}".format(*(row[name] for name in order)) + f" on {listed(row['classes'])}"
-        for row in here.to_dict("records")
-        for order in [("better", "worse") if row["finding"] == "better" else ("worse", "better")]
-        if row["finding"] != "open" and _pair(row) in undecided and len(row["classes"]) > 1
-    ]
+    return f"{who}: **{found}**." + (f" Not run: {', '.join(missing)}." if missing else "")
 
 
 def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:
-    """The profile whose records say most about a comparison, and their verdict: paper where no other has more pairs."""
+    """The profile whose records say most about a comparison, and their verdict: paper where no other has more units."""
     found = {p: verdict(comparison, ours[ours["profile"] == p]) for p in ("paper", "laptop")}
-    return max(found.items(), key=lambda item: item[1].tests["pairs"].sum())  # the first where it is a draw
+    return max(found.items(), key=lambda item: item[1].tests["units"].sum())  # the first where it is a draw
 
 
 def forest(rows: pd.DataFrame) -> Figure:
     """A frame of `differences`, a panel per pair: dots, intervals, an arrow where one goes on beyond the frame."""
-    wide = (rows["figures"] == "ours") & (rows["pairs"] < 4)  # over two classes an interval has no end that would fit
+    wide = (rows["figures"] == "ours") & (
+        rows["units"] < UNITS
+    )  # over two classes an interval has no end that would fit
     limit = 1.05 * np.nanmax([rows["mean"].abs().max(), *rows.loc[~wide, ["low", "high"]].abs().max()])
     pairs = rows[["better", "worse"]].drop_duplicates().to_numpy().tolist()
     heights = [rows[rows["better"].eq(b) & rows["worse"].eq(w)]["dataset"].nunique() for b, w in pairs]
@@ -356,7 +337,7 @@ def forest(rows: pd.DataFrame) -> Figure:
         here = rows[rows["better"].eq(better) & rows["worse"].eq(worse)]
         names = here["dataset"].unique().tolist()
         axis.axvline(0, color="0.7", zorder=0)
-        for (kind, style), shift in zip(KINDS.items(), (-0.24, 0.0, 0.24), strict=True):
+        for (kind, style), shift in zip(KINDS.items(), (-0.15, 0.15), strict=True):
             part = here[here["figures"] == kind]
             place = np.array([names.index(dataset) + shift for dataset in part["dataset"]])
             low, high = (part[end].fillna(part["mean"]).clip(-limit, limit) for end in ("low", "high"))
@@ -379,45 +360,57 @@ def told(rows: pd.DataFrame) -> str:
     """A frame of `differences` in words, for alt text."""
     lines = [
         f"{title(r['dataset'])}, {r['figures']}: {r['better']} over {r['worse']} {r['mean']:+.2f}"
-        + (f" ({r['low']:+.2f} to {r['high']:+.2f})" if r["pairs"] > 1 else "")
+        + (f" ({r['low']:+.2f} to {r['high']:+.2f})" if np.isfinite(r["low"]) else "")
         for r in rows.to_dict("records")
     ]
     return "Differences and 95 % intervals. " + "; ".join(lines) + "." if lines else "No two settings have a number."
 
 
 def evidence(rows: pd.DataFrame) -> HTML:
-    """A frame of `differences` as a folded table: on how many classes or seeds each rests, and what it decides."""
+    """A frame of `differences` as a folded table: on how many of the printed units each rests, and what it decides."""
     shown = rows.assign(
         data=rows["dataset"].map(title),
         pair=rows["better"] + " over " + rows["worse"],
-        over=[f"{n} {of if n > 1 else 'seed'}" for n, of in zip(rows["pairs"], rows["of"], strict=True)],
-        few=(rows["finding"] == "open") & ((rows["low"] > 0) | (rows["high"] < 0)),
+        units=[f"{r.units} of {r.of}" for r in rows.itertuples()],
+        p=rows["p"].map(p_text),
     )
-    shown["finding"] = shown["finding"].mask(shown["few"], f"open: neither {SEEDS} seeds nor all classes")
-    columns = ["pair", "data", "figures", "mean", "low", "high", "over", "p", "finding", "source"]
+    columns = ["pair", "data", "figures", "mean", "low", "high", "units", "p", "finding", "source"]
     shown = shown[columns].rename(columns={"mean": "difference", "low": "from", "high": "to"})
     style = shown.style.hide().format("{:+.2f}", subset=["difference", "from", "to"], na_rep="–")
-    style = style.format("{:.3f}", subset=["p"], na_rep="–").set_table_attributes('class="kd-table"')
-    return few(HTML(style.to_html()), len(rows), 0)
+    return few(HTML(style.set_table_attributes('class="kd-table"').to_html()), len(rows), 0)
 
 
 def overview(records: Iterable[Record]) -> pd.DataFrame:
-    """Every comparison of `sentences.COMPARISONS` with its verdicts, a row each.
+    """Every sentence of the paper that its tables or our records judge, with its verdicts, a row each.
 
-    Columns: study, sentence, place; printed: the outcome by printed numbers, "" where the paper prints none; ours: by
-    our records; alone: what these decide on the very classes that were run, and leave open for all; profile: theirs,
-    and their source where it is not the paper's.
+    Columns: sentence, place; printed: by the printed numbers, "" where the paper prints none; ours: by our records, ""
+    where these cannot say; profile: theirs, and their source where it is not the paper's; page: shows why; command.
     """
     kept, rows = list(records), []
+    for claim in claims().itertuples():
+        if not claim.study:
+            rows.append((claim.quote, claim.place, claim.verdict, "", "", "paper_audit", ""))
     for name, comparisons in COMPARISONS.items():
         published, ours = judge.published_frame(name), judge.frame(name, kept)
         for each in comparisons:
             printed, (profile, found) = verdict(each, published), judged(each, ours)
-            alone = "; ".join(alone_decided(found, on_these(each, ours[ours["profile"] == profile])))
-            outcomes = _word(printed) if len(printed.tests) else "", _word(found)
             where = _ours(ours, profile, found).removeprefix("our runs").removeprefix(", profile ")
-            rows.append((name, each.quote, each.place, *outcomes, alone, where))
-    return pd.DataFrame(rows, columns=["study", "sentence", "place", "printed", "ours", "alone", "profile"])
+            outcomes = str(printed) if len(printed.tests) else "", str(found)
+            run = f"ablations/{name}", f"python -m kdlab run --study {name}"
+            rows.append((each.quote, each.place, *outcomes, where, *run))
+    return pd.DataFrame(rows, columns=["sentence", "place", "printed", "ours", "profile", "page", "command"])
+
+
+def board(rows: pd.DataFrame) -> HTML:
+    """A frame of `overview` as a table, linked to the pages that show why as seen from the first page of the book."""
+    shown = rows[["place", "printed", "ours"]].replace("", "–")
+    shown = shown.rename(columns={"printed": "printed tables", "ours": "our runs"})
+    links = (
+        f'<a href="../../notebooks/{r.page}.html">{escape(shorten(r.sentence, 110, placeholder=" …"))}</a>'
+        for r in rows.itertuples()
+    )
+    shown.insert(0, "the paper says", list(links))
+    return HTML(shown.to_html(classes="kd-table", border=0, index=False, escape=False))
 
 
 def _by_setting(part: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -431,11 +424,3 @@ def _ours(ours: pd.DataFrame, profile: str, found: Verdict) -> str:
     """Whose verdict it is: "our runs", their profile and source."""
     rows = ours[(ours["profile"] == profile) & ours["dataset"].isin(found.tests["dataset"])]
     return ", ".join(["our runs", *([f"profile {profile}", *sources(rows)] if len(rows) else [])])
-
-
-def _word(found: Verdict) -> str:
-    return found.outcome.removesuffix(" by our runs")
-
-
-def _pair(row: Mapping[Any, Any]) -> tuple[str, str, str]:
-    return row["dataset"], row["better"], row["worse"]

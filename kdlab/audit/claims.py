@@ -1,11 +1,12 @@
 """What the paper says of its own numbers, sentence by sentence, each with the rule by which its tables judge it.
 
-The sentences are in ``claims.toml``. A judge gives the parts of its sentence, true or false, and the numbers. All true:
-it holds; some: in part.
+The sentences are in ``claims.toml``; those that set one setting of a study above another are judged by
+`kdlab.studies.sentences`, like our records. A judge gives the parts of its sentence, true, false or None (not decided),
+and the numbers: what is said of single numbers is arithmetic; that a row is ahead of another over classes is tested.
 """
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 
 import numpy as np
@@ -13,7 +14,10 @@ import pandas as pd
 
 from kdlab import paper
 from kdlab.paper import OURS
-from kdlab.studies.sentences import FAILS, HOLDS, PART
+from kdlab.studies import statistics
+from kdlab.studies.sentences import CLOSE, COMPARISONS, published_frame
+from kdlab.studies.sentences import verdict as by_study
+from kdlab.studies.statistics import of_units
 
 CONCLUSION, FIGURE, TYPO = "changes a conclusion", "changes a figure", "typographic"
 SEVERITY = {
@@ -22,7 +26,6 @@ SEVERITY = {
     TYPO: "nothing that is compared changes",
 }
 # Points of AUROC.
-CLOSE = 0.5  # "∼ x %": the difference is x to the nearest point
 SAME = 1.0  # "almost the same"
 NEAR = 2.0  # up to here "competitive", "comparatively well", "similar", "slightly less"; beyond "considerable", "large"
 CHANCE = 10.0  # "near-random": so far from 50 at most
@@ -31,17 +34,30 @@ TABLES = {"mnist": 2, "fashion_mnist": 2, "cifar10": 2, "mvtec_ad": 3, "retinal_
 with resources.files("kdlab.audit").joinpath("claims.toml").open("rb") as _file:
     CLAIMS: list[dict[str, str]] = tomllib.load(_file)["claim"]
 
-Judged = tuple[Sequence[bool], str]
+Judged = tuple[Sequence[bool | None], str]
 
 
 def claims(frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Each of `CLAIMS` judged by the printed tables: place, quote, verdict, evidence, severity."""
-    printed, rows = Printed(paper.published() if frame is None else frame), []
+    """Each of `CLAIMS` and of the studies' sentences judged: place, quote, verdict, evidence, severity, study or ""."""
+    frame = paper.published() if frame is None else frame
+    printed, rows = Printed(frame), []
     for claim in CLAIMS:
         parts, evidence = globals()[claim["judge"]](printed)
-        verdict = HOLDS if all(parts) else PART if any(parts) else FAILS
-        rows.append((claim["place"], claim["quote"], verdict, evidence, claim.get("severity", "")))
-    return pd.DataFrame(rows, columns=["place", "quote", "verdict", "evidence", "severity"])
+        verdict = statistics.verdict(parts)
+        rows.append((claim["place"], claim["quote"], verdict, evidence, claim.get("severity", ""), ""))
+    for study, comparisons in COMPARISONS.items():
+        known = published_frame(study, frame)
+        for each in comparisons if len(known) else ():
+            verdict, tests = by_study(each, known)
+            named = zip(
+                tests["better"] + " over " + tests["worse"] + ", " + tests["dataset"],
+                tests["mean"],
+                tests["p"],
+                strict=True,
+            )
+            evidence = "; ".join(f"{name} {mean:+.2f} ({statistics.p_text(p)})" for name, mean, p in named)
+            rows.append((each.place, each.quote, verdict, f"{evidence}.", each.severity, study))
+    return pd.DataFrame(rows, columns=["place", "quote", "verdict", "evidence", "severity", "study"])
 
 
 class Printed:
@@ -63,10 +79,9 @@ class Printed:
         rows = self._rows(table, dataset)
         return rows[rows["column"] != "mean"].pivot(index="column", columns="method", values="auroc")
 
-    def ablated(self, prefix: str = "") -> tuple[pd.Series, pd.Series]:
-        """Means of Table 9, MVTec AD, and of Table 10, CIFAR-10."""
-        mvtec, cifar = self.means(9, "mvtec_ad"), self.means(10, "cifar10")
-        return mvtec[mvtec.index.str.startswith(prefix)], cifar[cifar.index.str.startswith(prefix)]
+    def losses(self) -> dict[str, pd.Series]:
+        """Means of the three losses by data set: Tables 9 and 10."""
+        return {d: self.means(t, d).filter(like="loss=") for t, d in ((9, "mvtec_ad"), (10, "cifar10"))}
 
     def lead(self, table: int, dataset: str) -> tuple[float, str]:
         """Points of the paper's best row over the best other, and who that is."""
@@ -74,11 +89,18 @@ class Printed:
         own = means.index.str.startswith(OURS)
         return float(means[own].max() - means[~own].max()), str(means[~own].idxmax())
 
-    def leads(self, datasets: Iterable[str]) -> tuple[list[float], str]:
-        """`lead` in Table 2, and in how many classes the paper's row is the highest."""
-        found = {dataset: self.lead(2, dataset) for dataset in datasets}
-        said = (f"{d} {x:+.2f} against {rival}, {self.first(2, d)}" for d, (x, rival) in found.items())
-        return [lead for lead, _ in found.values()], f"{'; '.join(said)}."
+    def ahead(self, *pairs: tuple[int, str, str, str]) -> Judged:
+        """Whether rows are ahead of others over classes: table, data set, better, worse; one family of tests."""
+        family = {}
+        for table, dataset, better, worse in pairs:
+            rows = self.classes(table, dataset)[[worse, better]].dropna()
+            family[f"{better} over {worse}, {dataset},"] = (of_units(rows[worse]), of_units(rows[better]))
+        return statistics.family(family)
+
+    def leads(self, table: int, *datasets: str) -> Judged:
+        """Whether the paper's row is ahead of the best other, and in how many classes it is the highest."""
+        parts, text = self.ahead(*((table, dataset, OURS, self.lead(table, dataset)[1]) for dataset in datasets))
+        return parts, f"{text}; {'; '.join(f'{d}: {self.first(table, d)}' for d in datasets)}."
 
     def first(self, table: int, dataset: str) -> str:
         """In how many classes the paper's row is the highest."""
@@ -129,8 +151,7 @@ def variances(p: Printed) -> Judged:
 
 
 def sota(p: Printed) -> Judged:
-    leads, text = p.leads(["mnist", "fashion_mnist"])
-    return [lead > 0 for lead in leads], text
+    return p.leads(2, "mnist", "fashion_mnist")
 
 
 def thirteen(p: Printed) -> Judged:
@@ -142,20 +163,18 @@ def thirteen(p: Printed) -> Judged:
 
 
 def outperform(p: Printed) -> Judged:
-    (fashion, cifar, mnist), text = p.leads(["fashion_mnist", "cifar10", "mnist"])
-    return [fashion > 0, cifar > 0, mnist >= -NEAR], text
+    parts, text = p.leads(2, "fashion_mnist", "cifar10")
+    mnist, rival = p.lead(2, "mnist")
+    return [*parts, mnist >= -NEAR], f"{text} MNIST {mnist:+.2f} against {rival}."
 
 
 def ten(p: Printed) -> Judged:
-    lead, rival = p.lead(3, "mvtec_ad")
-    return [lead > NEAR, about(lead, 10)], f"{lead:+.2f} over {rival}; {p.first(3, 'mvtec_ad')}."
+    parts, text = p.leads(3, "mvtec_ad")
+    return [*parts, about(p.lead(3, "mvtec_ad")[0], 10)], text
 
 
 def localization(p: Printed) -> Judged:
-    lead, rival = p.lead(4, "mvtec_ad")
-    classes = p.classes(4, "mvtec_ad")
-    ahead = f"{(classes[OURS] > classes[rival]).sum()} of {len(classes)}"
-    return [lead > 0], f"{lead:+.2f} over {rival} in the mean, ahead of it in {ahead}; {p.first(4, 'mvtec_ad')}."
+    return p.leads(4, "mvtec_ad")
 
 
 def considerable(p: Printed) -> Judged:
@@ -191,30 +210,11 @@ def augmented(p: Printed) -> Judged:
     return [abs(near) <= NEAR, min(over.values()) > 0], f"HeadCT with augmentation {near:+.2f} against LSA; {text}."
 
 
-def growth(p: Printed) -> Judged:
-    parts, text = [], []
-    for table, dataset in ((7, "mvtec_ad"), (8, "mnist")):
-        means, classes = p.means(table, dataset), p.classes(table, dataset)
-        if "last-4" in classes:  # that row stands in Table 3's order
-            classes["last-4"] = p.classes(3, dataset)[OURS]
-        grows = (classes[means.index].diff(axis=1).iloc[:, 1:] > 0).all(axis=1)
-        parts.append(bool((means.diff().dropna() > 0).all()))
-        steps = ", ".join(f"{x:.2f}" for x in means)
-        text.append(f"{dataset}: means {steps}; each step up in {grows.sum()} of {len(grows)} classes")
-    return parts, ". ".join(text) + "."
-
-
 def near_random(p: Printed) -> Judged:
     last = p.classes(7, "mvtec_ad")["last-1"].sort_values()
     near = last[(last - 50).abs() <= CHANCE]
     names = ", ".join(f"{c} {x:.1f}" for c, x in near.items()) or "none"
     return ["screw" in near], f"Within {CHANCE:g} of 50: {names}."
-
-
-def smaller(p: Printed) -> Judged:
-    mvtec, cifar = (m["cloner=small"] - m["cloner=equal"] for m in p.ablated())
-    text = f"Table 9, the data set of the sentence: {mvtec:+.2f}. Table 10, CIFAR-10: {cifar:+.2f}."
-    return [mvtec > 0, about(mvtec, 3)], text
 
 
 def partial_anomalies(p: Printed) -> Judged:
@@ -225,23 +225,15 @@ def partial_anomalies(p: Printed) -> Judged:
     return [name in gain.index[:3] for name in ("toothbrush", "screw")], text
 
 
-def single_terms(p: Printed) -> Judged:
-    mvtec, cifar = p.ablated("loss=")
-    return [cifar.idxmax() == "loss=dir", mvtec["loss=val"] > mvtec["loss=dir"]], _losses(p)
-
-
-def highest_together(p: Printed) -> Judged:
-    mvtec, cifar = p.ablated("loss=")
-    both = (mvtec + cifar) / 2
-    return [both.idxmax() == "loss=total"], f"Mean over the two data sets: {_list(both)}."
-
-
 def highest_in_each(p: Printed) -> Judged:
-    return [means.idxmax() == "loss=total" for means in p.ablated("loss=")], _losses(p)
+    losses = p.losses()
+    return [means.idxmax() == "loss=total" for means in losses.values()], "; ".join(
+        f"{dataset}: {_list(means)}" for dataset, means in losses.items()
+    )
 
 
 def each_fails_once(p: Printed) -> Judged:
-    below = [means - means.max() for means in p.ablated("loss=")]
+    below = [each - each.max() for each in p.losses().values()]
     parts = [min(b["loss=total"] for b in below) >= -NEAR]
     parts += [sum(b[loss] < -NEAR for b in below) == 1 for loss in ("loss=dir", "loss=val")]
     lines = (f"{m} {below[0][m]:+.2f} and {below[1][m]:+.2f}" for m in below[0].index)
@@ -249,25 +241,16 @@ def each_fails_once(p: Printed) -> Judged:
 
 
 def gbp_worst(p: Printed) -> Judged:
-    means, classes = p.means(11, "mvtec_ad"), p.classes(11, "mvtec_ad")
-    plain = [m for m in means.index if "+" not in m]
-    lowest = (classes[plain].idxmin(axis=1) == "gbp").sum()
-    return [means[plain].idxmin() == "gbp"], f"{_list(means[plain])}; GBP lowest in {lowest} of {len(classes)} classes."
+    return p.ahead(*((11, "mvtec_ad", other, "gbp") for other in ("gradients", "smoothgrad")))
 
 
 def filters(p: Printed) -> Judged:
+    parts, text = p.ahead(*((11, "mvtec_ad", "smoothgrad", other) for other in ("gradients", "gbp")))
     means, classes = p.means(11, "mvtec_ad"), p.classes(11, "mvtec_ad")
-    smooth, rough = ([m for m in means.index if ("+" in m) == filtered] for filtered in (True, False))
+    smooth = [m for m in means.index if "+" in m]
     apart, widest = np.ptp(means[smooth]), np.ptp(classes[smooth], axis=1)
-    first = (classes[rough].idxmax(axis=1) == "smoothgrad").sum()
-    text = f"Without: {_list(means[rough])}; SmoothGrad first in {first} of {len(classes)} classes. With: "
-    text += f"{_list(means[smooth])}; means {apart:.2f} apart, single classes up to {widest.max():.2f}."
-    return [means[rough].idxmax() == "smoothgrad", bool(apart <= SAME)], text
-
-
-def _losses(p: Printed) -> str:
-    mvtec, cifar = p.ablated("loss=")
-    return f"Table 9, MVTec AD: {_list(mvtec)}. Table 10, CIFAR-10: {_list(cifar)}."
+    text += f". With: {_list(means[smooth])}; means {apart:.2f} apart, single classes up to {widest.max():.2f}."
+    return [*parts, bool(apart <= SAME)], text
 
 
 def _list(means: pd.Series) -> str:

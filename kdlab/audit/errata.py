@@ -9,7 +9,7 @@ import torch
 from kdlab import paper
 from kdlab.audit import tables
 from kdlab.audit.claims import FIGURE, SEVERITY, TYPO, claims
-from kdlab.studies.sentences import HOLDS
+from kdlab.studies.statistics import AGAINST, AGAINST_PART
 from kdlib.losses import direction_loss
 
 Erratum = tuple[str, str, str, str]  # where, what, evidence, severity
@@ -49,7 +49,7 @@ def reordered(copies: pd.DataFrame) -> pd.DataFrame:
 
 def _claims(frame: pd.DataFrame) -> Iterator[Erratum]:
     judged = claims(frame)
-    for c in judged[(judged["verdict"] != HOLDS) & (judged["severity"] != "")].itertuples():
+    for c in judged[judged["verdict"].isin([AGAINST, AGAINST_PART]) & (judged["severity"] != "")].itertuples():
         yield c.place, f"“{c.quote}” {c.verdict}", c.evidence, c.severity  # type: ignore[misc]
 
 

@@ -13,10 +13,11 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, false_discovery_control, spearmanr, wilcoxon
+from scipy.stats import spearmanr
 
 from kdlab import paper
 from kdlab.presets import recipe_for
+from kdlab.studies.statistics import holm, of_units, paired_difference
 
 MOST = 0.8  # share of a row's entries that two rows must share to count as the same row
 TINY = 1e-9  # AUROC in %: what binary fractions are off
@@ -148,22 +149,21 @@ def strangers(frame: pd.DataFrame | None = None) -> pd.DataFrame:
 
 
 def against(frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The paper's method against each other row of its table, class by class: wins, ties, losses, paired tests.
+    """The paper's method against each other row of its table, class by class: wins, ties, losses, difference, p.
 
-    ``difference``: mean of ours - theirs. ``sign`` and ``wilcoxon``: two-sided p over classes. ``adjusted``: the latter
-    for all comparisons of the table and data set together (Benjamini and Hochberg).
+    ``difference``: mean of ours - theirs. ``p``: by the rule of `kdlab.studies.statistics`, one family a table and data
+    set.
     """
     everything, found = rows(frame), []
     ours = [row for row in everything if row.method == paper.OURS and len(row.entries) > 1]
     for own in ours:
         rivals = [r for r in everything if r.place[:3] == own.place[:3] and r.method != paper.OURS]
         apart = [own.entries - r.entries[own.entries.index] for r in rivals]
-        tests = [float(wilcoxon(d).pvalue) for d in apart]
-        for rival, d, p, q in zip(rivals, apart, tests, false_discovery_control(tests), strict=True):
+        tests = [paired_difference(of_units(0 * d), of_units(d)).p for d in apart]
+        for rival, d, p in zip(rivals, apart, holm(tests), strict=True):
             wins, losses = int((d > 0).sum()), int((d < 0).sum())
-            sign = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
-            found.append((*rival.place, wins, len(d) - wins - losses, losses, d.mean(), sign, p, q))
-    return _frame(found, "table task dataset rival wins ties losses difference sign wilcoxon adjusted")
+            found.append((*rival.place, wins, len(d) - wins - losses, losses, d.mean(), p))
+    return _frame(found, "table task dataset rival wins ties losses difference p")
 
 
 @cache

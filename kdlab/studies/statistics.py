@@ -1,29 +1,70 @@
-"""How sure a figure is: two settings paired, spread over seeds and evaluations, the sampling error of a test set."""
+"""The one rule by which sentences are judged, and how sure a single number is.
+
+The rule: units are classes or categories, each the mean of its seeds; two settings are compared by an exact sign-flip
+test over units, corrected for all comparisons of a sentence; what the comparisons find makes one of five verdicts.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from kdlib.metrics import auroc
 
-LEVEL = 0.95  # of every interval here
-SEEDS = 3  # trainings of an entry, before a difference or a spread over seeds decides anything
+ALPHA = 0.05
+LEVEL = 1 - ALPHA  # of every interval here
+UNITS = 6  # of five units, all on one side, p is 2 / 2^5: no outcome could decide
+SEEDS = 3  # trainings of an entry, before a spread over seeds is told
+VERDICTS = ("holds", "holds in part", "contradicted in part", "contradicted", "not decided")
+HOLDS, PART, AGAINST_PART, AGAINST, OPEN = VERDICTS
+
+
+def verdict(findings: Iterable[bool | None]) -> str:
+    """One of `VERDICTS` from what each part of a sentence is found to be: true, false, or None: not decided."""
+    found = set(findings)
+    if not found - {None}:
+        return OPEN
+    if False in found:
+        return AGAINST if found == {False} else AGAINST_PART
+    return HOLDS if found == {True} else PART
+
+
+def finding(mean: float, p: float) -> bool | None:
+    """Whether a difference is above zero; None where its corrected p decides nothing, as NaN does."""
+    return mean > 0 if p < ALPHA else None
+
+
+def holm(values: Sequence[float]) -> np.ndarray:
+    """The p of a family of tests, each corrected for all of them (Holm, 1979); NaN, too few units, is no member."""
+    p = np.array(values, float)
+    order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN comes last
+    p[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return p
+
+
+def p_text(p: float) -> str:
+    """ "p = 0.031", "p < 0.001"; "too few" of NaN."""
+    return "too few" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+@cache
+def sign_flips(units: tuple[float, ...]) -> float:
+    """Two-sided p of their mean, from all ways to flip their signs; of more than 15 units from as many at random."""
+    how = {"permutation_type": "samples", "n_resamples": 2**15, "rng": 0}
+    return float(stats.permutation_test((units,), np.mean, **how).pvalue)
 
 
 class PairedDifference(NamedTuple):
-    """What a change is worth, in the unit of what was compared; no interval and no p (NaN) where one pair is all.
-
-    ``pairs`` are ``of`` ``"classes"``, or ``"seeds"``: of the only class, or of classes taken as they are.
-    """
+    """What a change is worth over ``units``, in the unit of what was compared; `UNITS` or more have a p, else NaN."""
 
     mean: float
     low: float
     high: float
-    pairs: int
-    of: str
+    units: int
     p: float
 
 
@@ -31,14 +72,10 @@ Pairs = Mapping[tuple[str, int], float]  # by class (or category) and seed
 
 
 def paired_difference(a: Pairs, b: Pairs) -> PairedDifference:
-    """``b - a`` over the classes and seeds that both have: mean, its 95 % interval, pairs, p.
+    """``b - a`` over the classes that both have, each the mean of the seeds that both have.
 
-    A class counts once, by the mean of its seeds: they resemble each other more than another class, and as pairs of
-    their own they would make the interval too narrow for what it is about, all classes of a data set. Where there is
-    one class, its seeds are the pairs.
-
-    Interval and p are those of one paired t test (Student, 1908), two-sided: p is below 0.05 exactly where the interval
-    leaves out 0. Wilcoxon's signed ranks cannot get there with fewer than six pairs, and few settings have six seeds.
+    p: of `sign_flips`. The interval, 95 %, is BCa's bootstrap of units; of fewer than `UNITS` Student's, and of one
+    unit that over its seeds: it says nothing of other units.
 
     Raises:
         ValueError: no shared key, or a value that is not finite.
@@ -51,41 +88,31 @@ def paired_difference(a: Pairs, b: Pairs) -> PairedDifference:
     by_class: dict[str, list[float]] = {}
     for key in shared:
         by_class.setdefault(key[0], []).append(b[key] - a[key])
-    one = len(by_class) == 1
-    difference = np.array(*by_class.values()) if one else np.array([np.mean(found) for found in by_class.values()])
-    mean, n, of = float(difference.mean()), difference.size, "seeds" if one else "classes"
-    if n == 1:
-        return PairedDifference(mean, math.nan, math.nan, n, of, math.nan)
-    if np.ptp(difference) == 0:  # no spread: t is infinite, or 0/0
-        return PairedDifference(mean, mean, mean, n, of, float(mean == 0))
-    test = stats.ttest_1samp(difference, 0)
-    low, high = test.confidence_interval(LEVEL)
-    return PairedDifference(mean, float(low), float(high), n, of, float(test.pvalue))
+    units = np.array([np.mean(seeds) for seeds in by_class.values()])
+    values = units if len(units) > 1 else np.array(*by_class.values())
+    mean, low, high, p = float(units.mean()), math.nan, math.nan, math.nan
+    if len(units) >= UNITS:
+        p = sign_flips(tuple(units))
+    if len(values) > 1 and np.ptp(values) == 0:
+        low = high = mean
+    elif len(units) >= UNITS:
+        low, high = stats.bootstrap((units,), np.mean, confidence_level=LEVEL, rng=0).confidence_interval
+    elif len(values) > 1:
+        low, high = stats.t.interval(LEVEL, len(values) - 1, mean, stats.sem(values))
+    return PairedDifference(mean, float(low), float(high), len(units), p)
 
 
-def difference_on_these(gains: Mapping[str, Sequence[float]], errors: Mapping[str, float]) -> PairedDifference:
-    """What a change is worth on these very classes, were they trained again and tested on other images of the kind.
+def family(pairs: Mapping[str, tuple[Pairs, Pairs]]) -> tuple[list[bool | None], str]:
+    """`finding` of each ``b - a`` of (a, b) by name, one family of tests; and all of them in words."""
+    tests = {name: paired_difference(*pair) for name, pair in pairs.items()}
+    p = holm([test.p for test in tests.values()])
+    said = (f"{name} {test.mean:+.2f} ({p_text(each)})" for (name, test), each in zip(tests.items(), p, strict=True))
+    return [finding(test.mean, each) for test, each in zip(tests.values(), p, strict=True)], "; ".join(said)
 
-    `paired_difference` is about all classes of a data set, and of two it can say little. Here classes are fixed: the
-    variance of a class's gain is that between its seeds over their number, plus that of the draw of its test images;
-    classes are taken as independent. Degrees of freedom as of Welch (1947), the images' part taken as known.
 
-    Args:
-        gains: by class, a value a seed, two or more each.
-        errors: by class, standard error of a gain over the draw of the test images.
-    """
-    values = [np.asarray(gains[name], float) for name in gains]
-    between = np.array([each.var(ddof=1) / each.size for each in values])
-    variance = between.sum() + np.sum(np.square([errors[name] for name in gains]))
-    mean, pairs = float(np.mean([each.mean() for each in values])), sum(each.size for each in values)
-    if variance == 0:
-        return PairedDifference(mean, mean, mean, pairs, "seeds", float(mean == 0))
-    with np.errstate(divide="ignore"):  # seeds that agree leave the images alone, and their normal distribution
-        freedom = variance**2 / np.sum(between**2 / np.array([each.size - 1 for each in values]))
-    error = math.sqrt(variance) / len(values)
-    low, high = stats.t.interval(LEVEL, freedom, mean, error)
-    p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
-    return PairedDifference(mean, float(low), float(high), pairs, "seeds", p)
+def of_units(values: pd.Series) -> Pairs:
+    """A number by class or category, of one seed or a mean of several, as `paired_difference` takes it."""
+    return {(str(unit), 0): float(x) for unit, x in values.items()}
 
 
 def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,38 +136,8 @@ def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
 
 def standard_error(labels: np.ndarray, scores: np.ndarray) -> float:
     """Of one AUROC in [0, 1], over the draw of the test images (DeLong et al., 1988); NaN with one image on a side."""
-    return _error(*placements(labels, scores))
-
-
-def error_of_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    """Standard error of ``b - a``, two AUROCs on the same images, over their draw; NaN with one image on a side."""
-    return _error(*_gains(labels, a, b))
-
-
-class AurocDifference(NamedTuple):
-    """``b - a`` of two AUROCs in [0, 1] on the same images, its 95 % interval, and p against no difference."""
-
-    difference: float
-    low: float
-    high: float
-    p: float
-
-
-def compare_aurocs(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> AurocDifference:
-    """The paired test of DeLong et al. (1988), two-sided: two detectors that scored the same images, (N,) each.
-
-    No interval and no p (NaN) with one image on a side.
-
-    The covariance of the two AUROCs needs no term of its own: it is in the differences of their placements. It tells
-    what other test images would do to the difference, not what another training would.
-    """
-    gains = _gains(labels, a, b)
-    difference, error = float(gains[0].mean()), _error(*gains)
-    if error == 0:
-        return AurocDifference(difference, difference, difference, float(difference == 0))
-    normal = stats.norm(difference, error)
-    low, high = normal.interval(LEVEL)
-    return AurocDifference(difference, float(low), float(high), 2 * float(stats.norm.sf(abs(difference / error))))
+    sides = placements(labels, scores)
+    return math.nan if min(map(len, sides)) < 2 else math.sqrt(sum(side.var(ddof=1) / side.size for side in sides))
 
 
 def resampled_aurocs(labels: np.ndarray, scores: np.ndarray, *, samples: int, seed: int = 0) -> np.ndarray:
@@ -199,13 +196,3 @@ def spread(evaluations: Sequence[Sequence[float]]) -> tuple[float, float]:
     within = float(table.var(axis=1, ddof=1).mean()) if times > 1 else math.nan
     between = float(table.mean(axis=1).var(ddof=1)) - np.nan_to_num(within) / times if seeds > 1 else math.nan
     return math.sqrt(max(0.0, between)) if seeds > 1 else math.nan, math.sqrt(within)
-
-
-def _gains(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
-    """What each image's placement gains: anomalous, normal."""
-    return [after - before for before, after in zip(placements(labels, a), placements(labels, b), strict=True)]
-
-
-def _error(of_anomalous: np.ndarray, of_normal: np.ndarray) -> float:
-    sides = (of_anomalous, of_normal)
-    return math.nan if min(map(len, sides)) < 2 else math.sqrt(sum(side.var(ddof=1) / side.size for side in sides))

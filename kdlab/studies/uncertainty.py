@@ -1,8 +1,7 @@
-"""How sure our records are: each entry with its spreads, settings compared on the same images, a verdict."""
+"""How sure our records are: each entry with its spreads, and the verdict on the paper's claim of stability."""
 
 import math
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,9 @@ from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores, late
 from kdlab.presets import VGG16S
+from kdlab.studies import statistics
 from kdlab.studies.one_factor import BASE, changes, label, one_source, weights_of
-from kdlab.studies.statistics import (
-    SEEDS,
-    PairedDifference,
-    bootstrap_interval,
-    compare_aurocs,
-    paired_difference,
-    spread,
-    standard_error,
-)
+from kdlab.studies.statistics import SEEDS, bootstrap_interval, of_units, spread, standard_error
 
 STABLE = 1.0  # points of AUROC: how far apart what this book calls stable may be
 PLACE = ["dataset", "normal", "profile", "settings"]
@@ -30,7 +22,6 @@ ENTRY = [
     *(*PLACE, "seed", "seeds", "same_images", "good", "bad", "last", "mean", "best", "optimism"),
     *("evaluations", "between_seeds", "images", "low", "high", "published", "plus_minus", "weights", "experiments"),
 ]
-PAIR = [*PLACE, "seed", "base", "other", "difference", "low", "high", "p", "weights", "experiments"]
 
 
 def settings(record: Record) -> str:
@@ -105,64 +96,22 @@ def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str,
     return row
 
 
-def by_pair(records: Iterable[Record], *, results: Path | None = None) -> pd.DataFrame:
-    """Other settings against the paper's, last evaluations on the same test images, AUROC in %: columns `PAIR`.
-
-    Only records of one class, profile, seed and fingerprint of test images are compared, by the paired test of DeLong.
-    """
-    groups: dict[tuple[Any, ...], dict[str, Record]] = {}
-    for record in _of_one_source(records):
-        experiment = record["experiment"]
-        place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], experiment["seed"]
-        groups.setdefault((*place, _tested(record)), {})[settings(record)] = record
-    rows = []
-    for (dataset, normal, profile, seed, _), members in sorted(groups.items()):
-        base = last_scores(members[BASE], results) if BASE in members else None
-        for name in sorted(members.keys() - {BASE}):
-            other = last_scores(members[name], results)
-            if base and other and 0 < base[1].sum() < len(base[1]):
-                found = compare_aurocs(base[1], base[0], other[0])
-                last = (100 * members[key]["metrics"]["image_auroc"]["last"] for key in (BASE, name))
-                points = (100 * each for each in (found.difference, found.low, found.high))
-                behind = weights_of(members[BASE]), _experiments([members[BASE], members[name]])
-                rows.append((dataset, normal, profile, name, seed, *last, *points, found.p, *behind))
-    return pd.DataFrame(rows, columns=PAIR)
-
-
 def verdict(entries: pd.DataFrame) -> str:
     """The claim "our training is highly stable" (Sec. 1), judged by `by_entry`: the paper's settings, profile paper.
 
-    An entry is stable where the standard deviation of its last evaluations, the distance of their mean to the best
-    of all, and, with `SEEDS` seeds or more on the same images, the deviation between seeds are at most `STABLE` points.
+    By the rule of `statistics`, units being classes and categories of all data sets. Three deviations are compared
+    with `STABLE` points: that of the last evaluations, the distance of their mean to the best of all, and that between
+    `SEEDS` seeds or more on the same images.
     """
     own = entries[(entries["settings"] == BASE) & (entries["profile"] == "paper")]
-    if own.empty:
-        return "not decided by our runs: no record of the paper's settings"
-    stays = own[["evaluations", "optimism"]].max(axis=1) <= STABLE
-    seeded = own[(own["seeds"] >= SEEDS) & own["same_images"]]
-    alike = seeded["between_seeds"] <= STABLE
-    failed = {*own.index[~stays], *seeded.index[~alike]}
-    why = f"{stays.sum()} of {len(own)} classes or categories stay within {STABLE:g} point; between seeds, "
-    why += f"{alike.sum()} of {len(seeded)} that have" if len(seeded) else "none has"
-    why += f" {SEEDS} or more on the same test images"
-    word = "does not hold" if 2 * len(failed) > len(own) else "holds" if not failed and len(seeded) else "holds in part"
-    return f"{word}: {why}"
-
-
-def summary(pairs: pd.DataFrame) -> pd.DataFrame:
-    """A frame of `by_pair` with classes and seeds together, AUROC in %: a row a data set, profile and settings.
-
-    Columns: those of `statistics.PairedDifference`; rows: classes and seeds; below: how many of these rows the paired
-    test calls different, p < 0.05. One in twenty would be without any difference; experiments.
-    """
-    rows = []
-    for place, group in pairs.groupby(["dataset", "profile", "settings"], sort=True):
-        base, other = ({(r["normal"], r["seed"]): r[name] for _, r in group.iterrows()} for name in ("base", "other"))
-        found = paired_difference(base, other)
-        behind = tuple(chain(*group["experiments"]))
-        rows.append([*place, *found, len(group), int((group["p"] < 0.05).sum()), behind])
-    columns = ["dataset", "profile", "settings", *PairedDifference._fields, "rows", "below", "experiments"]
-    return pd.DataFrame(rows, columns=columns)
+    seeded = own["between_seeds"].where((own["seeds"] >= SEEDS) & own["same_images"])
+    names = {"last evaluations": own["evaluations"], "best": own["optimism"], "seeds": seeded}
+    known = {name: column.dropna() for name, column in names.items() if column.notna().any()}
+    parts, text = statistics.family({name: (of_units(x), of_units(0 * x + STABLE)) for name, x in known.items()})
+    parts += [None] * (len(names) - len(known))
+    below = (f"{name} {(x <= STABLE).sum()} of {len(x)}" for name, x in known.items())
+    said = f"within {STABLE:g} point: {', '.join(below)}; below it by: {text}" if known else "no record of the settings"
+    return f"{statistics.verdict(parts)}: {said}"
 
 
 def _experiments(records: Iterable[Record]) -> tuple[Experiment, ...]:

@@ -31,11 +31,11 @@ ROOT = Path(__file__).resolve().parents[2]
 NUMBER = r"(?<![\w.])(?<!\d,)\d+(?:\.\d+)?(?![\d.]*\d)"
 UNITS = r"%|per ?cent|percentage points?|points?|times|×(?! ?\d)|m?s|seconds?|min|minutes?|hours?|[KMG]i?B|images/s"
 FIGURE = re.compile(rf"({NUMBER})(?:[ \u00a0]?({UNITS})(?![\w/]))?")
-NO_NUMBERS = re.compile(  # of versions and licences; of sections, tables and equations; the line that each page has
+NO_NUMBERS = re.compile(  # of versions and licences; of sections, tables and equations; of links
     r"\b(?:Python|version|CC[ -]BY[-A-Z]*|CUDA|v) ?\d+(?:\.\d+)*|\b\d+(?:\.\d+){2,}"
     r"|\b(?:Secs?|Sections?|Tables?|Figs?|Figures?|Eqs?|Equations?|Appendix|Chapters?)\.?[\s\u00a0]+"
     r"[A-Z]?\d+(?:\.\d+)*(?:(?:, | and | to | or |[–-])\d+(?:\.\d+)*)*"
-    r"|https?://\S+|Reading time\W*\d+ minutes"
+    r"|https?://\S+"
 )
 TAGS = re.compile(r"(?s)<style.*?</style>|<.*?>")
 DIRECTIVE = re.compile(r"\A(?:{([\w:-]+)})?(.*)\n((?::[\w-]+:.*\n)*)((?s:.*))")  # name, title, options, content

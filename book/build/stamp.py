@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 ROOT = Path(__file__).resolve().parents[2]
 Stamp = dict[str, Any]
+FINDING = "finding"  # cells with this tag stand at the top of their page
 PLACE = "how-this-page-was-made"  # where the stamp stands in a page
 LINK = f'<p class="kd-reproduce"><a href="#{PLACE}">Reproduce</a></p>'
 WORK = {  # what a profile's numbers are; the full protocol needs no word
@@ -119,16 +119,20 @@ def header(page: Page) -> str:
         return f"````{{warning}}\nThis page was not run: it shows no results. Run it:\n\n{command}\n````"
     if profile not in WORK:
         return ""
-    said = f"This page ran in profile `{profile}`: {WORK[profile]}. Results that are read from records name their own."
+    said = f"This page ran in profile `{profile}`: {WORK[profile]}. Results from records name their own profile. "
+    said += "{ref}`Words such as profile, preset and record <first-words>`."
     return f"```{{container}} kd-profile\n{said}\n```"
 
 
 def mark(copy: Path, page: Page) -> None:
-    """Write header and footer into a copy that is about to become a page, and below what code shows where to look."""
+    """Make a copy a page: header and finding below its title, footer, and links to it from what code shows."""
     notebook = nbformat.read(copy, as_version=4)
     notebook.cells = templates.without_holes(notebook.cells) if page.stamp else notebook.cells
-    first = notebook.cells[0]
-    first.source = re.sub("^# .*", lambda title: f"{title[0]}\n\n{header(page)}", first.source, count=1, flags=re.M)
+    title, _, text = notebook.cells[0].source.partition("\n")
+    found, rest = [new_markdown_cell(f"{title}\n\n{header(page)}", id="stamp-title")], notebook.cells[1:]
+    found += [cell for cell in rest if FINDING in cell.metadata.get("tags", [])]
+    found += [new_markdown_cell(text, id="stamp-opening")] if text.strip() else []
+    notebook.cells = found + [cell for cell in rest if FINDING not in cell.metadata.get("tags", [])]
     if page.stamp:
         for cell in notebook.cells:
             if cell.cell_type == "code" and any(shows(output.get("data", {})) for output in cell.outputs):

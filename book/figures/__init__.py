@@ -27,9 +27,8 @@ HEAT = "inferno"
 
 def style() -> None:
     """The look of every figure: colour-blind-safe, white ground (readable in dark mode and in print)."""
-    sns.set_theme(
-        style="ticks", palette="colorblind", rc={"figure.dpi": 110, "axes.grid": False, "legend.frameon": False}
-    )
+    settings = {"figure.dpi": 110, "axes.grid": False, "legend.frameon": False}
+    sns.set_theme(style="ticks", palette="colorblind", rc=settings)
 
 
 def figure(fig: Figure, *, alt: str, caption: str = "", records: Sequence[Record] = ()) -> HTML:
@@ -53,7 +52,7 @@ def slider(
     Args:
         figures, labels, alts: a figure, the slider's label and the alt text of each position.
         name: what the slider changes.
-        play: milliseconds a position; where given, a button plays them. Nothing moves before it is pressed.
+        play: milliseconds per position; where given, a button plays them. Nothing moves before it is pressed.
     """
     if not len(figures) == len(labels) == len(alts) >= 2:
         counts = f"{len(figures)}, {len(labels)}, {len(alts)}"
@@ -154,19 +153,15 @@ def detection(labels: np.ndarray, scores: np.ndarray, *, threshold: float | None
     false, true, _ = roc_curve(labels, scores)
     right.plot(false, true, color="black")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    right.set(
-        xlabel="false-positive rate",
-        ylabel="true-positive rate",
-        title=f"AUROC {auroc(labels, scores):.4f}",
-        aspect="equal",
-    )
+    right.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
+    right.set_title(f"AUROC {auroc(labels, scores):.4f}")
     return fig
 
 
 def stability(records: Sequence[Record]) -> Figure:
-    """AUROC against epoch, a line per record; grey: the last evaluations, whose mean is the result."""
+    """AUROC against epoch, one line per record; grey: the last evaluations, whose mean is the result."""
     fig, axis = plt.subplots(figsize=(7, 3.5), layout="tight")
-    colours: dict[str, str] = {}  # one a class, whatever the number of seeds
+    colours: dict[str, str] = {}  # one per class, whatever the number of seeds
     for record in records:
         experiment, evaluations = record["experiment"], record["metrics"]["evaluations"]
         normal = experiment.get("normal_class", experiment.get("category"))

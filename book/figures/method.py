@@ -167,7 +167,7 @@ def contributions(detector: Detector, pixels: Tensor, activations: Activations |
         activations: the source's, where they are known.
 
     Returns:
-        A row an image, a column a pair: a critical point that scores, and value or λ · direction.
+        One row per image, one column per critical point that scores and term (value, λ · direction).
     """
     lam, points = detector.lam, detector.recipe.score_points
     weights = torch.tensor([0.0, 1.0] if lam == math.inf else [1.0, lam])
@@ -180,17 +180,13 @@ def contributions(detector: Detector, pixels: Tensor, activations: Activations |
 
 
 def score_by_layer(parts: pd.DataFrame, pair: Pair, *, threshold: float | None = None) -> Figure:
-    """How two scores build up: each critical point's bar begins where the one before it ended.
-
-    Args:
-        parts: `contributions` of the pair.
-    """
+    """How the two scores of `contributions` build up: each bar begins where the bar of the point before it ended."""
     fig = plt.figure(figsize=(WIDTH, 3.5), layout="constrained")
     grid = fig.add_gridspec(2, 2, width_ratios=[3.5, 1])
     axis = fig.add_subplot(grid[:, 0])
     points = _steps(axis, parts)
     for row, (total, colour) in enumerate(zip(parts.sum(axis=1), KINDS.values(), strict=True)):
-        bars = axis.barh(len(points) + _shift(row), total, 0.36, color=colour)
+        bars = axis.barh(len(points) + 0.4 * (row - 0.5), total, 0.36, color=colour)
         axis.bar_label(bars, fmt="{:.3g}", padding=3)
         patch(fig.add_subplot(grid[row, 1]), pair, row)
     axis.set_yticks(range(len(points) + 1), [*points, "score"])
@@ -234,7 +230,7 @@ def _steps(axis: Axes, parts: pd.DataFrame) -> list[str]:
         style: dict[str, Any] = {"color": colour, "edgecolor": "white", "linewidth": 0}
         end = 0.0
         for number, point in enumerate(points):
-            place = number + _shift(row)
+            place = number + 0.4 * (row - 0.5)
             for term, hatch in zip(TERMS, ("", "////"), strict=True):
                 width = float(parts.iloc[row][point, term])
                 axis.barh(place, width, 0.36, left=end, hatch=hatch, **style)
@@ -242,10 +238,6 @@ def _steps(axis: Axes, parts: pd.DataFrame) -> list[str]:
             axis.plot([end, end], [place, place + 1], color=colour, linewidth=0.8, zorder=0)
     axis.invert_yaxis()
     return points
-
-
-def _shift(row: int) -> float:
-    return 0.4 * (row - 0.5)
 
 
 def _legend(fig: Figure, names: Iterable[Any]) -> None:

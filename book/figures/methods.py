@@ -24,7 +24,7 @@ SAME = 1.0  # points of AUROC: what this book calls almost the same
 
 
 def six(board: pd.DataFrame, value: str, profile: str | None = None) -> pd.DataFrame:
-    """One value of Table 11's entries in `coverage.scoreboard`: a row a category, the columns `SIX`.
+    """One value of Table 11's entries in `coverage.scoreboard`: one row per category, the columns `SIX`.
 
     Args:
         profile: entries of others are NaN; None: whatever there is.

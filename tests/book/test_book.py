@@ -95,6 +95,12 @@ def test_little_is_read_before_the_first_page_shows(site: Path) -> None:
     assert 0 < sum(sizes.values()) < MB, sizes
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_page_says_how_long_it_takes(site: Path, page: str) -> None:
+    said = " ".join(parsed(site / f"{page}.html").get_text(" ").split())
+    assert len(re.findall(r"Reading time : \d+ min\.", said)) == 1
+
+
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_page_says_how_it_was_made(site: Path, page: str) -> None:
     html = parsed(site / f"{page}.html")

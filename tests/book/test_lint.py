@@ -67,7 +67,6 @@ def test_planted_figures_are_found(text: str, numbers: list[str]) -> None:
         "[a link](../a/0.5.md), <https://example.org/v1.2/>, [x]: https://example.org/93.4",
         "Python 3.11, CC BY-NC-SA 4.0, torch 2.14.1, version 1.2",
         "Sec. 3.3.4 and Section 4.2; Tables 3.1, 3.2 and 3.4; Eq. 1.2; Figs. 1.1–1.3",
-        "**Reading time**: 10 minutes.",
         '<img width="93.4%">\n<style>\nh1 { margin: 0.5rem }\n</style>',
     ],
 )

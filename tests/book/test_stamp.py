@@ -94,13 +94,15 @@ def test_a_picture_leads_to_the_stamp_a_table_with_commands_needs_not(tmp_path: 
     }
     cells = [new_code_cell("1", outputs=[new_output("display_data", data)]) for data, _ in shown.values()]
     cells.insert(0, new_markdown_cell("# Title\n\nText."))
+    cells.append(new_code_cell("2", metadata={"tags": [stamp.FINDING]}))
     nbformat.write(new_notebook(cells=cells), path)
     stamp.mark(path, page(None))
     assert "kd-reproduce" not in path.read_text()
     nbformat.write(new_notebook(cells=cells), path)
     stamp.mark(path, page())
-    first, *code, last = nbformat.read(path, as_version=4).cells
-    assert re.fullmatch(r"# Title\n\n```\{container\} kd-profile\n.*\n```\n\nText\.", first.source, re.DOTALL)
+    first, finding, text, *code, last = nbformat.read(path, as_version=4).cells
+    assert re.fullmatch(r"# Title\n\n```\{container\} kd-profile\n.*\n```", first.source, re.DOTALL)
+    assert (finding.source, text.source.strip()) == ("2", "Text.")
     assert {cell.source for cell in code} == {"1"}
     assert last.source == stamp.footer(page())
     assert [len(cell.outputs) == 2 for cell in code] == [linked for _, linked in shown.values()]

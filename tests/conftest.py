@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pdf
@@ -20,7 +21,9 @@ import pytest
 import torch
 from filelock import FileLock
 from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, sync_playwright
+from sphinx_external_toc.parsing import parse_toc_yaml
 from torch import Tensor
 
 import kdlab.__main__
@@ -31,11 +34,13 @@ from kdlib import Detector, Recipe, Split, load, weights
 from kdlib.networks import Source
 
 ROOT = Path(__file__).parent.parent
+PAGES = [*map(str, parse_toc_yaml(ROOT / "_toc.yml"))]  # of the book, in order
 WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # processes that share the tests
 if WORKERS > 1:
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // WORKERS))  # of what tests start
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the same here: sums depend on it in the last digit
+METADATA = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}  # of notebooks
 TINY = Recipe(size=32, epochs=2, batch_size=16, precision="fp32")
 
 
@@ -48,6 +53,15 @@ def known(value: T | None) -> T:
     """What is there: labels of a test set, levels, a metric."""
     assert value is not None
     return value
+
+
+def write_notebook(path: Path, *sources: str, tag: str = "parameters") -> Path:
+    """A notebook with a title, a text and code cells, the first of them with the tag."""
+    cells = [new_markdown_cell("# Title\n\nText."), *map(new_code_cell, sources)]
+    cells[1].metadata["tags"] = [tag]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), path)
+    return path
 
 
 @st.composite
@@ -100,6 +114,15 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of records, of this test alone."""
     monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
     return tmp_path / "results"
+
+
+@pytest.fixture
+def build_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the build sets, pytest restores; records and data of this test alone."""
+    for name in ("KDLIB_WORK", "KDLIB_PROGRESS", "TQDM_DISABLE", "JUPYTER_PATH", "IPYTHONDIR", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path / "data"))
 
 
 @pytest.fixture

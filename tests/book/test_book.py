@@ -11,12 +11,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import templates
 from bs4 import BeautifulSoup
-from sphinx_external_toc.parsing import parse_toc_yaml
+from conftest import PAGES, ROOT
 
 from kdlab.experiments.experiment import Experiment
 
-ROOT = Path(__file__).parents[2]
-PAGES = [*map(str, parse_toc_yaml(ROOT / "_toc.yml"))]
 NOTEBOOKS = [page for page in PAGES if templates.exists(ROOT, Path(f"{page}.ipynb"))]
 MB = 10**6
 pytestmark = pytest.mark.slow

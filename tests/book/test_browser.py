@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from conftest import PAGES
 from playwright.sync_api import Browser, Page, ViewportSize, expect
-from sphinx_external_toc.parsing import parse_toc_yaml
 
-PAGES = [*map(str, parse_toc_yaml(Path(__file__).parents[2] / "_toc.yml"))]
 SCREEN, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=380, height=800)
 # Without preload: style sheets are fetched for no rule that is used here, and a page on disk must not fetch them.
 AXE = {"resultTypes": ["violations"], "preload": False}

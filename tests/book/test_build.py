@@ -10,21 +10,11 @@ import nbformat
 import pytest
 import templates
 from bs4 import BeautifulSoup
+from conftest import write_notebook as write
 from inputs import Inputs
 from launch import own_cells
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 PARAMETERS = 'profile: str = "laptop"  # how much work\nseed: int = 0  # of the cloner'
-
-
-def write(path: Path, *sources: str, tag: str = "parameters") -> None:
-    """A notebook with a title, whose first code cell has the tag."""
-    cells = [new_code_cell(source) for source in sources]
-    cells[0].metadata["tags"] = [tag]
-    cells.insert(0, new_markdown_cell("# Title\n\nText."))
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
 
 
 def test_the_lock_holds_every_direct_dependency_and_no_address() -> None:
@@ -35,11 +25,8 @@ def test_the_lock_holds_every_direct_dependency_and_no_address() -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, build_environment: None) -> Path:
     """A repository with two notebooks, `first` and `second`, that leave a trace of every run."""
-    for name in ("KDLIB_WORK", "KDLIB_PROGRESS", "TQDM_DISABLE", "JUPYTER_PATH", "IPYTHONDIR", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, "")  # the build sets them; pytest restores them
-    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
     for folder in ("chapters", "theme"):
         (tmp_path / "book" / folder).mkdir(parents=True)
     (tmp_path / "book" / "chapters" / "intro.md").write_text("# Intro\n")
@@ -95,23 +82,6 @@ def test_the_profile_goes_only_to_notebooks_that_declare_it(project: Path) -> No
     assert list(chosen.values()) == [{"profile": "smoke", "seed": 1}, {"seed": 1}]
 
 
-@pytest.mark.parametrize(
-    ("text", "declared", "value"),
-    [
-        ("3", "int", 3),
-        ("1e-3", "float", 1e-3),
-        ("None", "None", None),
-        ("('a', 'b')", "tuple", ("a", "b")),
-        ("smoke", "str", "smoke"),
-        ("20240511", "str", "20240511"),
-        ("None", "str", "None"),
-        ("'8'", "str", "8"),
-    ],
-)
-def test_values_from_the_command_line(text: str, declared: str, value: object) -> None:
-    assert execute.parsed(text, declared) == value
-
-
 def test_pages_that_show_how_long_things_take_say_so() -> None:
     """Where a page takes the time, it runs alone."""
     for path in build.listed(build.ROOT):
@@ -136,13 +106,11 @@ def test_a_failing_notebook_fails_the_build_names_its_cell_and_lets_the_others_r
 
 @pytest.mark.slow
 def test_a_cell_that_takes_too_long_or_kills_its_kernel_is_named(project: Path) -> None:
-    write(project / "notebooks" / "slow.ipynb", PARAMETERS, "import time; time.sleep(60)")
-    write(project / "notebooks" / "dead.ipynb", PARAMETERS, "import os; os._exit(1)")
     execute.install_kernel(project / "work")
-    problem, *_ = execute.run(project / "notebooks" / "slow.ipynb", project / "work" / "slow.ipynb", {}, {}, timeout=2)
-    assert problem.startswith("cell 3 of 3 (`import time; time.sleep(60)`)")
-    problem, *_ = execute.run(project / "notebooks" / "dead.ipynb", project / "work" / "dead.ipynb", {}, {}, timeout=60)
-    assert problem.startswith("cell 3 of 3 (`import os; os._exit(1)`)")
+    for code, timeout in (("import time; time.sleep(60)", 2), ("import os; os._exit(1)", 60)):
+        notebook = write(project / "notebooks" / "other.ipynb", PARAMETERS, code)
+        run = execute.run(notebook, project / "work" / "other.ipynb", {}, {}, timeout=timeout)
+        assert run.problem.startswith(f"cell 3 of 3 (`{code}`)")
 
 
 @pytest.mark.slow
@@ -168,11 +136,8 @@ def test_only_stale_notebooks_run_again(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_record_runs_only_what_read_records_of_its_data_set(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_record_runs_only_what_read_records_of_its_data_set(project: Path) -> None:
     """Read in whatever process, there or not. So with data: it makes old what looked for it."""
-    monkeypatch.setenv("KDLIB_DATA", str(project / "data"))
     trace = f"open({str(project / 'ran')!r}, 'a').write('%s\\n')"
     command = "[sys.executable, '-c', 'from kdlab.experiments.records import records; records(dataset=\"mnist\")']"
     child = f"import subprocess, sys\nsubprocess.run({command}, check=True)\n{trace % 'first'}"
@@ -238,10 +203,24 @@ def test_a_page_older_than_its_sources_is_never_shown(project: Path, capsys: pyt
 
 
 @pytest.mark.slow
-def test_the_copy_hides_the_default_parameters_and_its_stamp_has_the_cost(project: Path) -> None:
-    refresh(project, seed="7")
+def test_pages_run_on_one_thread_those_that_measure_time_after_the_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the caller's folder, so that relative paths in parameters are his; on sockets, as ports may be taken twice.
+
+    The copy hides the default parameters; its stamp has the cost.
+    """
+    first = nbformat.read(project / "notebooks" / "first.ipynb", as_version=4)
+    first.metadata["kdlib"] = {"times": True}
+    asked = "os.environ['OMP_NUM_THREADS'], os.getcwd(), 'ipc' in ipykernel.get_connection_info()"
+    first.cells[-1].source += f"; import ipykernel, os; print({asked})"
+    nbformat.write(first, project / "notebooks" / "first.ipynb")
+    monkeypatch.chdir(project)
+    assert refresh(project, seed="7") == []
+    assert (project / "ran").read_text().splitlines() == ["second smoke 7", "first smoke 7"]
     copy = project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb"
-    _, default, injected, *_ = nbformat.read(copy, as_version=4).cells
+    _, default, injected, code = nbformat.read(copy, as_version=4).cells
+    assert code.outputs[0].text.strip() == f"1 {project} True"
     assert "remove-cell" in default.metadata["tags"]
     assert injected.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'
     assert str(project) not in json.dumps([dict(default), dict(injected)])
@@ -250,20 +229,3 @@ def test_the_copy_hides_the_default_parameters_and_its_stamp_has_the_cost(projec
     assert 20 < int(re.findall(r"peak memory (\d+) MiB", stamp["facts"]["made"])[0]) < 2048
     assert stamp["given"] == {"profile": "smoke", "seed": 7}
     assert stamp["facts"]["parameters"] == '`profile = "smoke"`, `seed = 7`'
-
-
-@pytest.mark.slow
-def test_pages_run_on_one_thread_those_that_measure_time_after_the_others(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the caller's folder, so that relative paths in parameters are his; on sockets, as ports may be taken twice."""
-    first = nbformat.read(project / "notebooks" / "first.ipynb", as_version=4)
-    first.metadata["kdlib"] = {"times": True}
-    asked = "os.environ['OMP_NUM_THREADS'], os.getcwd(), 'ipc' in ipykernel.get_connection_info()"
-    first.cells[-1].source += f"; import ipykernel, os; print({asked})"
-    nbformat.write(first, project / "notebooks" / "first.ipynb")
-    monkeypatch.chdir(project)
-    assert refresh(project) == []
-    assert (project / "ran").read_text().splitlines() == ["second smoke 0", "first smoke 0"]
-    copy = nbformat.read(project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb", as_version=4)
-    assert copy.cells[-1].outputs[0].text.strip() == f"1 {project} True"

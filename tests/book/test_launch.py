@@ -15,9 +15,9 @@ import papermill
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from conftest import write_notebook
 from inputs import Inputs
 from IPython.core.inputtransformer2 import TransformerManager
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser
 
 ROOT = launch.ROOT
@@ -31,13 +31,8 @@ def config(url: str = URL, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
-    path = tmp_path / "notebooks" / "page.ipynb"
-    path.parent.mkdir()
-    parameters = new_code_cell("seed: int = 0  # of the cloner", metadata={"tags": ["parameters"]})
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [new_markdown_cell("# Title"), new_markdown_cell("Text."), parameters, new_code_cell("print(seed)")]
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-    return path
+    parameters = "seed: int = 0  # of the cloner"
+    return write_notebook(tmp_path / "notebooks" / "page.ipynb", parameters, "print(seed)")
 
 
 def test_the_cell_stands_once_before_the_parameters_and_follows_the_address(notebook: Path) -> None:
@@ -47,8 +42,8 @@ def test_the_cell_stands_once_before_the_parameters_and_follows_the_address(note
         (root / "_config.yml").write_text(yaml.safe_dump(config(url)))
         launch.main(root)
         cells = nbformat.read(notebook, as_version=4).cells
-        assert [launch.installs(cell) for cell in cells] == [False, False, True, False, False]
-        assert cells[2].source == launch.install_cell(url, "main")
+        assert [launch.installs(cell) for cell in cells] == [False, True, False, False]
+        assert cells[1].source == launch.install_cell(url, "main")
         assert launch.own_cells(notebook) == own
     written = notebook.stat().st_mtime_ns
     launch.write(notebook, launch.install_cell(URL, "main"))
@@ -98,12 +93,8 @@ def test_buttons_only_where_there_is_an_address() -> None:
 
 
 @pytest.mark.slow
-def test_a_page_s_buttons_lead_to_its_notebook(
-    notebook: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_s_buttons_lead_to_its_notebook(notebook: Path, browser: Browser, build_environment: None) -> None:
     root = notebook.parent.parent
-    for name in ("KDLIB_RESULTS", "KDLIB_WORK", "KDLIB_PROGRESS", "TQDM_DISABLE", "JUPYTER_PATH", "IPYTHONDIR"):
-        monkeypatch.setenv(name, "")  # the build sets them; pytest restores them
     shutil.copytree(ROOT / "book" / "theme", root / "book" / "theme")
     shutil.copytree(ROOT / "book" / "chapters", root / "book" / "chapters", ignore=shutil.ignore_patterns("*.md"))
     (root / "book" / "chapters" / "intro.md").write_text("# Intro\n")
@@ -133,7 +124,7 @@ def test_a_page_s_buttons_lead_to_its_notebook(
         tab.close()
 
 
-def test_binder_s_files_do_what_they_name() -> None:
+def test_binder_starts_with_the_records_of_the_repository(tmp_path: Path) -> None:
     """As far as it goes without a network: what is named exists, the scripts are programs, the versions are locked."""
     folder = ROOT / ".binder"
     assert (folder / "runtime.txt").read_text() == "python-3.11\n"
@@ -143,10 +134,7 @@ def test_binder_s_files_do_what_they_name() -> None:
     named = re.findall(r"requirements\.\w+", (folder / "postBuild").read_text())
     assert named
     assert all((ROOT / name).is_file() for name in named)
-
-
-def test_binder_starts_with_the_records_of_the_repository(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / ".binder", tmp_path / ".binder")
+    shutil.copytree(folder, tmp_path / ".binder")
     show = "import os, sys; print(*(os.environ['KDLIB_' + name] for name in sys.argv[1:]))"
     command = [str(tmp_path / ".binder" / "start"), sys.executable, "-c", show, "RESULTS", "WORK", "DATA"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import lint
-import nbformat
 import pytest
+from conftest import write_notebook
 from lint import Allowed, Prose, code_texts, paragraphs
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from kdlab.paper import published
 
@@ -17,13 +16,9 @@ def found(markdown: str, *allowed: Allowed, known: dict[str, str] | None = None)
 
 
 def test_no_figure_of_the_book_is_typed_by_hand() -> None:
-    offenders = lint.check()
-    assert not offenders, "read these from records or published.csv, or allow them with a reason:\n" + "\n".join(
-        offenders
-    )
-
-
-def test_every_allowed_number_has_a_reason_and_a_file_that_exists() -> None:
+    """And what is allowed to stand has a reason, and a file that exists."""
+    offenders = "\n".join(lint.check())
+    assert not offenders, f"read these from records or published.csv, or allow them with a reason:\n{offenders}"
     allowed = lint.read_allowed(lint.ROOT / "book" / "build" / "lint_allowed.toml")
     assert allowed
     for each in allowed:
@@ -107,9 +102,7 @@ def test_a_planted_figure_is_named_with_its_file_and_place(tmp_path: Path) -> No
     for folder in ("chapters", "build"):
         (tmp_path / "book" / folder).mkdir(parents=True)
     (tmp_path / "book" / "chapters" / "page.md").write_text("# Title\n\n```text\n1.5\n```\n\n- one\n- two, 93.4\n")
-    (tmp_path / "notebooks").mkdir()
-    cells = [new_markdown_cell("# Title"), new_code_cell("x = 0.5"), new_code_cell('"a mean of 88.25 points"')]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "page.ipynb")
+    write_notebook(tmp_path / "notebooks" / "page.ipynb", "x = 0.5", '"a mean of 88.25 points"')
     rules = '[[allowed]]\nreason = "a test"\nin."book/chapters/page.md" = ["never 5 %"]\n'
     (tmp_path / "book" / "build" / "lint_allowed.toml").write_text(rules)
     (tmp_path / "results").mkdir()

@@ -9,13 +9,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import templates
-from sphinx_external_toc.parsing import parse_toc_yaml
+from conftest import PAGES, ROOT
 
 from kdlib.detector import DEFAULT
 from kdlib.networks import CRITICAL_POINTS, VGG16
 
-ROOT = Path(__file__).parents[2]
-PAGES = [str(name) for name in parse_toc_yaml(ROOT / "_toc.yml")]
 LINK = re.compile(r"\]\(([\w./]+)\.(?:md|ipynb)\)")
 
 

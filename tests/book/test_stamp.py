@@ -15,6 +15,7 @@ import nbformat
 import papermill.cli
 import pytest
 import stamp
+from conftest import write_notebook
 from inputs import Inputs
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from stamp import Page
@@ -34,6 +35,9 @@ RUN: stamp.Stamp = {
 }
 
 
+PAGE = Path("page.ipynb")
+
+
 def page(run: stamp.Stamp | None = RUN, **given: Any) -> Page:
     run = run and run | {"given": given or run["given"]}
     return Page(Path("notebooks/datasets/mnist.ipynb"), "laptop", run["given"] if run else given, run)
@@ -41,19 +45,28 @@ def page(run: stamp.Stamp | None = RUN, **given: Any) -> Page:
 
 def test_the_stamp_names_all_that_a_number_depends_on() -> None:
     said = stamp.footer(page())
-    for part in ("2025-01-02 03:04 UTC, in 2 min", "`seed = 3`", r"8\|9", "kdlib `1111", "records of mnist `2222"):
+    given = "-y '{dataset: mnist, profile: laptop, seed: 3}'\n"
+    for part in (
+        *("2025-01-02 03:04 UTC, in 2 min", "`seed = 3`", r"8\|9", "kdlib `1111", "records of mnist `2222"),
+        "python book/build/build.py --profile laptop --only datasets/mnist -p seed 3\n",
+        f"papermill notebooks/datasets/one_vs_rest.ipynb out.ipynb {given}",
+    ):
         assert part in said
-    assert "python book/build/build.py --profile laptop --only datasets/mnist -p seed 3\n" in said
-    assert (
-        "papermill notebooks/datasets/one_vs_rest.ipynb out.ipynb -y '{dataset: mnist, profile: laptop, seed: 3}'\n"
-        in said
-    )
     facts = stamp.made({"seed": 3}, {"seed": "3"}, seconds=131.4, peak=812 * 2**20)["facts"]
     assert re.fullmatch(r"20\d\d-.* UTC, in 2 min, peak memory 812 MiB", facts["made"])
     assert facts["parameters"] == "`seed = 3`"
     assert facts["commit"]
     assert re.search(r", \d+ cores", facts["machine"])
     assert re.fullmatch(r"Python 3\.\S+, PyTorch \S+", facts["versions"])
+
+
+@pytest.mark.parametrize(
+    ("text", "declared", "value"),
+    [("1e-3", "float", 1e-3), ("('a', 'b')", "tuple", ("a", "b")), ("a b", "", "a b"), ("20240511", "str", "20240511")],
+)
+def test_values_from_the_command_line(text: str, declared: str, value: object) -> None:
+    """A text needs no quotes, to `str` a number neither; with quotes: `test_the_commands_give_back_the_value`."""
+    assert execute.parsed(text, declared) == value
 
 
 VALUES = [3, -1, 0.001, 1e-05, True, None, "8", "photos/my parts", "None", "'quoted'", "1e-3", ["pool4", "pool5"]]
@@ -111,15 +124,10 @@ def test_a_picture_leads_to_the_stamp_a_table_with_commands_needs_not(tmp_path: 
     assert f'id="{target[1]}"' in last.source
 
 
-def notebook(root: Path, *sources: str) -> Path:
-    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), root / "page.ipynb")
-    return Path("page.ipynb")
-
-
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where records, benchmarks and data lie."""
-    monkeypatch.setenv("KDLIB_DATA", str(tmp_path / "data"))
+def root(tmp_path: Path, build_environment: None) -> Path:
+    """Where records, benchmarks and data lie, and a page."""
+    write_notebook(tmp_path / "page.ipynb", "x = 1")
     (tmp_path / "benchmarks").mkdir()
     for dataset in ("mnist", "mvtec_ad"):
         (tmp_path / "results" / dataset).mkdir(parents=True)
@@ -127,11 +135,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def changed(root: Path, path: Path, reads: list[str], change: Callable[[], object]) -> set[str]:
-    """The inputs that a change of the world changes."""
-    before = Inputs(root, root / "results").of(path, reads)
+def changed(root: Path, reads: list[str], change: Callable[[], object]) -> set[str]:
+    """The inputs of the page that a change of the world changes."""
+    before = Inputs(root, root / "results").of(PAGE, reads)
     change()
-    after = Inputs(root, root / "results").of(path, reads)
+    after = Inputs(root, root / "results").of(PAGE, reads)
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
@@ -161,13 +169,11 @@ NEW = {
 def test_a_page_is_old_where_what_it_read_has_changed(
     root: Path, reads: list[str], old_by: list[str], new: str
 ) -> None:
-    path = notebook(root, "x = 1")
-    found = changed(root, path, reads, lambda: NEW[new](root))
-    assert bool(found) == (new in old_by)
+    assert bool(changed(root, reads, lambda: NEW[new](root))) == (new in old_by)
 
 
 def test_data_that_comes_goes_or_changes_makes_a_page_old(root: Path) -> None:
-    path, reads = notebook(root, "x = 1"), ["data brain_mri"]
+    reads, there = ["data brain_mri"], {"data of brain_mri"}
     image = root / "data" / "brain_mri" / "yes" / "a.png"
     other = root / "data" / "head_ct" / "labels.csv"
 
@@ -176,12 +182,12 @@ def test_data_that_comes_goes_or_changes_makes_a_page_old(root: Path) -> None:
         file.write_text(content)
 
     (image.parent.parent / "no").mkdir(parents=True)
-    assert changed(root, path, reads, lambda: put(image, "")) == {"data of brain_mri"}
-    assert changed(root, path, reads, lambda: put(image, "another size")) == {"data of brain_mri"}
-    assert changed(root, path, reads, lambda: os.utime(image, (1, 1))) == {"data of brain_mri"}
-    assert changed(root, path, reads, lambda: put(other, "")) == set()
-    assert changed(root, path, reads, lambda: shutil.rmtree(root / "data")) == {"data of brain_mri"}
-    assert Inputs(root, root / "results").of(path, reads)["data of brain_mri"] == "not here"
+    assert changed(root, reads, lambda: put(image, "")) == there
+    assert changed(root, reads, lambda: put(image, "another size")) == there
+    assert changed(root, reads, lambda: os.utime(image, (1, 1))) == there
+    assert changed(root, reads, lambda: put(other, "")) == set()
+    assert changed(root, reads, lambda: shutil.rmtree(root / "data")) == there
+    assert Inputs(root, root / "results").of(PAGE, reads)["data of brain_mri"] == "not here"
 
 
 def test_the_library_notes_what_it_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

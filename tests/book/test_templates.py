@@ -13,12 +13,12 @@ import pytest
 import stamp
 import templates
 import yaml
+from conftest import METADATA, ROOT
 from inputs import Inputs
 from lint import prose
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-ROOT = Path(__file__).parents[2]
 PAGE = Path("notebooks/datasets/digits.ipynb")
 TEXT = """# Digits
 
@@ -39,9 +39,8 @@ And no more.
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path, build_environment: None) -> Path:
     """A repository with one template, and one page of it."""
-    monkeypatch.setenv("KDLIB_WORK", "")
     folder = tmp_path / "notebooks" / "datasets"
     folder.mkdir(parents=True)
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: intro\nchapters:\n  - file: notebooks/datasets/digits\n")
@@ -52,8 +51,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         new_markdown_cell("", metadata={"tags": ["sections"]}),
         new_markdown_cell("The end."),
     ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "any.ipynb")
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "any.ipynb")
     (folder / "pages.yml").write_text("digits: any\n")
     (folder / "digits.md").write_text(TEXT)
     return tmp_path
@@ -77,15 +75,11 @@ def test_a_text_stands_in_the_places_of_its_template(root: Path) -> None:
     assert {"a text of 12.5 points", "Their size."} <= {*said}, "numbers typed into a text are found"
     alone = root / "notebooks" / "datasets" / "any.ipynb"
     assert templates.source(root, alone.relative_to(root)) == alone, "a notebook is a page of its own"
-
-
-def test_a_page_is_old_where_its_text_changed(root: Path) -> None:
     sources = Inputs(root, root / "results")
     before = sources.of(PAGE, ())
-    text = root / "notebooks" / "datasets" / "digits.md"
-    text.write_text(TEXT.replace("Small", "Tiny"))
+    (root / PAGE).with_suffix(".md").write_text(TEXT.replace("Small", "Tiny"))
     changed = sources.of(PAGE, ())
-    assert [name for name in before if before[name] != changed[name]] == ["notebook"]
+    assert [name for name in before if before[name] != changed[name]] == ["notebook"], "the page is old now"
 
 
 def test_what_is_missing_or_meant_otherwise_is_refused(root: Path) -> None:
@@ -150,12 +144,8 @@ def test_every_page_of_a_list_has_its_text_and_is_in_the_book() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["digits", "head_ct"])
-def test_a_data_set_becomes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str) -> None:
+def test_a_data_set_becomes_a_page(tmp_path: Path, build_environment: None, dataset: str) -> None:
     """A loader, a text and a line: `digits` has the first; HeadCT is not here, and leaves no hole."""
-    for name in ("KDLIB_WORK", "KDLIB_PROGRESS", "JUPYTER_PATH", "IPYTHONDIR"):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("KDLIB_DATA", str(tmp_path / "data"))
     folder = tmp_path / "notebooks" / "datasets"
     shutil.copytree(ROOT / "notebooks" / "datasets", folder)
     page = Path(f"notebooks/datasets/{dataset}.ipynb")

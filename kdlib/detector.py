@@ -87,7 +87,7 @@ class Detector:
 
     @property
     def lam(self) -> float:
-        """lambda of the score, Eq. 4: the recipe's ``score_lam``, or that of the training; ValueError if not fitted."""
+        """lambda of the score (Eq. 4), the recipe's ``score_lam`` or that of the training; ValueError if not fitted."""
         if not self.training.epoch:
             raise ValueError("detector: not fitted; call fit with normal images, or load one")
         return self.training.lam if self.recipe.score_lam is None else self.recipe.score_lam

@@ -59,7 +59,7 @@ class Score(nn.Module):
 def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe: Recipe) -> np.ndarray:
     """How much each pixel raises the discrepancy, by the recipe's method: (B, H, W) from (B, 3, H, W).
 
-    - ``gradients``: |d L_total / d x|, summed over colour channels, through both networks (Eq. 5).
+    - ``gradients``: ``|d L_total / d x|``, summed over colour channels, through both networks (Eq. 5).
     - ``cloner_gradients``: the same through the cloner alone.
     - ``smoothgrad``: the mean of signed gradients of noisy copies, then as above; where the recipe stretches, the mean
       of the stretched maps of the copies, as in the reference.

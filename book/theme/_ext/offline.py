@@ -5,6 +5,7 @@ instead of being loaded from a CDN. `widgets.js` beside this file drives the wid
 """
 
 import importlib.util
+import inspect
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ def name_entries(app: Sphinx, page: str, template: str, context: dict[str, Any],
     context["body"] = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
 
 
+def show_settings(app: Sphinx, what: str, name: str, found: Any, options: object, lines: list[str]) -> None:
+    """A recipe in the API page as its code has it: the settings, and the reason beside each."""
+    if name == "kdlib.Recipe":
+        settings = inspect.getsource(found).split("\n\n")[1]
+        lines += ["", ".. code-block:: python", "", *(f"    {line.strip()}" for line in settings.splitlines())]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.config.mathjax_path = "offline/tex-svg.js"
     app.config.nb_ipywidgets_js = {"offline/widgets.js": {"defer": "defer"}}  # on pages with widgets only
@@ -49,6 +57,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file(None, body=SEARCH)
     app.connect("builder-inited", copy)
     app.connect("html-page-context", name_entries)
+    app.connect("autodoc-process-docstring", show_settings)
     for listeners in app.events.listeners.values():  # jupyter-book always loads thebe, from a CDN
         listeners[:] = [each for each in listeners if getattr(each.handler, "__name__", "") != "init_thebe_core"]
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -20,6 +20,7 @@ from kdlib.data import Images, as_images
 from kdlib.data.reading import SUFFIXES, LeftOut
 from kdlib.detector import DEFAULT, Detector, is_detector
 from kdlib.files import ensure_folder, fill_own, refuse_foreign
+from kdlib.memory import MEMORY, Memory
 
 QUANTILE = 0.99
 MOVED = ("run", "status", "data")  # what old records and notes call
@@ -33,7 +34,8 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     localize = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
     fit.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
     fit.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
-    fit.add_argument("--seed", type=int, default=0, help="of the cloner's weights and the order of training, 0")
+    fit.add_argument("--method", choices=["cloner", "memory"], default="cloner", help="the paper's cloner by default")
+    fit.add_argument("--seed", type=int, default=0, help="of all that is drawn at random, 0")
     held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"
     fit.add_argument("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
     apart = "good images of another day: the threshold comes from them instead"
@@ -75,9 +77,10 @@ def fit(options: argparse.Namespace) -> int:
         raise ValueError(f"--set: {limits.pop()} is for experiments; fit takes all images of the folder")
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; fit takes the images first, then the file to write")
-    if path.exists() and path.stat().st_size and not is_detector(path):
+    if path.exists() and path.stat().st_size and not (is_detector(path) or is_detector(path, Memory.format)):
         raise ValueError(f"{path}: exists and is no detector; name another file to write")
-    detector = Detector(DEFAULT.replace(**settings), seed=options.seed)
+    method, recipe = (Memory, MEMORY) if options.method == "memory" else (Detector, DEFAULT)
+    detector = method(recipe.replace(**settings), seed=options.seed)
     images, apart = _images(options.images), options.apart and as_images(options.apart)
     _tell_copies(images, apart)
     ensure_folder(path.parent)
@@ -138,7 +141,7 @@ def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         kind = "a folder" if path.is_dir() else "an image"
         raise ValueError(f"{path}: is {kind}; {options.command} takes the detector first, then the folder of images")
-    return Detector.load(path), _images(options.images)
+    return (Memory if is_detector(path, Memory.format) else Detector).load(path), _images(options.images)
 
 
 def _images(paths: Sequence[Path]) -> Images:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import safetensors
@@ -63,6 +63,8 @@ class Detector:
         seed: of the cloner's weights and the order of training.
         device: ``"cuda"`` where there is one, else ``"cpu"``, by default.
     """
+
+    format: ClassVar[str] = FORMAT  # of the file that `save` writes
 
     @plain_torch()
     def __init__(self, recipe: Recipe = DEFAULT, *, seed: int = 0, device: str | torch.device | None = None) -> None:
@@ -131,20 +133,20 @@ class Detector:
         pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=self.recipe.levels, keep=cache)
         chosen = pixels[torch.from_numpy(train)] if count else pixels
         key = (images[train] if count else images).fingerprint if cache else ""
-        source, recipe, seed = self.source, self.recipe, self.seed
+        source, recipe = self.source, self.recipe
         known = source if recipe.augment else source_activations(source, chosen, recipe, key=key)
-        self.cloner = make_cloner(recipe, self.device, seed=seed)
         self.training, self.held_out_scores, self.image_size, self.levels = Training(), None, images.size, levels
-        begun = self.training
         try:
-            distill(
-                self.cloner, chosen, known, recipe, seed=seed, training=begun, evaluate=evaluate, checkpoint=checkpoint
-            )
+            self._learn(chosen, known, evaluate=evaluate, checkpoint=checkpoint)
         except BaseException:
             self.training = Training()  # half a training is none
             raise
         self.held_out_scores = self.score_pixels(pixels[torch.from_numpy(kept)]) if count else None
         return self if aside is None else self.calibrate(aside)
+
+    def _learn(self, pixels: Tensor, known: Activations | Source, **how: Any) -> None:
+        self.cloner = make_cloner(self.recipe, self.device, seed=self.seed)
+        distill(self.cloner, pixels, known, self.recipe, seed=self.seed, training=self.training, **how)
 
     def calibrate(self, images: ImagesLike) -> Self:
         """Draw `threshold` from these normal images instead of the held-out ones, from now on; `save` keeps it.
@@ -214,14 +216,20 @@ class Detector:
     def save(self, path: str | Path) -> None:
         """Write the fitted detector as one safetensors file, whole or not at all; the source is named, not stored."""
         _ = self.lam
-        tensors = {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
+        tensors = self._tensors()
         if self.held_out_scores is not None:
             tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
         plain: dict[str, object] = {"recipe": self.recipe.to_dict(), "training": asdict(self.training)}
         plain |= {"image_size": self.image_size, "levels": self.levels}
         about = {name: json.dumps(value) for name, value in plain.items()} | {"seed": str(self.seed)}
-        about |= {"format": FORMAT, "checksum": weights.checksum(self.recipe.weights)}
+        about |= {"format": self.format, "checksum": weights.checksum(self.recipe.weights)}
         write_atomically(Path(path), safetensors.torch.save(tensors, about))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f"cloner.{k}": v.cpu().contiguous() for k, v in self.cloner.state_dict().items()}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
@@ -230,7 +238,8 @@ class Detector:
         Raises ValueError: another kind of file, a damaged one, one made with other source weights; OSError: no file.
         """
         device = _device(device)
-        tensors, about = read_safetensors(Path(path), format=FORMAT, advice="expected a file that Detector.save wrote")
+        advice = f"expected a file that {cls.__name__}.save wrote"
+        tensors, about = read_safetensors(Path(path), format=cls.format, advice=advice)
         try:
             checksum, settings = about["checksum"], json.loads(about["recipe"])
             if made_with := [name for name, known in weights.CHECKSUMS.items() if known == checksum]:
@@ -238,7 +247,7 @@ class Detector:
             detector = cls(Recipe.from_dict(settings), seed=int(about["seed"]), device=device)
             detector.training = Training(**json.loads(about["training"]))
             detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
-            detector.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
+            detector._restore(tensors)
             if size := json.loads(about.get("image_size", "null")):  # older files have none
                 width, height = size
                 detector.image_size = int(width), int(height)
@@ -285,10 +294,10 @@ def _check_alike(images: Images, size: tuple[int, int] | None, levels: Levels | 
         raise ValueError(f"{images.where}: these {depths}; save them alike, or fit on images like these")
 
 
-def is_detector(path: Path) -> bool:
-    """Whether a file is a detector that some version of kdlib wrote."""
+def is_detector(path: Path, format: str = FORMAT) -> bool:
+    """Whether a file is a detector, or what else the format names, that some version of kdlib wrote."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return str((file.metadata() or {}).get("format", "")).startswith(FORMAT.partition("/")[0] + "/")
+            return str((file.metadata() or {}).get("format", "")).startswith(format.partition("/")[0] + "/")
     except (safetensors.SafetensorError, OSError):
         return False

@@ -14,7 +14,7 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS, strips
-from book.figures.tables import folded, reproducible
+from book.figures.tables import folded, linked, reproducible
 from kdlab import paper
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.estimate import work
@@ -202,16 +202,15 @@ def data_sets(frame: pd.DataFrame) -> HTML:
         row["printed"] = f"{each['printed']:.2f}"
         for preset, who in PRESETS.items():
             ours, mean, low, high, units = (each[f"{preset}_{n}"] for n in ("ours", "mean", "low", "high", "units"))
-            many = f" ({units} of {each['of']} classes)" if units < each["of"] else ""
-            row[f"ours, as the {who}"] = f"{ours:.2f}{many}" if units else "not run"
+            many = f"; {units} of {each['of']} classes" if units < each["of"] else ""
             ends = f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
-            row[f"off by, {who}"] = f"{mean:+.2f}{ends}" if units else "–"
+            row[f"as the {who}"] = f"<b>{ours:.2f}</b>, {mean:+.2f}{ends}{many}" if units else "not run"
         known = np.isfinite(each["control"])
         short = f" ({each['control_profile']})"
         row["random source"] = f"{each['control']:.1f}, trained {each['trained']:.1f}{short}" if known else "–"
         row["what it means"] = meaning(each)
         rows.append(row)
-    return HTML(pd.DataFrame(rows).to_html(classes="kd-table", border=0, index=False, escape=False))
+    return linked(pd.DataFrame(rows))
 
 
 def meaning(row: Mapping[Any, Any]) -> str:

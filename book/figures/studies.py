@@ -17,7 +17,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from book.figures import figure
-from book.figures.tables import few, reproducible
+from book.figures.tables import few, linked, reproducible
 from kdlab.audit.claims import claims
 from kdlab.experiments.records import Record, records
 from kdlab.presets import VGG16S
@@ -410,7 +410,7 @@ def board(rows: pd.DataFrame) -> HTML:
         for r in rows.itertuples()
     )
     shown.insert(0, "the paper says", list(links))
-    return HTML(shown.to_html(classes="kd-table", border=0, index=False, escape=False))
+    return linked(shown)
 
 
 def _by_setting(part: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

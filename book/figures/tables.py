@@ -79,6 +79,12 @@ def plain(frame: pd.DataFrame, form: str = "{:.2f}", *, index: bool = False, **m
     return HTML(frame.to_html(classes="kd-table", border=0, index=index, na_rep="–", float_format=form.format, **more))
 
 
+def linked(frame: pd.DataFrame) -> HTML:
+    """A table whose cells are HTML, to be glued into a page of prose: it scrolls in the theme's own container."""
+    table = frame.to_html(classes="kd-table", border=0, index=False, escape=False)
+    return HTML(f'<div class="pst-scrollable-table-container">{table}</div>')
+
+
 def numbers(
     frame: pd.DataFrame,
     behind: Sequence[str | Collection[Experiment]],

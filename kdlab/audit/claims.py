@@ -170,7 +170,8 @@ def outperform(p: Printed) -> Judged:
 
 def ten(p: Printed) -> Judged:
     parts, text = p.leads(3, "mvtec_ad")
-    return [*parts, about(p.lead(3, "mvtec_ad")[0], 10)], text
+    lead, _ = p.lead(3, "mvtec_ad")
+    return [*parts, about(lead, 10)], f"{text} {lead:+.2f} in the mean."
 
 
 def localization(p: Printed) -> Judged:

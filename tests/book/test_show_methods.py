@@ -71,17 +71,18 @@ def test_paper_on_itself() -> None:
     assert said["same"].startswith("holds")
     assert "0.63 points apart" in said["same"]
     assert "cable" in said["same"]
-    assert said["smoothgrad"].startswith("holds: +0.8")
+    assert said["smoothgrad"].startswith("not decided (15 of 15): smoothgrad over gradients +0.8")
     assert said["gbp"].startswith("holds")
 
 
 def test_claims_can_fail() -> None:
-    row = dict(zip(SIX, (90.0, 80.0, 95.0, 90.0, 92.0, 99.0), strict=True))
-    said = claims(pd.DataFrame([row], index=["brick"]))
-    assert all(verdict.startswith("does not hold") for verdict in said.values())
+    row = dict(zip(SIX, (80.0, 70.0, 95.0, 90.0, 92.0, 99.0), strict=True))
+    said = claims(pd.DataFrame([row] * 11, index=list("abcdefghijk")))
+    assert all(verdict.startswith("contradicted:") for verdict in said.values())
     assert "9.00 points apart" in said["same"]
-    assert "higher in 0 of 1" in said["smoothgrad"]
-    assert "lowest in 0 of 1" in said["gbp"]
+    assert "smoothgrad over gradients -10.00 (p = 0.001)" in said["smoothgrad"]
+    few = pd.DataFrame([row] * 2 + [dict.fromkeys(SIX, np.nan)] * 13)
+    assert all(verdict.startswith("not decided (2 of 15): ") for verdict in claims(few).values())
 
 
 @pytest.mark.parametrize(

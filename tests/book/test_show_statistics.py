@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from book.figures import statistics as show_statistics
 from kdlab.experiments.experiment import Experiment
 from kdlab.studies.one_factor import BASE
-from kdlab.studies.statistics import paired_difference
-from kdlab.studies.uncertainty import ENTRY, PAIR
+from kdlab.studies.uncertainty import ENTRY
 
 pytestmark = pytest.mark.usefixtures("plots")
 
@@ -31,13 +30,7 @@ OWN = Experiment.of("textures", "x", profile="laptop")
 RELEASED = Experiment.of("textures", "x", weights="vgg-release")
 BOTH = [entry("bottle"), entry("capsule", evaluations=0.75, optimism=1.0, published=88.0)]
 ENTRIES = pd.DataFrame([*BOTH, entry("x", experiments=(OWN,))], columns=ENTRY)
-GAINS = {0: 0.5, 1: 2.5}
 BOTTLE = Experiment.of("mvtec_ad", "bottle")
-PAIRS = pd.DataFrame(
-    [["mvtec_ad", "bottle", "paper", "lam=1.0", s, 90, 90 + g, g, g - 1, g + 1, 0.3, "torchvision", (BOTTLE,)]
-     for s, g in GAINS.items()],
-    columns=PAIR,
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -79,15 +72,3 @@ def test_places_name_profile_and_source_where_these_are_not_the_paper_s() -> Non
     assert show_statistics.place(BOTTLE) == "MVTec AD"
     assert show_statistics.place(OWN) == "textures (laptop)"
     assert show_statistics.place(RELEASED) == "textures (measured with the release)"
-
-
-def test_differences_show_each_pair_and_their_mean(drawn: list[Figure]) -> None:
-    said = alt(show_statistics.differences(PAIRS))
-    gains = {("bottle", seed): gain for seed, gain in GAINS.items()}
-    mean = paired_difference(dict.fromkeys(gains, 0.0), gains)
-    assert said == (
-        "2 differences from +0.5 to +2.5 points; 1 of the intervals leave out 0. "
-        f"Mean +1.50, 95 % from {mean.low:+.2f} to {mean.high:+.2f}."
-    )
-    labels = [text.get_text() for text in drawn[0].axes[0].get_yticklabels()]
-    assert labels == ["seed 0", "seed 1", "mean, t over seeds"]

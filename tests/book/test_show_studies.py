@@ -10,9 +10,11 @@ from matplotlib.lines import Line2D
 
 from book.figures import studies as show_studies
 from book.figures.studies import Page
+from kdlab import paper
+from kdlab.audit.claims import CLAIMS
 from kdlab.experiments.records import records
 from kdlab.studies import sentences
-from kdlab.studies.sentences import COMPARISONS, TESTS, verdict
+from kdlab.studies.sentences import COMPARISONS, verdict
 from kdlib.networks import CLONERS
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -23,6 +25,13 @@ pytestmark = pytest.mark.usefixtures("plots")
 
 def page(*frames: pd.DataFrame) -> Page:
     return Page("cloner_size", sentences.published_frame("cloner_size"), pd.concat(frames, ignore_index=True))
+
+
+def many(gains: dict[str, float]) -> pd.DataFrame:
+    """`study_frame` with all fifteen categories."""
+    frame = study_frame(gains)
+    one = frame[frame["normal"] == "bottle"]
+    return pd.concat([one.assign(normal=normal) for normal in paper.normals("mvtec_ad")], ignore_index=True)
 
 
 def test_panels_are_data_sets_with_two_settings_or_more() -> None:
@@ -95,44 +104,23 @@ def test_verdicts_in_words() -> None:
     ours = page(study_frame(AHEAD), study_frame(BEHIND, dataset="mnist"))
     margin, general = ours.verdicts().data.split("\n\n> ")
     assert margin.split("\n- ")[1:] == [
-        "the printed numbers: **not decided**.",
-        "our runs, profile laptop: **holds**.",
-        "data sets that the sentence does not name, profile laptop: **does not hold**.",
+        "the printed numbers: **contradicted in part**.",
+        "our runs, profile laptop: **not decided (2 of 15)**.",
+        "data sets that the sentence does not name, profile laptop: **not decided (2 of 10)**.",
     ]
-    assert "- our runs, profile laptop: **holds in part**. Not run: CIFAR-10." in general
+    assert "- our runs, profile laptop: **not decided (2 of 15)**. Not run: CIFAR-10." in general
     nothing = page(study_frame(AHEAD)[:0])
     assert nothing.verdicts().data.count("our runs: **not decided**. Not run: MVTec AD") == 2
-    found = ours.finding().data
-    assert "the printed numbers: **not decided**; our runs, profile laptop: **holds**." in found
-    assert "small over equal +1.0 on MVTec AD" in found
+    whole = page(many(AHEAD)).finding().data
+    assert "the printed numbers: **contradicted in part**; our runs, profile laptop: **contradicted in part**." in whole
+    assert "small over equal +1.0 on MVTec AD" in whole
     assert "largest" not in nothing.finding().data
-
-
-def test_what_is_decided_on_the_very_classes_is_said() -> None:
-    ours = study_frame({"small": 1.0, "equal": 0.0})
-    (comparison, _) = COMPARISONS["cloner_size"]
-    ours.loc[ours["normal"] == "capsule", "auroc"] += 5 * (ours["setting"] == "small")  # too far apart to tell
-    found = verdict(comparison, ours)
-    here = pd.DataFrame(
-        [("mvtec_ad", "small", "equal", 3.51, 1.0, 6.0, 6, "seeds", 0.01, "better", ("bottle", "capsule"))],
-        columns=[*TESTS, "classes"],
-    )
-    text = show_studies.sentence(comparison, found, "our runs", here)
-    assert text == (
-        "our runs: **not decided**. On the very classes that were run: small ahead of equal on bottle and capsule."
-    )
-    worse = here.assign(mean=-3.51, low=-6.0, high=-1.0, finding="worse")
-    assert "run: equal ahead of small on bottle" in show_studies.sentence(comparison, found, "our runs", worse)
-    unclear = here.assign(low=-1.0, finding="open")
-    assert "very classes" not in show_studies.sentence(comparison, found, "our runs", unclear)
-    decided = verdict(comparison, study_frame({"small": 1.0, "equal": 0.0}))  # for all classes: no need to say less
-    assert "very classes" not in show_studies.sentence(comparison, decided, "our runs", here)
 
 
 def test_differences_are_each_pair_once_printed_and_ours() -> None:
     kept = records(RESULTS, dataset="mvtec_ad", profile="laptop")
     loss = Page.of("loss_terms", kept)
-    rows = loss.differences(results=RESULTS)
+    rows = loss.differences()
     pairs = [("total", "value"), ("total", "direction"), ("direction", "value")]  # not also value over direction
     assert list(rows[["better", "worse"]].drop_duplicates().itertuples(index=False, name=None)) == pairs
     assert rows.loc[rows["dataset"] == "mvtec_ad", "figures"].tolist() == 3 * list(show_studies.KINDS)
@@ -142,7 +130,7 @@ def test_differences_are_each_pair_once_printed_and_ours() -> None:
     text = show_studies.told(rows)
     assert f"MVTec AD, ours: total over value {own[pairs[0]]:+.2f} (" in text
     assert text.count(";") == len(rows) - 1
-    (one,) = loss.differences([("lambda = 10", "total")], results=RESULTS).query("figures == 'ours'").to_dict("records")
+    (one,) = loss.differences([("lambda = 10", "total")]).query("figures == 'ours'").to_dict("records")
     assert (one["better"], one["worse"], one["dataset"]) == ("lambda = 10", "total", "mvtec_ad")
     nothing = Page.of("bias", []).differences()
     assert nothing.empty
@@ -170,17 +158,15 @@ def points(line: Line2D) -> list[float]:
     return [float(x) for x in np.asarray(line.get_xdata())]
 
 
-def test_table_of_differences_says_what_is_too_few() -> None:
-    ours = study_frame({"small": 1.0, "equal": 0.0})
-    once = ours[ours["seed"] == 0].copy()
-    once.loc[(once["normal"] == "bottle") & (once["setting"] == "small"), "auroc"] += 0.01
+def test_table_of_differences_says_on_how_many_units_it_rests() -> None:
     few, enough = (
         show_studies.evidence(rows[rows["figures"] != "printed"]).data
-        for rows in (page(frame).differences() for frame in (once, ours))
+        for rows in (page(frame).differences() for frame in (study_frame(AHEAD), many(AHEAD)))
     )
-    assert "open: neither 3 seeds nor all classes" in few
-    assert "2 classes" in few
-    assert "neither" not in enough
+    assert "2 of 15" in few
+    assert "too few" in few
+    assert "15 of 15" in enough
+    assert "p &lt; 0.001" in enough or "p < 0.001" in enough
     assert "better" in enough
 
 
@@ -190,22 +176,28 @@ def test_the_profile_that_says_more_is_judged() -> None:
     assert show_studies.judged(comparison, pd.concat([laptop, paper]))[0] == "paper"
     few = paper[paper["normal"] == "bottle"][:2]  # one seed with both settings
     profile, found = show_studies.judged(comparison, pd.concat([laptop, few]))
-    assert (profile, found.outcome) == ("laptop", "holds")
+    assert (profile, str(found)) == ("laptop", "not decided (2 of 15)")
 
 
 def test_overview_has_every_sentence_and_the_verdicts_of_the_records() -> None:
     kept = records(RESULTS, dataset="mvtec_ad", profile="laptop")
     board = show_studies.overview(kept)
-    assert board["sentence"].tolist() == [each.quote for found in COMPARISONS.values() for each in found]
-    assert board.set_index("study").loc["critical_points", "printed"] == "holds"
-    assert set(board.loc[board["study"].isin(["bias", "source", "localization_gap"]), "printed"]) == {""}
-    for row, each in zip(board.to_dict("records"), (c for found in COMPARISONS.values() for c in found), strict=True):
-        found = verdict(each, sentences.frame(row["study"], kept))
-        assert row["ours"] == found.outcome.removesuffix(" by our runs")
+    studied = board[board["page"] != "paper_audit"]
+    assert len(board) - len(studied) == len(CLAIMS)
+    assert studied["sentence"].tolist() == [each.quote for found in COMPARISONS.values() for each in found]
+    first = studied.groupby("page").first()
+    assert first.loc["ablations/critical_points", "printed"] == "holds"
+    assert set(first.loc[["ablations/bias", "ablations/source", "ablations/localization_gap"], "printed"]) == {""}
+    for row, each in zip(studied.to_dict("records"), (c for found in COMPARISONS.values() for c in found), strict=True):
+        found = verdict(each, sentences.frame(row["page"].removeprefix("ablations/"), kept))
+        assert row["ours"] == str(found)
         assert row["profile"] == ("laptop, measured with the release" if len(found.tests) else "")
+    html = show_studies.board(board).data
+    assert html.count("<tr") == len(board) + 1
+    assert 'href="../../notebooks/ablations/bias.html"' in html
     empty = show_studies.overview([])
-    assert set(empty["ours"]) == {"not decided"}
-    assert set(empty["alone"]) == set(empty["profile"]) == {""}
+    assert set(empty["ours"]) == {"not decided", ""}
+    assert set(empty["profile"]) == {""}
 
 
 def test_bars_say_their_values() -> None:

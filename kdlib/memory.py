@@ -1,7 +1,7 @@
 """`Memory`: the same interface without a cloner: remember positions of good images, and compare others with them.
 
-The idea is PatchCore's (Roth et al., CVPR 2022). Left out: its coreset (positions are drawn at random), the mean over
-neighbouring positions, the weight by a neighbour's neighbours, a wider network. Added: unit length, as light changes it.
+The idea is PatchCore's (Roth et al., CVPR 2022). Left out: its coreset (positions are drawn at random), the weight by a
+neighbour's neighbours, a wider network than the source.
 """
 
 from collections.abc import Iterator
@@ -24,9 +24,7 @@ USED |= {"sigma", "opening", "stretch"}
 
 
 class Memory(Detector):
-    """As `Detector`, by the distance to the nearest of ``positions`` of good images, as many of each image.
-
-    A recipe gives source, input and map, a ValueError where it has other settings of a cloner than the default ones."""
+    """As `Detector`, by the distance to the nearest of ``positions`` of good images; refuses settings of a cloner."""
 
     format = "kdlib.memory/1"
 
@@ -50,13 +48,12 @@ class Memory(Detector):
 
     def _vectors(self, pixels: Tensor, known: Activations | None = None) -> Iterator[Tensor]:
         """Of all critical points together, at each position of the finest, image by image: (h, w, C)."""
-        step = batch_length(self.recipe, self.device)
         with progress(len(pixels), "memory") as bar:
-            for part in (slice(start, start + step) for start in range(0, len(pixels), step)):
+            for part in torch.arange(len(pixels)).split(batch_length(self.recipe, self.device)):
                 x = prepare(pixels[part], self.recipe, self.device)
                 seen = (take(known, part, self.device) if known else self.source(x)).values()
-                unit = [F.normalize(activation.float()) for activation in seen]
-                fine = [F.interpolate(each, unit[0].shape[2:], mode="bilinear") for each in unit]
+                mean = [F.avg_pool2d(activation.float(), 3, 1, 1) for activation in seen]  # of the neighbourhood
+                fine = [F.interpolate(each, mean[0].shape[2:], mode="bilinear") for each in mean]
                 yield from torch.cat(fine, 1).permute(0, 2, 3, 1)
                 bar.update(len(x))
 

@@ -24,34 +24,34 @@ def memory(digits: Split) -> Memory:
     return Memory(TINY, positions=100).fit(digits.train)
 
 
-def unit_vectors(source: Source, pixels: torch.Tensor) -> torch.Tensor:
-    """Positions of pool3 with those of pool4 enlarged, each of length 1: (N, h, w, C)."""
+def vectors(source: Source, pixels: torch.Tensor) -> torch.Tensor:
+    """Positions of pool3 with those of pool4 enlarged, each the mean of its neighbourhood: (N, h, w, C)."""
     found = source(prepare(pixels, TINY, source.device), ("pool3", "pool4"))
-    fine, coarse = (F.normalize(found[point], dim=1) for point in ("pool3", "pool4"))
+    fine, coarse = (F.avg_pool2d(found[point], 3, stride=1, padding=1) for point in ("pool3", "pool4"))
     return torch.cat([fine, F.interpolate(coarse, scale_factor=2, mode="bilinear")], 1).permute(0, 2, 3, 1)
 
 
 def test_scores_are_distances_to_the_nearest(memory: Memory, source: Source, digits: Split) -> None:
     pixels = digits.test[:5].pixels(32)
-    rows = unit_vectors(source, pixels).flatten(1, 2)  # (N, hw, C)
+    rows = vectors(source, pixels).flatten(1, 2)  # (N, hw, C)
     distances = (rows[:, :, None] - memory.memory).norm(dim=-1).amin(-1)
-    np.testing.assert_allclose(memory.score(digits.test[:5]), distances.amax(1), atol=1e-3)
+    np.testing.assert_allclose(memory.score(digits.test[:5]), distances.amax(1), rtol=1e-3)
     enlarged = F.interpolate(distances.view(5, 1, 4, 4), (32, 32), mode="bilinear")[:, 0]
-    np.testing.assert_allclose(memory.attribute(digits.test[:5]), enlarged, atol=1e-3)
+    np.testing.assert_allclose(memory.attribute(digits.test[:5]), enlarged, rtol=1e-3)
     np.testing.assert_array_equal(memory.localize(pixels).shape, (5, 32, 32))
 
 
 def test_it_remembers_positions_of_all_images_alike(memory: Memory, source: Source, digits: Split) -> None:
     whole = Memory(TINY).fit(digits.train, held_out=0)  # fewer positions than it would take
-    every = unit_vectors(source, digits.train.pixels(32))
+    every = vectors(source, digits.train.pixels(32))
     assert len(whole.memory) == every[..., 0].numel()
     nearest = torch.cdist(memory.memory, every.flatten(0, 2)).min(1)
-    assert nearest.values.max() < 1e-2
+    assert nearest.values.max() < 0.5
     assert len(memory.memory) == 100
     counts = np.bincount(nearest.indices // every[0, ..., 0].numel(), minlength=len(every))
     assert counts.max() <= 4  # 28 of 32 images are remembered
     assert np.count_nonzero(counts) >= 25
-    assert whole.score(digits.train).max() < 1e-2
+    assert whole.score(digits.train).max() < 0.5
     assert whole.held_out_scores is None
 
 
@@ -61,7 +61,7 @@ def test_other_digits_are_anomalous(memory: Memory, digits: Split) -> None:
 
 def test_an_image_scores_the_same_in_any_company(memory: Memory, digits: Split) -> None:
     alone = [memory.score(digits.test[[n]])[0] for n in range(3)]
-    np.testing.assert_allclose(memory.score(digits.test)[:3], alone, atol=1e-4)
+    np.testing.assert_allclose(memory.score(digits.test)[:3], alone, rtol=1e-3)
 
 
 def test_seed_decides(digits: Split) -> None:
@@ -79,7 +79,9 @@ def test_a_loaded_memory_is_the_saved_one(memory: Memory, digits: Split, tmp_pat
     assert (loaded.recipe, loaded.seed) == (memory.recipe, memory.seed)
     assert is_detector(path, Memory.format)
     assert not is_detector(path)
-    with pytest.raises(ValueError, match=r"'kdlib.memory/1', expected 'kdlib.detector/1'; this is another kind of file"):
+    with pytest.raises(
+        ValueError, match=r"'kdlib\.memory/1', expected 'kdlib\.detector/1'; this is another kind of file"
+    ):
         Detector.load(path)
 
 
@@ -89,7 +91,7 @@ def test_damaged_and_foreign_files(fitted: Detector, memory: Memory, tmp_path: P
     with pytest.raises(ValueError, match=r"m: not a safetensors file .*; expected a file that Memory\.save wrote"):
         Memory.load(tmp_path / "m")
     fitted.save(tmp_path / "d")
-    with pytest.raises(ValueError, match="expected 'kdlib.memory/1'"):
+    with pytest.raises(ValueError, match=r"expected 'kdlib\.memory/1'"):
         Memory.load(tmp_path / "d")
     with pytest.raises(FileNotFoundError, match="no such file"):
         Memory.load(tmp_path / "nowhere")

@@ -4,5 +4,5 @@ from kdlib.data import Images, Split, load
 from kdlib.detector import Detector
 from kdlib.recipe import Recipe
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["Detector", "Images", "Recipe", "Split", "load"]

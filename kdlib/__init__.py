@@ -5,5 +5,5 @@ from kdlib.detector import Detector
 from kdlib.memory import Memory
 from kdlib.recipe import Recipe
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["Detector", "Images", "Memory", "Recipe", "Split", "load"]

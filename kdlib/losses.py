@@ -31,7 +31,7 @@ class _InnerProducts(torch.autograd.Function):
 
 
 def inner_products(source: Tensor, cloner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The inner products ``<s, c>``, ``|s|²``, ``|c|²`` of each image, in single precision: three tensors (B,) from two (B, C, H, W).
+    """``<s, c>``, ``|s|²`` and ``|c|²`` of each image, in single precision: three (B,) from two (B, C, H, W).
 
     Both losses follow from these three numbers, so neither difference nor quotient of the maps is ever stored.
     """

@@ -1,51 +1,55 @@
-"""The distribution without its extras: its commands work, and nothing of the floors above is among its needs."""
+"""The distribution: examples hold; its commands work without its extras; it needs nothing of the floors above."""
 
+import doctest
 import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+import kdlib
 from kdlib import Split, weights
 
 
-def needs(requirements: list[str]) -> set[str]:
-    """The names of installed distributions that these ask for, and those that they ask for; extras are left out."""
+def needs(requirements: Iterable[str], extras: Iterable[str] = ()) -> set[str]:
+    """The names of installed distributions that these ask for, and those that they ask for."""
     found: set[str] = set()
-    waiting = list(requirements)
-    while waiting:
-        name, marker = re.match(r"([\w.-]+)[^;]*;?(.*)", waiting.pop()).groups()  # type: ignore[union-attr]
-        name = re.sub(r"[-_.]+", "-", name).lower()
-        if "extra" in marker or name in found:
-            continue
-        try:
-            waiting += metadata.requires(name) or []
-        except metadata.PackageNotFoundError:  # of another system: its marker says so
-            assert marker, f"{name} is not installed"
-            continue
-        found.add(name)
+    for each in map(Requirement, requirements):
+        if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in (*extras, "")):
+            found |= {canonicalize_name(each.name)} | needs(metadata.requires(each.name) or [], each.extras)
     return found
 
 
 def link(name: str, folder: Path) -> None:
-    """Links to what a distribution installed, as deep as two of them may share a folder."""
+    """Links to what a distribution installed."""
     for file in metadata.files(name) or []:
-        place = Path(str(file.locate()))
-        depth = 1 if file.parts[0] not in ("nvidia", "mpl_toolkits") else len(file.parts)
-        target, source = folder.joinpath(*file.parts[:depth]), place
-        if ".." in file.parts or "__pycache__" in file.parts[:1]:
-            continue
-        for _ in range(len(file.parts) - depth):
-            source = source.parent
-        if source.exists() and not target.exists():
+        target = folder / file
+        if ".." not in file.parts and not target.is_symlink():
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(source)
+            target.symlink_to(Path(str(file.locate())))
+
+
+def test_one_version_everywhere() -> None:
+    for file, found in (("CITATION.cff", "version: {}\n"), ("CHANGELOG.md", "## {} ")):
+        assert found.format(kdlib.__version__) in (ROOT / file).read_text(), file
+
+
+def test_each_public_name_has_an_example_that_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ROOT / "book" / "chapters" / "api.md"
+    examples = " ".join(each.source for each in doctest.DocTestParser().get_examples(page.read_text()))
+    missing = [name for name in kdlib.__all__ if len(re.findall(rf"\b{name}\b", examples)) < 2]  # imported, and used
+    assert not missing, "names without an example in book/chapters/api.md"
+    monkeypatch.chdir(tmp_path)
+    assert not doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS).failed
 
 
 @pytest.mark.slow
@@ -76,7 +80,7 @@ def test_the_wheel_alone_fits_scores_and_localizes(digits: Split, home: Path, tm
 
     place = tmp_path / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", str(place))
-    python, kdlib = str(place / "bin" / "python"), str(place / "bin" / "kdlib")
+    python, command = str(place / "bin" / "python"), str(place / "bin" / "kdlib")
     run(*pip, "--python", python, "install", "--no-deps", "--no-index", str(path))
     (packages,) = place.glob("lib/python*/site-packages")
     for name in needed:
@@ -86,12 +90,12 @@ def test_the_wheel_alone_fits_scores_and_localizes(digits: Split, home: Path, tm
         for number in range(len(images)):
             images.image(number).save(tmp_path / folder / f"{number}.png")
 
-    assert "usage: kdlib " in run(kdlib, "--help")
+    assert "usage: kdlib " in run(command, "--help")
     assert "8 images trained on" in run(
-        kdlib, "fit", "good", "d", "--held-out", "0", "--set", "size=32", "epochs=1", "precision=fp32"
+        command, "fit", "good", "d", "--held-out", "0", "--set", "size=32", "epochs=1", "precision=fp32"
     )
-    assert run(kdlib, "score", "d", "new", "--threshold", "0").count(".png,") == 3
-    run(kdlib, "localize", "d", "new", "maps")
+    assert run(command, "score", "d", "new", "--threshold", "0").count(".png,") == 3
+    run(command, "localize", "d", "new", "maps")
     assert len(list((tmp_path / "maps").glob("*_map.png"))) == 3
     heavy = "{'pandas', 'matplotlib', 'skimage', 'onnx'} & set(sys.modules)"
     where = "str(kdlib.__file__).startswith(sys.prefix)"

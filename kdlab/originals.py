@@ -4,9 +4,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 
+from kdlab.textures import CATEGORIES, GRAFTED
 from kdlib.data import ABOUT, DATASETS, Split, find
 from kdlib.data.classes import DIGITS
-from kdlib.data.textures import CATEGORIES, GRAFTED
 from kdlib.errors import unknown
 
 Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images

@@ -1,4 +1,4 @@
-"""``kdlib fit | score | localize``, or ``python -m kdlib``: detectors on folders of images, as a batch job."""
+"""``kdlib fit | score | localize | export``, or ``python -m kdlib``: detectors on folders of images, as a batch job."""
 
 import argparse
 import ast
@@ -28,10 +28,13 @@ LEFT_OUT = 3  # exit status: done, but something in a folder was not judged
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The three commands and their options."""
+    """The commands and their options."""
     fit = commands.add_parser("fit", help="fit a detector on a folder of good images")
     score = commands.add_parser("score", help="score a folder of images: CSV with name, score, anomalous; worst first")
     localize = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
+    export = commands.add_parser("export", help="write a detector's scores and maps as one ONNX file")
+    export.add_argument("detector", type=Path, help="file that fit wrote")
+    export.add_argument("onnx", type=_new_file, help="file to write, such as detector.onnx")
     fit.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
     fit.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
     fit.add_argument("--method", choices=["cloner", "memory"], default="cloner", help="the paper's cloner by default")
@@ -136,6 +139,17 @@ def localize(options: argparse.Namespace) -> int:
     return 0
 
 
+def export(options: argparse.Namespace) -> int:
+    """An ONNX file; what an image must look like for it, and the threshold, to standard output."""
+    if options.onnx.suffix != ".onnx":
+        raise ValueError(f"{options.onnx}: expected a name that ends in .onnx; export takes the detector first")
+    detector = Detector.load(options.detector)
+    detector.export(options.onnx)
+    side, about = detector.recipe.input_size, _threshold(detector, QUANTILE)[1]
+    print(f"{options.onnx}: pixels (N, 3, {side}, {side}), 8-bit RGB, to scores (N,) and maps; {about}")
+    return 0
+
+
 def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
     path = options.detector
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
@@ -154,9 +168,6 @@ def _threshold(detector: Detector, quantile: float) -> tuple[float | None, str]:
         why = "as no good images were held out: fit with --held-out or --apart, or give --threshold"
         return None, f"no threshold, {why}"
     limit, count = detector.threshold(quantile), len(detector.held_out_scores)
-    if (count + 1) * (1 - quantile) < 1 - 1e-9:
-        expected = f"expect 1 good image in {count + 1} to be flagged"
-        _note(f"{count} good images cannot give quantile {quantile:g}: {expected}")
     return limit, f"threshold {limit:.6g}, quantile {quantile:g} of {count} good images"
 
 
@@ -188,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     if words and words[0] in MOVED:
         parser.error(f"{words[0]} is a command of the laboratory now: python -m kdlab {' '.join(words)}")
     options = parser.parse_args(_settings_apart(words))
-    return finish(options, {"fit": fit, "score": score, "localize": localize}[options.command])
+    return finish(options, {"fit": fit, "score": score, "localize": localize, "export": export}[options.command])
 
 
 def _settings_apart(words: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """`Detector`: the one object a user needs. Fit it on good images; score, localize and threshold any others."""
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,8 +43,7 @@ if hasattr(os, "register_at_fork"):
 def plain_torch() -> Iterator[None]:
     """Gradients, and a processor's tensors where no device is named, in whatever mode the caller is.
 
-    Raises:
-        MemoryError: says what to do.
+    Raises MemoryError: says what to do.
     """
     try:
         with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
@@ -206,11 +206,18 @@ class Detector:
         return np.concatenate(maps)
 
     def threshold(self, quantile: float = 0.99) -> float:
-        """The score that a fraction ``quantile`` of normal images, held out or of `calibrate`, stays at or below."""
+        """The score that a fraction ``quantile`` of normal images, held out or of `calibrate`, stays at or below.
+
+        A UserWarning says where they are too few: 1 in n + 1 of the normal images to come exceeds all of n.
+        """
         if not 0 <= quantile <= 1:
             raise ValueError(f"threshold: quantile is {quantile}, expected 0 to 1")
         if self.held_out_scores is None:
             raise ValueError("threshold: no held-out images; fit with held_out above 0, such as 0.1, or calibrate")
+        count = len(self.held_out_scores)
+        if quantile < 1 and count < (needed := math.ceil(1 / (1 - quantile) - 1e-6) - 1):
+            what = f"{count} good images cannot give quantile {quantile:g}: expect 1 good image in {count + 1} to be"
+            warnings.warn(f"{what} flagged; calibrate with {needed} or more, or lower the quantile", stacklevel=2)
         return float(np.quantile(self.held_out_scores, quantile, method="higher"))
 
     def save(self, path: str | Path) -> None:
@@ -230,6 +237,12 @@ class Detector:
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self.cloner.load_state_dict({k.removeprefix("cloner."): v for k, v in tensors.items()})
+
+    def export(self, path: str | Path) -> None:
+        """Write scores and maps as one ONNX graph, see `export.Graph`; ValueError where a map needs gradients."""
+        from kdlib.export import export
+
+        export(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:

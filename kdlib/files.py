@@ -70,8 +70,7 @@ def ensure_folder(folder: Path) -> Path:
 def refuse_foreign(folder: Path) -> None:
     """Refuse to write to a folder that holds anything but what `fill_own` wrote there.
 
-    Raises:
-        FileExistsError: names what is there.
+    Raises FileExistsError: names what is there.
     """
     marker = folder / OURS
     ours = {OURS, *(marker.read_text().splitlines() if marker.is_file() else [])}
@@ -83,8 +82,7 @@ def refuse_foreign(folder: Path) -> None:
 def fill_own(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write files to a folder of our own, in place of those that an earlier call left there.
 
-    Raises:
-        FileExistsError: there is something else in it; nothing is written or removed then.
+    Raises FileExistsError: there is something else in it; nothing is written or removed then.
     """
     refuse_foreign(folder)
     marker = ensure_folder(folder) / OURS

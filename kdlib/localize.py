@@ -12,7 +12,7 @@ from captum.log import log_usage
 from scipy import ndimage
 from torch import Tensor, nn
 
-from kdlib.losses import discrepancy
+from kdlib.losses import Activations, discrepancy
 from kdlib.networks import Cloner, Source, half_precision
 from kdlib.recipe import BEST, Recipe
 from kdlib.weights import IMAGENET_STD
@@ -56,6 +56,14 @@ class Score(nn.Module):
         return discrepancy(*self.activations(images), lam=self.lam, points=self.points)
 
 
+def without_best(recipe: Recipe) -> Recipe:
+    """The recipe with what the attribution ``best`` stands for: `recipe.BEST`, at critical points that are there."""
+    if recipe.attribution != "best":
+        return recipe
+    known = [p for p in BEST["map_points"] if p in recipe.critical_points] or recipe.critical_points
+    return recipe.replace(attribution=BEST["attribution"], map_points=recipe.map_points or tuple(known))
+
+
 def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe: Recipe) -> np.ndarray:
     """How much each pixel raises the discrepancy, by the recipe's method: (B, H, W) from (B, 3, H, W).
 
@@ -71,16 +79,15 @@ def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe
 
     The noise of an image depends on nothing else, so a batch gives what its images give.
     """
-    if recipe.attribution == "best":
-        known = [p for p in BEST["map_points"] if p in recipe.critical_points] or recipe.critical_points
-        recipe = recipe.replace(attribution=BEST["attribution"], map_points=recipe.map_points or tuple(known))
+    recipe = without_best(recipe)
     method = recipe.attribution
     guided = {"gbp": (cloner,), "gbp_both": (source, cloner)}.get(method, ())
     through_source = method != "cloner_gradients"
     score = Score(source, cloner, lam=lam, recipe=recipe, guided=guided, through_source=through_source)
     x = x.detach().clone()
     if method in ("discrepancy", "product"):
-        return _positions(score, x, product=method == "product").cpu().numpy()
+        with torch.inference_mode():
+            return positions(*score.activations(x), lam=score.lam, recipe=recipe).cpu().numpy()
     x.requires_grad_()
     if method == "smoothgrad":
         copies: Saliency = _StretchedSaliency(score) if recipe.stretch else Saliency(score)
@@ -125,17 +132,16 @@ def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **sett
         )
 
 
-def _positions(score: Score, x: Tensor, *, product: bool) -> Tensor:
-    """Eq. 4, or the product of its terms, of the vector of channels at each position of a point's maps: (B, H, W)."""
-    with torch.inference_mode():
-        (known, found), total = score.activations(x), x.new_zeros(x.shape[0], 1, *x.shape[2:])
-        for point in score.points:
-            s, c = known[point].float(), found[point].float()
-            value, direction = (s - c).square().mean(1, keepdim=True), 1 - F.cosine_similarity(s, c, dim=1)[:, None]
-            sum_of_terms = direction if score.lam == math.inf else value + score.lam * direction
-            here = value * direction if product else sum_of_terms
-            total += F.interpolate(here, size=x.shape[2:], mode="bilinear", align_corners=False)
-    return total[:, 0]
+def positions(source: Activations, cloner: Activations, *, lam: float, recipe: Recipe) -> Tensor:
+    """Eq. 4, or the product of its terms, of the vector of channels at each position of a point's maps: (B, S, S)."""
+    maps = []
+    for point in recipe.map_points or recipe.score_points:
+        s, c = source[point].float(), cloner[point].float()
+        value, direction = (s - c).square().mean(1, keepdim=True), 1 - F.cosine_similarity(s, c, dim=1)[:, None]
+        sum_of_terms = direction if lam == math.inf else value + lam * direction
+        here = value * direction if recipe.attribution == "product" else sum_of_terms
+        maps.append(F.interpolate(here, size=[recipe.input_size] * 2, mode="bilinear", align_corners=False)[:, 0])
+    return torch.stack(maps).sum(0)
 
 
 def stretch(maps: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Recipe:
     """All settings of one experiment; the defaults are the paper's for a small image data set."""
 
     # source
-    weights: str = "torchvision"  # the paper's; or "vgg-release", an earlier one by its authors; "random" as a control
+    weights: str = "torchvision"  # the paper's; "random" as a control; kdlab adds "vgg-release", an earlier one
     # input
     size: int = 128  # pixels
     crop: int | None = None  # centre crop after resizing
@@ -75,7 +75,8 @@ class Recipe:
             self._expect(name, isinstance(value, kind), getattr(kind, "__name__", str(kind)))
         choices = {"weights": SOURCES, "cloner": CLONERS, "precision": PRECISIONS, "attribution": ATTRIBUTIONS}
         for name, known in choices.items():
-            self._expect(name, getattr(self, name) in known, f"one of {', '.join(known)}")
+            more = "; kdlab, once imported, has more" if name == "weights" else ""
+            self._expect(name, getattr(self, name) in known, f"one of {', '.join(known)}{more}")
         self._expect("size", self.size >= 32, "at least 32 pixels: five max-pools halve it")
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
         for name in ("score_points", "map_points"):

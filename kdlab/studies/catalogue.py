@@ -12,7 +12,7 @@ from typing import Any
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import paper, reference
 from kdlab.studies.one_factor import MAPS
-from kdlib.data.textures import CATEGORIES
+from kdlab.textures import CATEGORIES
 from kdlib.errors import unknown
 from kdlib.weights import available
 

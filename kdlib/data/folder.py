@@ -37,16 +37,13 @@ def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
 def is_good(kind: str) -> bool:
     """Whether the folder ``test/<kind>`` holds good images; case does not matter.
 
-    Raises:
-        ValueError: a name that may mean either, such as ``good_day2`` or ``no_crack``.
+    Raises ValueError: a name that may mean either, such as ``good_day2`` or ``no_crack``.
     """
     if kind.lower() in GOOD:
         return True
     if any(HALF_GOOD.fullmatch(word) for word in re.split(r"[^a-zA-Z]+", kind)):
-        raise ValueError(
-            f"test/{kind}: good images or a kind of defect? Rename it: good images lie in a folder called one of "
-            f"{', '.join(GOOD)}; any other name is a kind of defect"
-        )
+        advice = f"good images lie in a folder called one of {', '.join(GOOD)}; any other name is a kind of defect"
+        raise ValueError(f"test/{kind}: good images or a kind of defect? Rename it: {advice}")
     return False
 
 

@@ -15,21 +15,8 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from kdlib.data.reading import (
-    Levels,
-    as_rgb,
-    frames_left_out,
-    image_size,
-    is_deep,
-    list_images,
-    own_levels,
-    read_image,
-    read_mask,
-    read_values,
-    shown,
-    upright,
-    warn_of_left_out,
-)
+from kdlib.data import reading
+from kdlib.data.reading import Levels, own_levels
 from kdlib.files import keep_array, work_folder
 
 OUTSIDE = 1e-4  # of an image's values may lie outside of given levels before that is said: a few dead pixels
@@ -69,28 +56,24 @@ class Images:
     def image(self, index: int, levels: Levels | None = None) -> Image.Image:
         """One image as 8-bit RGB; ``levels`` as for `reading.read_image`.
 
-        Raises:
-            ValueError: the file is not a readable image.
+        Raises ValueError: the file is not a readable image.
         """
         content = self.content[index]
-        return read_image(content, levels) if isinstance(content, Path) else shown(content, levels)
+        return reading.read_image(content, levels) if isinstance(content, Path) else reading.shown(content, levels)
 
     @cached_property
     def deep(self) -> bool:
         """Whether these have more than 8 bits.
 
-        Raises:
-            ValueError: some have 8 bits and some have more, or a file is not readable.
+        Raises ValueError: some have 8 bits and some have more, or a file is not readable.
         """
         if isinstance(self.content, np.ndarray):
             return self.content.dtype != np.uint8
         with ThreadPoolExecutor() as pool:
-            each = list(pool.map(is_deep, self.content))
+            each = list(pool.map(reading.is_deep, self.content))
         if len(set(each)) == 2:
-            raise ValueError(
-                f"{self.where}: {sum(each)} of {len(each)} have more than 8 bits, the others have 8, such as "
-                f"{self.names[each.index(False)]}; save all of them alike"
-            )
+            what = f"{sum(each)} of {len(each)} have more than 8 bits, the others have 8"
+            raise ValueError(f"{self.where}: {what}, such as {self.names[each.index(False)]}; save all of them alike")
         return any(each)
 
     @cached_property
@@ -109,7 +92,7 @@ class Images:
 
     def _values(self, index: int) -> np.ndarray:
         content = self.content[index]
-        return read_values(content) if isinstance(content, Path) else content
+        return reading.read_values(content) if isinstance(content, Path) else content
 
     def pixels(self, size: int, *, crop: int | None = None, levels: Levels | None = None, keep: bool = False) -> Tensor:
         """All images resized to ``size`` x ``size``, then centre-cropped: 8-bit, (N, 3, S, S).
@@ -131,7 +114,7 @@ class Images:
                 if used:
                     values = self._values(index)
                     outside[index] = np.mean((values < used[0]) | (values > used[1]))
-                image = shown(values, used) if used else self.image(index)
+                image = reading.shown(values, used) if used else self.image(index)
             except ValueError as error:
                 return str(error)
             out[index] = np.array(_resize(image, size, crop)).transpose(2, 0, 1)
@@ -154,7 +137,7 @@ class Images:
         for index, path in enumerate(self.masks or ()):
             if path is not None:
                 image = None if isinstance(self.content, np.ndarray) else self.content[index]
-                out[index] = _small_mask(np.array(read_mask(path, image)) > 0, size, crop)
+                out[index] = _small_mask(np.array(reading.read_mask(path, image)) > 0, size, crop)
                 edges = out[index, [0, -1]].all() and out[index, :, [0, -1]].all()
                 if edges and (marked := out[index].mean()) > 0.5:
                     what = f"marks {marked:.0%} of its image as defective, the whole border among it"
@@ -210,9 +193,9 @@ def as_images(images: ImagesLike) -> Images:
         return images
     if isinstance(images, str | Path):
         path = Path(images).expanduser()
-        return _from_files([path] if path.is_file() else list_images(path), str(images), given=path.is_file())
+        return _from_files([path] if path.is_file() else reading.list_images(path), str(images), given=path.is_file())
     if isinstance(images, Image.Image):
-        return as_images(np.array(upright(images) if images.mode[0] in "IF" else as_rgb(images)))
+        return as_images(np.array(reading.upright(images) if images.mode[0] in "IF" else reading.as_rgb(images)))
     if isinstance(images, np.ndarray | Tensor):
         return _from_array(images)
     if not (pictures := list(images)):
@@ -234,14 +217,12 @@ def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
     if missing := next((path for path in files if not path.is_file()), None):
         raise FileNotFoundError(f"{missing}: no such file")
     if given:
-        warn_of_left_out(where, frames_left_out(files))
-    sizes = {image_size(path): path for path in files}
+        reading.warn_of_left_out(where, reading.frames_left_out(files))
+    sizes = {reading.image_size(path): path for path in files}
     if len(sizes) > 1:
         (a, first), (b, second), *_ = sizes.items()
-        raise ValueError(
-            f"{where}: images of mixed sizes: {first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}; "
-            "crop or resize them to one size first"
-        )
+        found = f"{first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}"
+        raise ValueError(f"{where}: images of mixed sizes: {found}; crop or resize them to one size first")
     return Images(tuple(files), tuple(path.name for path in files), size=next(iter(sizes)), where=where)
 
 
@@ -259,10 +240,8 @@ def _from_array(images: np.ndarray | Tensor) -> Images:
         array = array[None]  # one picture
     elif array.ndim == 3 and shape[0] in channels:
         if not tensor and shape[0] != 1:
-            raise ValueError(
-                f"images: {shape} may be {shape[0]} grey images or one with channels first; "
-                "give (N, H, W, 1) or (H, W, C)"
-            )
+            either = f"{shape[0]} grey images or one with channels first"
+            raise ValueError(f"images: {shape} may be {either}; give (N, H, W, 1) or (H, W, C)")
         array = array[None]
     if array.ndim == 4 and array.shape[3] not in channels:
         if array.shape[1] not in channels:
@@ -272,11 +251,9 @@ def _from_array(images: np.ndarray | Tensor) -> Images:
         if not np.isfinite(array).all():
             bad = np.unique(np.nonzero(~np.isfinite(array))[0])
             raise ValueError(f"images: NaN or infinite pixels in {len(bad)} of {len(array)}, first in number {bad[0]}")
-        if array.min() < 0 or array.max() > 1:
-            low, high = array.min(), array.max()
-            raise ValueError(
-                f"images: floating-point values are expected in [0, 1]; found values from {low:.3g} to {high:.3g}"
-            )
+        low, high = array.min(), array.max()
+        if low < 0 or high > 1:
+            raise ValueError(f"images: expected floating-point values in [0, 1]; found {low:.3g} to {high:.3g}")
         array = np.round(array * 255).astype(np.uint8)
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]

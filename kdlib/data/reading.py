@@ -108,8 +108,7 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
     Args:
         image: that it belongs to. Where EXIF turns it, and the mask was drawn before that, the mask is turned as well.
 
-    Raises:
-        ValueError: not an image, or nobody can tell how a turned image and its mask belong together.
+    Raises ValueError: not an image, or nobody can tell how a turned image and its mask belong together.
     """
     with _opened(path) as file:
         lossy, (turned, _) = file.format in ("JPEG", "MPO"), _orientation(file)
@@ -134,10 +133,8 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
     if turn == 1:
         return mask
     if turn < 5 or stored[0] == stored[1]:
-        raise ValueError(
-            f"{image}: is turned by its EXIF note, and nobody can tell whether {path.name} was drawn before or after; "
-            "save the image upright, without the note"
-        )
+        what = f"is turned by its EXIF note, and nobody can tell whether {path.name} was drawn before or after"
+        raise ValueError(f"{image}: {what}; save the image upright, without the note")
     if mask.size == stored:
         mask.getexif()[ORIENTATION] = turn
     return upright(mask)
@@ -146,8 +143,7 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height of the upright image, from the header alone.
 
-    Raises:
-        ValueError: the file is not an image.
+    Raises ValueError: the file is not an image.
     """
     with _opened(path) as file:
         turn, (width, height) = _orientation(file)
@@ -250,10 +246,8 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
                 raise Image.DecompressionBombError
             yield file
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(
-            f"{path}: has more than {max_pixels() / 1e6:.0f} million pixels; if it is to be read, set KDLIB_MAX_PIXELS "
-            "to more"
-        ) from error
+        what = f"{path}: has more than {max_pixels() / 1e6:.0f} million pixels"
+        raise ValueError(f"{what}; if it is to be read, set KDLIB_MAX_PIXELS to more") from error
     except (OSError, SyntaxError) as error:
         unknown = isinstance(error, UnidentifiedImageError)  # repeats the path
         reason = "of no known format" if unknown else getattr(error, "strerror", None) or error

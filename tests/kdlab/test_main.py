@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 
 from kdlab.__main__ import main
 from kdlab.experiments.records import digest, records
+from kdlab.textures import make_category
 from kdlib.__main__ import parse_settings
-from kdlib.data.textures import make_category
 
 pytestmark = pytest.mark.usefixtures("results")
 

@@ -4,10 +4,13 @@ import json
 import math
 import multiprocessing
 import os
+import re
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +18,8 @@ import safetensors
 import safetensors.torch
 import torch
 from conftest import TINY, known
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from kdlib import Detector, Recipe, Split, load, weights
@@ -68,13 +73,32 @@ def test_the_score_may_have_its_own_lambda(fitted: Detector, digits: Split, lam:
 def test_threshold_is_a_quantile_of_held_out_scores(fitted: Detector) -> None:
     held_out = known(fitted.held_out_scores)
     assert len(held_out) == 4  # a tenth of 32, rounded up
-    for quantile in (0, 0.3, 0.5, 0.99, 1):
+    for quantile in (0, 0.3, 0.5, 0.8, 1):
         threshold = fitted.threshold(quantile)
         assert threshold in held_out
         assert np.mean(held_out <= threshold) >= quantile
     assert fitted.threshold(1) == held_out.max()
     with pytest.raises(ValueError, match=r"quantile is 1\.5, expected 0 to 1"):
         fitted.threshold(1.5)
+
+
+@given(st.integers(1, 300), st.integers(0, 1000))
+def test_too_few_images_for_a_quantile_are_told(count: int, mille: int) -> None:
+    """Where 1 of count + 1, what exceeds the highest of count on average, is more than the quantile lets pass."""
+    quantile = mille / 1000
+    detector = SimpleNamespace(held_out_scores=np.random.default_rng(count).random(count))
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        Detector.threshold(detector, quantile)  # type: ignore[arg-type]
+    assert len(caught) == ((count + 1) * (1000 - mille) < 1000 and mille < 1000)
+    for warning in caught:
+        told = re.fullmatch(r"(\d+) good images cannot give .* in (\d+) to .* with (\d+) or .*", str(warning.message))
+        assert told
+        assert (int(told[1]), int(told[2])) == (count, count + 1)
+        detector.held_out_scores = np.zeros(int(told[3]))
+        Detector.threshold(detector, quantile)  # type: ignore[arg-type]
+        detector.held_out_scores = np.zeros(int(told[3]) - 1)
+        with pytest.warns(UserWarning, match="cannot give"):
+            Detector.threshold(detector, quantile)  # type: ignore[arg-type]
 
 
 def test_calibrated_threshold_is_of_the_given_images(saved: Path, digits: Split) -> None:

@@ -1,6 +1,5 @@
 """`textures`: disjoint, exact, the same every time, whole or not there."""
 
-import importlib
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from kdlab import textures as module
+from kdlab.textures import BORDER, DEFECTS, GRAFTED, GRAFTS, SIZE, make_category, paint_defect, textures
 from kdlib import load
-from kdlib.data.textures import BORDER, DEFECTS, GRAFTED, GRAFTS, SIZE, make_category, paint_defect, textures
-
-module = importlib.import_module("kdlib.data.textures")  # in kdlib.data the function has its name
 
 
 @pytest.fixture
@@ -95,8 +93,8 @@ def test_interrupted_making_leaves_nothing(
 ) -> None:
     write = module._write
 
-    def interrupted(folder: Path, number: int, *image: object, suffix: str = "") -> None:
-        write(folder, number, *image, suffix=suffix)
+    def interrupted(folder: Path, number: int, image: np.ndarray, *, suffix: str = "") -> None:
+        write(folder, number, image, suffix=suffix)
         if suffix == "_mask":
             raise interruption
 

@@ -8,13 +8,14 @@ from the right: no pixel is in both. Half of all patches are mirrored, as the br
 and contrast of what it replaces.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from kdlib.data import DATASETS
 from kdlib.data.folder import mvtec_layout
 from kdlib.data.images import Split
 from kdlib.files import whole_folder, work_folder
@@ -27,23 +28,18 @@ TRAIN, GOOD, EACH_DEFECT = 80, 20, 10  # patches; photographs are 512 x 512
 BORDER = 340  # column that parts training from test
 
 
-def textures(category: str, *, root: Path | None = None) -> Split:
-    """One category of `textures`, made when it is not there yet."""
-    return _made("textures", category, CATEGORIES, root)
-
-
-def grafts(category: str, *, root: Path | None = None) -> Split:
-    """One category of `grafts`, made when it is not there yet."""
-    return _made("grafts", category, GRAFTED, root)
-
-
-def _made(dataset: str, category: str, known: Sequence[str], root: Path | None) -> Split:
-    if category not in known:
+def textures(category: str, *, root: Path | None = None, dataset: str = "textures") -> Split:
+    """One category of `textures`, or of `grafts`, made when it is not there yet."""
+    if category not in (known := GRAFTED if dataset == "grafts" else CATEGORIES):
         raise ValueError(f"{dataset}: no category {category!r}; known are {', '.join(known)}")
     root = root or work_folder() / "data" / dataset
     if not (root / category).is_dir():
         make_category(root, category, harder=dataset == "grafts")
     return mvtec_layout(root, category, dataset=dataset)
+
+
+grafts = partial(textures, dataset="grafts")
+DATASETS |= {"textures": textures, "grafts": grafts}
 
 
 def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = False) -> None:

@@ -1,0 +1,68 @@
+"""ONNX: score and map in one graph, for programs without torch; the extra ``kdlib[onnx]`` brings a runtime."""
+
+import copy
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor, nn
+
+from kdlib.activations import make_source, prepare
+from kdlib.detector import Detector
+from kdlib.files import write_atomically
+from kdlib.localize import positions, without_best
+from kdlib.recipe import Recipe
+
+
+class Graph(nn.Module):
+    """`Detector.score_pixels` and `Detector.localize` as one function of tensors, in single precision."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        if type(detector) is not Detector:
+            raise ValueError(f"export: of a Detector alone, this is a {type(detector).__name__}")
+        self.recipe = without_best(detector.recipe).replace(precision="fp32")
+        if self.recipe.attribution not in ("discrepancy", "product") or self.recipe.stretch:
+            found = "stretch" if self.recipe.stretch else f"attribution {self.recipe.attribution!r}"
+            advice = 'detector.recipe = detector.recipe.replace(attribution="best", stretch=False)'
+            raise ValueError(f"export: {found} is no plain graph, as gradients and percentiles are not; {advice}")
+        self.lam, device = detector.lam, torch.device("cpu")
+        self.source, self.cloner = make_source(self.recipe, device), copy.deepcopy(detector.cloner).to(device).eval()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (N,) and maps (N, S, S) of 8-bit pixels (N, 3, S, S)."""
+        x, lam, recipe, scores = prepare(pixels, self.recipe, pixels.device), self.lam, self.recipe, []
+        source, cloner = self.source(x), self.cloner(x)
+        for s, c in ((source[p].flatten(1), cloner[p].flatten(1)) for p in recipe.score_points):  # Eq. 1, 3 and 4
+            direction = 1 - F.cosine_similarity(s, c)
+            scores.append(direction if lam == float("inf") else (s - c).square().mean(1) + lam * direction)
+        maps = positions(source, cloner, lam=lam if recipe.map_lam is None else recipe.map_lam, recipe=recipe)
+        return torch.stack(scores).sum(0), self.smooth(maps, recipe)
+
+    @staticmethod
+    def smooth(maps: Tensor, recipe: Recipe) -> Tensor:
+        """`localize.localization_map` of tensors: the Gaussian as a matrix, the opening as maxima over rectangles."""
+        if recipe.sigma:
+            eye = np.eye(recipe.input_size, dtype=np.float32)
+            blur = torch.from_numpy(ndimage.gaussian_filter1d(eye, recipe.sigma, axis=0))
+            maps = blur @ maps @ blur.T
+        radius = recipe.opening // 2  # a disk is the union of rectangles
+        sides = [(y, int((radius**2 - y**2) ** 0.5)) for y in range(radius + 1)]
+        maps = -maps[:, None]
+        for _ in range(2):  # least, then greatest, within the disk
+            maps = -torch.stack([F.max_pool2d(maps, (2 * y + 1, 2 * x + 1), 1, (y, x)) for y, x in sides]).amax(0)
+        return -maps[:, 0]
+
+
+def export(detector: Detector, path: Path) -> None:
+    """Write `Graph`: input ``pixels``, as `Images.pixels` gives them, any number; outputs ``scores`` and ``maps``."""
+    graph, content, side = Graph(detector), io.BytesIO(), detector.recipe.input_size
+    pixels, names = torch.zeros(2, 3, side, side, dtype=torch.uint8), ("pixels", "scores", "maps")
+    settings = {"input_names": names[:1], "output_names": names[1:], "dynamic_axes": {n: {0: "images"} for n in names}}
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # the newer exporter needs two more packages
+        torch.onnx.export(graph, (pixels,), content, dynamo=False, **settings)  # type: ignore[arg-type]
+    write_atomically(path, content.getvalue())

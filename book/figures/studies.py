@@ -406,8 +406,8 @@ def board(rows: pd.DataFrame) -> HTML:
     shown = rows[["place", "printed", "ours"]].replace("", "–")
     shown = shown.rename(columns={"printed": "printed tables", "ours": "our runs"})
     links = (
-        f'<a href="../../notebooks/{r.page}.html">{escape(shorten(r.sentence, 110, placeholder=" …"))}</a>'
-        for r in rows.itertuples()
+        f'<a href="../../notebooks/{page}.html">{escape(shorten(sentence, 110, placeholder=" …"))}</a>'
+        for page, sentence in rows[["page", "sentence"]].to_numpy()
     )
     shown.insert(0, "the paper says", list(links))
     return linked(shown)

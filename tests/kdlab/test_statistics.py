@@ -159,7 +159,7 @@ def test_holm_as_he_writes_it() -> None:
 
 
 def test_five_verdicts() -> None:
-    cases = [[True, True], [True, None], [True, False], [False, False], [None, None]]
+    cases: list[list[bool | None]] = [[True, True], [True, None], [True, False], [False, False], [None, None]]
     assert tuple(map(statistics.verdict, cases)) == VERDICTS
     assert statistics.verdict([False, None]) == "contradicted in part"
     assert statistics.verdict([]) == "not decided"

@@ -31,7 +31,7 @@ class Memory(Detector):
     def __init__(self, recipe: Recipe = MEMORY, *, positions: int = 5000, **more: Any) -> None:
         for name, value in vars(recipe).items():
             if name not in USED and value not in (getattr(MEMORY, name), getattr(Recipe, name)):
-                raise ValueError(f"memory: {name} is a setting of the cloner; a memory has {', '.join(USED)}")
+                raise ValueError(f"memory: {name} is a setting of the cloner; a memory has {', '.join(sorted(USED))}")
         if positions < 1:
             raise ValueError(f"memory: {positions} positions, expected 1 or more")
         super().__init__(recipe, **more)

@@ -59,17 +59,6 @@ def test_other_digits_are_anomalous(memory: Memory, digits: Split) -> None:
     assert auroc(digits.test.labels, memory.score(digits.test)) > 0.95
 
 
-def test_an_image_scores_the_same_in_any_company(memory: Memory, digits: Split) -> None:
-    alone = [memory.score(digits.test[[n]])[0] for n in range(3)]
-    np.testing.assert_allclose(memory.score(digits.test)[:3], alone, rtol=1e-3)
-
-
-def test_seed_decides(digits: Split) -> None:
-    first, again, other = (Memory(TINY, positions=50, seed=seed).fit(digits.train[:8]) for seed in (0, 0, 1))
-    assert torch.equal(first.memory, again.memory)
-    assert not torch.equal(first.memory, other.memory)
-
-
 def test_a_loaded_memory_is_the_saved_one(memory: Memory, digits: Split, tmp_path: Path) -> None:
     memory.save(path := tmp_path / "m")
     loaded = Memory.load(path)
@@ -79,22 +68,11 @@ def test_a_loaded_memory_is_the_saved_one(memory: Memory, digits: Split, tmp_pat
     assert (loaded.recipe, loaded.seed) == (memory.recipe, memory.seed)
     assert is_detector(path, Memory.format)
     assert not is_detector(path)
-    with pytest.raises(
-        ValueError, match=r"'kdlib\.memory/1', expected 'kdlib\.detector/1'; this is another kind of file"
-    ):
+    with pytest.raises(ValueError, match=r"expected 'kdlib\.detector/1'; this is another kind of file"):
         Detector.load(path)
-
-
-def test_damaged_and_foreign_files(fitted: Detector, memory: Memory, tmp_path: Path) -> None:
-    memory.save(tmp_path / "m")
-    (tmp_path / "m").write_bytes((tmp_path / "m").read_bytes()[:-1000])
+    path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match=r"m: not a safetensors file .*; expected a file that Memory\.save wrote"):
-        Memory.load(tmp_path / "m")
-    fitted.save(tmp_path / "d")
-    with pytest.raises(ValueError, match=r"expected 'kdlib\.memory/1'"):
-        Memory.load(tmp_path / "d")
-    with pytest.raises(FileNotFoundError, match="no such file"):
-        Memory.load(tmp_path / "nowhere")
+        Memory.load(path)
 
 
 def test_settings_that_are_not_its_own(digits: Split) -> None:
@@ -108,14 +86,9 @@ def test_settings_that_are_not_its_own(digits: Split) -> None:
         Memory(TINY).fit(digits.train[:4], checkpoint=Path("c"))
 
 
-def test_images_are_checked_as_for_a_detector(digits: Split) -> None:
+def test_not_fitted_and_images_apart(digits: Split) -> None:
     with pytest.raises(ValueError, match="not fitted"):
         Memory(TINY).score(digits.test[:2])
-    with pytest.raises(ValueError, match="at least 2 are needed"):
-        Memory(TINY).fit(digits.train[:1])
-    wide = Memory(TINY).fit(np.zeros((5, 20, 40), np.uint8))
-    with pytest.raises(ValueError, match="another shape, which would be squeezed"):
-        wide.score(np.zeros((5, 40, 20), np.uint8))
     memory = Memory(TINY, positions=50).fit(digits.train[4:], apart=digits.train[:4])
     assert memory.held_out_scores is not None
     np.testing.assert_allclose(memory.held_out_scores, memory.score(digits.train[:4]))

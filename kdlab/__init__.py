@@ -7,13 +7,11 @@ studies/                settings side by side: studies.toml, catalogue, one_fact
 audit/                  the paper read against itself: its tables, its claims about them (claims.toml), errata
 coverage                how much of the paper has records       cost    arithmetic, time, memory
 inventory, originals    what data is here                       terms   attribution maps for any lambda, at once
-textures, vgg_release   a data set and a source of our own, which kdlib knows once anything of kdlab is imported
+textures, vgg_release   data sets and source weights that kdlib knows once `presets`, or an experiment, is imported
 """
 
 import os
 import tempfile
-
-from kdlab import textures, vgg_release  # noqa: F401 (they make themselves known)
 
 
 def short_temporary_folder() -> None:

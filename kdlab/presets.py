@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from kdlab import textures, vgg_release  # noqa: F401 (kdlib knows them from here on)
 from kdlib.errors import unknown
 from kdlib.recipe import Recipe
 
-VGG16S = ("torchvision", "vgg-release")  # weights of a whole source network, the paper's own first
+VGG16S = ("torchvision", vgg_release.NAME)  # weights of a whole source network, the paper's own first
 
 _BY_DATASET: dict[str, dict[str, Any]] = {
     "mnist": {"size": 32, "epochs": 51},

@@ -23,7 +23,6 @@ from kdlib.files import ensure_folder, fill_own, refuse_foreign
 from kdlib.memory import MEMORY, Memory
 
 QUANTILE = 0.99
-MOVED = ("run", "status", "data")  # what old records and notes call
 LEFT_OUT = 3  # exit status: done, but something in a folder was not judged
 
 
@@ -196,8 +195,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kdlib", description="Multiresolution knowledge distillation.")
     add_arguments(parser.add_subparsers(dest="command", required=True))
     words = sys.argv[1:] if arguments is None else arguments
-    if words and words[0] in MOVED:
-        parser.error(f"{words[0]} is a command of the laboratory now: python -m kdlab {' '.join(words)}")
     options = parser.parse_args(_settings_apart(words))
     return finish(options, {"fit": fit, "score": score, "localize": localize, "export": export}[options.command])
 

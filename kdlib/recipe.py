@@ -75,7 +75,7 @@ class Recipe:
             self._expect(name, isinstance(value, kind), getattr(kind, "__name__", str(kind)))
         choices = {"weights": SOURCES, "cloner": CLONERS, "precision": PRECISIONS, "attribution": ATTRIBUTIONS}
         for name, known in choices.items():
-            more = "; kdlab, once imported, has more" if name == "weights" else ""
+            more = "; kdlab.vgg_release, once imported, adds one" if name == "weights" else ""
             self._expect(name, getattr(self, name) in known, f"one of {', '.join(known)}{more}")
         self._expect("size", self.size >= 32, "at least 32 pixels: five max-pools halve it")
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")

@@ -55,7 +55,5 @@ def test_kdlib_alone_says_who_has_the_release(digits: Split, tmp_path: Path) -> 
     Detector(recipe).fit(digits.train[:4]).save(tmp_path / "d")
     code = f"import kdlib; kdlib.Detector.load({str(tmp_path / 'd')!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (
-        "weights is 'vgg-release', expected one of torchvision, random; kdlab, once imported, has more" in done.stderr
-    )
-    subprocess.run([sys.executable, "-c", f"import kdlab; {code}"], check=True)
+    assert "expected one of torchvision, random; kdlab.vgg_release, once imported, adds one" in done.stderr
+    subprocess.run([sys.executable, "-c", f"import kdlab.presets; {code}"], check=True)

@@ -151,7 +151,6 @@ def test_options_and_globs_anywhere(capsys: Captured) -> None:
         ("localize d new ./apart/../new", "is the folder of the images"),
         ("localize d new notes.txt", "notes.txt: is a file; localize takes the detector, the images"),
         ("localize d new d", "d: is a file"),
-        ("run --table 2", "run is a command of the laboratory now: python -m kdlab run --table 2"),
         ("localize d new theirs", "holds 1 files that kdlib did not write there, such as 0_map.png"),
         ("localize d new maps --scale 2 1", "--scale: expected LOW below HIGH, found 2 and 1"),
         ("localize d twins maps", "twins: A.png and a.bmp would have one map; rename one of them"),

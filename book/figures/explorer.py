@@ -12,11 +12,12 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import ipywidgets as widgets
 import matplotlib
@@ -46,13 +47,12 @@ LABELS = {  # of the fields of `Setting`
 }
 SLIDERS = ("lam", "sigma", "opening", "quantile")
 INSIDE = ("points", "lam", "sigma", "opening")  # what the tiles of a sheet are of, the last the fastest
-KEPT = 64  # results of a kind; the oldest goes
+KEPT = 64  # results of a kind
 SIDE, COLUMNS = 192, 12  # pixels of a picture; tiles of a sheet in a row
 FALSE_RATES = np.concatenate([np.linspace(0, 0.1, 11), np.linspace(0.15, 1, 18)])  # where a ROC curve is drawn
 COLOURS = (matplotlib.colormaps[HEAT](np.arange(256))[:, :3] * 255).astype(np.uint8)  # (256, 3)
 MARK, OUTLINE = (0, 200, 150, 150), (86, 180, 233)  # colour and opacity of a marked pixel; a mask's contour
 STYLE, _, SCRIPT = Path(__file__).with_name("explorer.html").read_text().partition("\n\n")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,8 @@ class Explorer:
         if not 0 < len(self.good) < len(images):
             raise ValueError(f"explorer: {len(self.good)} of {len(images)} masks are empty; expected some, not all")
         self._terms = Terms(detector, prepare(pixels, recipe, detector.device))
-        self._results = dict[Hashable, Any]()
+        self._attribution = lru_cache(KEPT)(self._terms.attribution)
+        self._summary = lru_cache(KEPT)(self._summarize)
         for method in methods:
             self._terms.attribution(method, recipe.critical_points, detector.lam)
 
@@ -111,23 +112,20 @@ class Explorer:
 
     def attribution(self, setting: Setting) -> np.ndarray:
         """The attribution of all images with the setting's method, points and lambda: (N, H, W)."""
-        key = (setting.method, setting.points, setting.lam)
-        return self._keep(key, lambda: self._terms.attribution(*key))
+        return self._attribution(setting.method, setting.points, setting.lam)
 
     def summary(self, setting: Setting) -> Summary:
         """Maps and ROC curve of a setting, over the pixels of all images."""
-        s = setting
+        return self._summary(replace(setting, image=0, quantile=0.0))
 
-        def make() -> Summary:
-            recipe = self.detector.recipe.replace(sigma=float(s.sigma), opening=s.opening)
-            maps = localization_map(self.attribution(s), recipe)
-            normal, anomalous = np.sort(maps[~self.masks])[::-1], np.sort(maps[self.masks])
-            at = normal[(FALSE_RATES[:-1] * len(normal)).astype(int)]
-            true = 1 - np.searchsorted(anomalous, at, side="right") / len(anomalous)
-            bright, area = float(np.quantile(maps, 0.999)), auroc(self.masks, maps) or 0.0
-            return Summary(maps=maps, auroc=area, bright=bright, curve=np.append(true, 1.0))
-
-        return self._keep((s.method, s.points, s.lam, s.sigma, s.opening), make)
+    def _summarize(self, setting: Setting) -> Summary:
+        recipe = self.detector.recipe.replace(sigma=float(setting.sigma), opening=setting.opening)
+        maps = localization_map(self.attribution(setting), recipe)
+        normal, anomalous = np.sort(maps[~self.masks])[::-1], np.sort(maps[self.masks])
+        at = normal[(FALSE_RATES[:-1] * len(normal)).astype(int)]
+        true = 1 - np.searchsorted(anomalous, at, side="right") / len(anomalous)
+        bright, area = float(np.quantile(maps, 0.999)), auroc(self.masks, maps) or 0.0
+        return Summary(maps=maps, auroc=area, bright=bright, curve=np.append(true, 1.0))
 
     def at_threshold(self, setting: Setting) -> dict[str, float]:
         """The threshold, and over the pixels of all images: false- and true-positive rate, F1."""
@@ -148,7 +146,7 @@ class Explorer:
             wrap: whether to add the style and the element around it.
         """
         summary, found, scores = self.summary(setting), self.at_threshold(setting), self.scores(setting)
-        heat, name, score = summary.maps[setting.image], self.name(setting.image), scores[setting.image]
+        heat, name = summary.maps[setting.image], self.name(setting.image)
         base, marked = self.outlined(setting.image), heat > found["threshold"]
         colours = COLOURS[(255 * heat / max(summary.bright, 1e-30)).clip(0, 255).astype(np.uint8)]
         over = Image.fromarray(np.where(marked[..., None], np.array(MARK), 0).astype(np.uint8), "RGBA")
@@ -164,7 +162,6 @@ class Explorer:
         false, true = 100 * found["false"], 100 * found["true"]
         rates = f"{false:.1f} % false and {true:.1f} % true positives"
         line = ((0.0, 0.0), *zip(FALSE_RATES, summary.curve, strict=True))
-        below = int((scores[self.good] < score).sum())
         inner = (
             f'<div class="kd-panels">{drawn}<figure><svg viewBox="-2 -2 104 104" role="img" '
             f'aria-label="ROC curve of the pixels; at the threshold {rates}">'
@@ -172,14 +169,19 @@ class Explorer:
             f'<polyline points="{" ".join(f"{100 * x:.1f},{100 - 100 * y:.1f}" for x, y in line)}" fill="none" '
             f'stroke="#0173B2" stroke-width="2"/><circle cx="{false:.1f}" cy="{100 - true:.1f}" r="3.5" '
             'fill="#DE8F05" stroke="currentColor"/></svg><figcaption>ROC of pixels, all images</figcaption></figure>'
-            f'</div><p role="status">Score {score:.3g}, above that of {below} of {len(self.good)} good images. Pixels '
-            f"of all images: {rates}, F1 {found['f1']:.2f}, AUROC {100 * summary.auroc:.1f} %.</p>"
+            f'</div><p role="status">Score {scores[setting.image]:.3g}, above that of '
+            f"{self.below(scores, setting.image)} of {len(self.good)} good images. Pixels of all images: {rates}, "
+            f"F1 {found['f1']:.2f}, AUROC {100 * summary.auroc:.1f} %.</p>"
         )
         return f'{STYLE}<div class="kd-explorer">{inner}</div>' if wrap else inner
 
     def name(self, image: int) -> str:
         """What to call an image in words, such as "blob 003"."""
         return self.images.names[image].rpartition(".")[0].replace("/", " ") or self.images.names[image]
+
+    def below(self, scores: np.ndarray, image: int) -> int:
+        """How many good images have a lower score than this one."""
+        return int((scores[self.good] < scores[image]).sum())
 
     def outlined(self, image: int) -> Image.Image:
         """An image, enlarged, with the contour of its mask."""
@@ -192,7 +194,8 @@ class Explorer:
         """Seconds until the new view is there, for each value of each control but that of ``start``, seen first."""
         found: dict[str, list[float]] = {control: [] for control in moves}
         for control, values in moves.items():
-            self._results.clear()
+            self._attribution.cache_clear()
+            self._summary.cache_clear()
             self.view(start)
             for value in values:
                 if value != getattr(start, control):
@@ -200,14 +203,6 @@ class Explorer:
                     self.view(replace(start, **{control: value}))
                     found[control].append(time.perf_counter() - begin)
         return found
-
-    def _keep(self, key: tuple[Hashable, ...], make: Callable[[], Result]) -> Result:
-        if key not in self._results:
-            found = make()
-            if len(self._results) >= KEPT:
-                self._results.pop(next(iter(self._results)))
-            self._results[key] = found
-        return self._results[key]
 
 
 def attended() -> bool:
@@ -280,7 +275,6 @@ def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]], 
                 kept.append(_levels(maps[i], top).round().astype(np.uint8))
         sheets |= {f"{n},{m}": _sheet(kept, quality) for n, kept in enumerate(tiles)}
     scores = [explorer.scores(replace(start, points=p, lam=lam)) for p in grid["points"] for lam in grid["lam"]]
-    below = [[int((s[explorer.good] < s[i]).sum()) for i in grid["image"]] for s in scores]
     data = {
         "side": explorer.masks.shape[-1],
         "columns": COLUMNS,
@@ -290,10 +284,7 @@ def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]], 
         "bases": [_uri(explorer.outlined(i), "WEBP", quality=85) for i in grid["image"]],
         "sheets": sheets,
         "figures": figures,
-        "scores": [
-            [[f"{s[i]:.3g}", n] for i, n in zip(grid["image"], under, strict=True)]
-            for s, under in zip(scores, below, strict=True)
-        ],
+        "scores": [[[f"{s[i]:.3g}", explorer.below(s, i)] for i in grid["image"]] for s in scores],
         "good": len(explorer.good),
         "rates": FALSE_RATES.round(3).tolist(),
         "colours": "".join(f"{r:02x}{g:02x}{b:02x}" for r, g, b in COLOURS),

@@ -30,21 +30,6 @@ def test_the_book_builds_without_a_warning(built: subprocess.CompletedProcess[st
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_needs_no_network(site: Path, page: str) -> None:
-    """Links that a reader may follow can lead anywhere; what the page loads by itself lies in the site."""
-    html = parsed(site / f"{page}.html")
-    loaded = [str(tag["src"]) for tag in html.find_all(["script", "img", "iframe", "source", "video"], src=True)]
-    loaded += [str(tag["href"]) for tag in html.find_all("link", href=True)]
-    for address in loaded:
-        parts = urlsplit(address)
-        assert not parts.netloc, f"{page} loads {address}"
-        if parts.scheme != "data":
-            assert (site / f"{page}.html").parent.joinpath(unquote(parts.path)).is_file(), f"{page} has no {address}"
-    inline = "\n".join(tag.get_text() for tag in html.find_all("script", src=False))
-    assert not re.findall(r"https?://[^\s\"']+\.(?:js|css|mjs)\b", inline)
-
-
-@pytest.mark.parametrize("page", PAGES)
 def test_every_image_says_what_it_shows(site: Path, page: str) -> None:
     for image in parsed(site / f"{page}.html").find_all("img"):
         alt = str(image.get("alt", "")).strip()
@@ -54,16 +39,21 @@ def test_every_image_says_what_it_shows(site: Path, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_internal_links_resolve(site: Path, page: str) -> None:
+def test_what_a_page_loads_and_where_it_leads_is_in_the_site(site: Path, page: str) -> None:
+    """Only links that a reader may follow can lead elsewhere."""
     here = site / f"{page}.html"
-    for link in parsed(here).find_all("a", href=True):
-        parts = urlsplit(str(link["href"]))
+    html = parsed(here)
+    for tag in [*html.find_all(src=True), *html.find_all(["a", "link"], href=True)]:
+        parts = urlsplit(str(tag.get("src") or tag["href"]))
+        assert tag.name == "a" or not parts.netloc, f"{page} loads {parts.geturl()}"
         if parts.scheme or parts.netloc:
             continue
         target = (here.parent / unquote(parts.path)).resolve() if parts.path else here
-        assert target.is_file(), f"{page}: {link['href']} leads nowhere"
+        assert target.is_file(), f"{page}: {parts.geturl()} leads nowhere"
         if parts.fragment and target.suffix == ".html":
-            assert parsed(target).find(id=unquote(parts.fragment)), f"{page}: {link['href']} has no such place"
+            assert parsed(target).find(id=unquote(parts.fragment)), f"{page}: {parts.geturl()} has no such place"
+    inline = "\n".join(tag.get_text() for tag in html.find_all("script", src=False))
+    assert not re.findall(r"https?://[^\s\"']+\.(?:js|css|mjs)\b", inline)
 
 
 def test_the_site_is_small(site: Path) -> None:
@@ -100,25 +90,21 @@ def test_page_says_how_long_it_takes(site: Path, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_page_says_how_it_was_made(site: Path, page: str) -> None:
+def test_page_says_how_it_was_made_and_holds_its_notebook(site: Path, page: str) -> None:
     html = parsed(site / f"{page}.html")
     (stamp,) = html.select("details.kd-stamp")
     said = " ".join(stamp.get_text(" ").split())
-    declared = "profile: str" in templates.source(ROOT, Path(f"{page}.ipynb")).read_text()
-    assert bool(html.select(".kd-profile")) == declared
+    notebook = templates.source(ROOT, Path(f"{page}.ipynb"))
+    assert bool(html.select(".kd-profile")) == ("profile: str" in notebook.read_text())
     command = f"python book/build/build.py --profile smoke --only {page.removeprefix('notebooks/')}"
     assert command in said
     for part in ("made", "parameters", "commit", "machine", "digests", "published.csv", "PyTorch", "cores"):
         assert part in said, f"{page}: its stamp has no {part}"
     assert str(ROOT) not in said
-
-
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_page_holds_its_notebook_without_outputs(site: Path, page: str) -> None:
-    (button,) = parsed(site / f"{page}.html").select("a.btn-download-source-button")
+    (button,) = html.select("a.btn-download-source-button")
     kind, _, content = str(button["href"]).partition(",")
     assert kind == "data:application/x-ipynb+json;base64"
-    assert base64.b64decode(content) == templates.source(ROOT, Path(f"{page}.ipynb")).read_bytes()
+    assert base64.b64decode(content) == notebook.read_bytes(), "without outputs"
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)

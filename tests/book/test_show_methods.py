@@ -36,7 +36,7 @@ def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
     return six(board, "published"), six(board, "ours", "paper")
 
 
-def test_published_columns_are_table_11(write: Write) -> None:
+def test_published_columns_are_table_11_and_one_record_stands_in_its_place(write: Write) -> None:
     published, ours = frames()
     assert tuple(published.columns) == SIX
     assert len(published) == 15
@@ -44,9 +44,6 @@ def test_published_columns_are_table_11(write: Write) -> None:
     assert published.loc["cable", "gbp"] == 72.34
     assert ours.isna().all(axis=None)
     assert set(claims(ours).values()) == {"not run"}
-
-
-def test_one_record_stands_in_its_place(write: Write) -> None:
     write("bottle", "smoothgrad", 0.9)
     write("cable", "gbp+gaussian", 0.8, profile="laptop")
     _, ours = frames()
@@ -57,17 +54,14 @@ def test_one_record_stands_in_its_place(write: Write) -> None:
 
 
 def test_all_records_make_means_and_verdicts(write: Write) -> None:
+    """Here those of the paper on itself."""
     published, _ = frames()
     for category, row in published.iterrows():
         for column, value in row.items():
             write(str(category), str(column), value / 100)
     again, ours = frames()
     np.testing.assert_allclose(ours, again)
-    assert claims(ours) == claims(again)
-
-
-def test_paper_on_itself() -> None:
-    said = claims(six(coverage.scoreboard(), "published"))
+    assert claims(ours) == (said := claims(again))
     assert said["same"].startswith("holds")
     assert "0.63 points apart" in said["same"]
     assert "cable" in said["same"]
@@ -133,9 +127,6 @@ def test_few_photographs_are_the_only_ones_read(tmp_path: Path, monkeypatch: pyt
     digits = few("digits", "3", train=7, each=2)
     assert len(digits.train) == 7
     assert sorted(np.asarray(digits.test.labels)) == [0, 0] + [1] * 18
-
-
-def test_methods_are_the_papers() -> None:
     assert show_methods.SAME == 1.0
     assert set(SIX) <= set(paper.VARIANTS)
     assert set(METHODS) <= set(ATTRIBUTIONS)

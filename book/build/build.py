@@ -142,7 +142,8 @@ def assemble(root: Path, executed: Path, book: Path, shown: list[Page]) -> None:
     shutil.copy(root / "_toc.yml", book)
     config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()))
     if not all(each.stamp for each in shown):  # the first page glues what a notebook makes that did not run
-        config["sphinx"]["config"]["suppress_warnings"] = ["mystnb.glue_ref"]
+        settings = config.setdefault("sphinx", {}).setdefault("config", {})
+        settings["suppress_warnings"] = ["mystnb.glue_ref"]
     (book / "_config.yml").write_text(yaml.safe_dump(config))
     for each in shown:
         (book / each.path).parent.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,7 @@ def test_claims_can_fail() -> None:
     said = claims(pd.DataFrame([row] * 11, index=list("abcdefghijk")))
     assert all(verdict.startswith("contradicted:") for verdict in said.values())
     assert "9.00 points apart" in said["same"]
-    assert "smoothgrad over gradients -10.00 (p = 0.001)" in said["smoothgrad"]
+    assert "smoothgrad over gradients -10.00 (p < 0.001)" in said["smoothgrad"]
     few = pd.DataFrame([row] * 2 + [dict.fromkeys(SIX, np.nan)] * 13)
     assert all(verdict.startswith("not decided (2 of 15): ") for verdict in claims(few).values())
 

@@ -242,7 +242,9 @@ class Detector:
         """Write scores and maps as one ONNX graph, see `export.Graph`; ValueError where a map needs gradients."""
         from kdlib.export import export
 
-        export(self, Path(path))
+        if type(self) is not Detector:  # one that inherits has other scores
+            raise ValueError(f"export: of a Detector alone, this is a {type(self).__name__}")
+        export(Path(path), self.cloner, lam=self.lam, recipe=self.recipe)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:

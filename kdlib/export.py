@@ -12,26 +12,24 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from kdlib.activations import make_source, prepare
-from kdlib.detector import Detector
 from kdlib.files import write_atomically
 from kdlib.localize import positions, without_best
+from kdlib.networks import Cloner
 from kdlib.recipe import Recipe
 
 
 class Graph(nn.Module):
     """`Detector.score_pixels` and `Detector.localize` as one function of tensors, in single precision."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, cloner: Cloner, *, lam: float, recipe: Recipe) -> None:
         super().__init__()
-        if type(detector) is not Detector:
-            raise ValueError(f"export: of a Detector alone, this is a {type(detector).__name__}")
-        self.recipe = without_best(detector.recipe).replace(precision="fp32")
+        self.recipe = without_best(recipe).replace(precision="fp32")
         if self.recipe.attribution not in ("discrepancy", "product") or self.recipe.stretch:
             found = "stretch" if self.recipe.stretch else f"attribution {self.recipe.attribution!r}"
             advice = 'detector.recipe = detector.recipe.replace(attribution="best", stretch=False)'
             raise ValueError(f"export: {found} is no plain graph, as gradients and percentiles are not; {advice}")
-        self.lam, device = detector.lam, torch.device("cpu")
-        self.source, self.cloner = make_source(self.recipe, device), copy.deepcopy(detector.cloner).to(device).eval()
+        self.lam, device = lam, torch.device("cpu")
+        self.source, self.cloner = make_source(self.recipe, device), copy.deepcopy(cloner).to(device).eval()
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (N,) and maps (N, S, S) of 8-bit pixels (N, 3, S, S)."""
@@ -58,9 +56,9 @@ class Graph(nn.Module):
         return -maps[:, 0]
 
 
-def export(detector: Detector, path: Path) -> None:
+def export(path: Path, cloner: Cloner, *, lam: float, recipe: Recipe) -> None:
     """Write `Graph`: input ``pixels``, as `Images.pixels` gives them, any number; outputs ``scores`` and ``maps``."""
-    graph, content, side = Graph(detector), io.BytesIO(), detector.recipe.input_size
+    graph, content, side = Graph(cloner, lam=lam, recipe=recipe), io.BytesIO(), recipe.input_size
     pixels, names = torch.zeros(2, 3, side, side, dtype=torch.uint8), ("pixels", "scores", "maps")
     settings = {"input_names": names[:1], "output_names": names[1:], "dynamic_axes": {n: {0: "images"} for n in names}}
     with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # the newer exporter needs two more packages

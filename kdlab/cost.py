@@ -90,7 +90,6 @@ def of_records(records: Iterable[Record]) -> pd.DataFrame:
     where a GPU did the work, as its own memory is not in it.
     kept: GB that the source's activations of the training images take, in the record's precision.
     """
-    columns = ["dataset", "profile", "machine", "side", "epochs", "images", "tested", "seconds", "training_rate"]
     rows = []
     for record in records:
         experiment, cost, data = record["experiment"], record["cost"], record["provenance"]["data"]
@@ -98,16 +97,13 @@ def of_records(records: Iterable[Record]) -> pd.DataFrame:
         whole = cost["seconds"] >= cost["training_seconds"] and "pixel_auroc" not in record["metrics"]
         evaluated = len(record["metrics"]["evaluations"]) * tested
         width = 2 if record["provenance"]["precision"] == "bf16" else 4
-        rows.append(
-            (
-                *(experiment["dataset"], experiment["profile"], made_on(record), recipe.input_size, recipe.epochs),
-                *(images, tested, cost["training_seconds"], cost["training_images_per_second"]),
-                evaluated / cost["evaluation_seconds"] if whole else np.nan,
-                np.nan if "gpu" in record["provenance"]["machine"] else cost["peak_memory_bytes"] / 1e9,
-                width * images * activation_values(recipe) / 1e9,
-            )
-        )
-    return pd.DataFrame(rows, columns=[*columns, "test_rate", "memory", "kept"])
+        made = experiment["dataset"], experiment["profile"], made_on(record), recipe.input_size, recipe.epochs
+        trained = images, tested, cost["training_seconds"], cost["training_images_per_second"]
+        test_rate = evaluated / cost["evaluation_seconds"] if whole else np.nan
+        memory = np.nan if "gpu" in record["provenance"]["machine"] else cost["peak_memory_bytes"] / 1e9
+        rows.append((*made, *trained, test_rate, memory, width * images * activation_values(recipe) / 1e9))
+    names = "dataset profile machine side epochs images tested seconds training_rate test_rate memory kept"
+    return pd.DataFrame(rows, columns=names.split())
 
 
 def benchmarks(path: Path = BENCHMARKS) -> dict[str, dict[str, Any]]:

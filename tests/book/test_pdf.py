@@ -57,7 +57,7 @@ def bound(tmp_path: Path) -> Path:
     return pdf.bind(book, site, tmp_path / "pdf" / "smoke.html", "smoke")
 
 
-def test_links_between_pages_stay_in_the_book(bound: Path) -> None:
+def test_links_stay_in_the_book_and_sliders_become_pictures(bound: Path) -> None:
     html = BeautifulSoup(bound.read_text(), "html.parser")
     ids = [tag["id"] for tag in html.find_all(id=True)]
     assert len(ids) == len(set(ids))
@@ -72,10 +72,7 @@ def test_links_between_pages_stay_in_the_book(bound: Path) -> None:
     assert leads["two"] != leads["three"]
     addresses = [tag.get("src") or tag.get("href") for tag in html.select("img, link, script[src]")]
     assert addresses == ["../site/_static/print.css", "../site/_static/print.js", "../site/_images/a.svg"]
-
-
-def test_a_slider_becomes_its_first_and_last_and_some_between(bound: Path) -> None:
-    html = BeautifulSoup(bound.read_text(), "html.parser")
+    # A slider becomes its first and last position, and some between.
     assert [step.text for step in html.select(".kd-frames > div")] == ["step 0", "step 2", "step 4", "step 6"]
     assert "4 of the 7 positions" in html.select(".kd-frames > p")[0].text
     assert [style.text for style in html.find_all("style")] == ["p { color: #222 }"]  # paper is the book's

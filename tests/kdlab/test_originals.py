@@ -13,28 +13,20 @@ from kdlib import Images, Split, load
 from kdlib.data import SPLIT_BY_SEED
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def test_an_experiment_s_seed_is_the_split_s_and_the_split_is_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """BrainMRI with 15 normal images and 4 others."""
     for name, count in (("no", 15), ("yes", 4)):
         (folder := tmp_path / "brain_mri" / name).mkdir(parents=True)
         for number in range(count):
             Image.fromarray(np.full((8, 8), 7 * count + number, np.uint8)).save(folder / f"{number:02d}.png")
     monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
-    return tmp_path
-
-
-@pytest.mark.usefixtures("data")
-def test_the_split_is_in_the_record() -> None:
     split = load("brain_mri", "brain_mri", seed=3)
     held_out = data_provenance(split)["held_out"]
     assert len(held_out) == 10
     assert not set(held_out) & set(split.train.names)
     assert set(held_out) | set(split.train.names) == {f"no/{n:02d}.png" for n in range(15)}
-
-
-@pytest.mark.usefixtures("data")
-def test_an_experiment_s_seed_is_the_split_s() -> None:
     one, other = (Experiment.of("brain_mri", "brain_mri", seed=seed) for seed in (0, 1))
     assert one.data.train.names == load("brain_mri", "brain_mri", seed=0).train.names
     assert one.data.train.names != other.data.train.names

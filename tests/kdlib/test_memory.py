@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import known
 from PIL import Image
 
 from kdlib import Detector, Memory, Split
@@ -56,7 +57,7 @@ def test_it_remembers_positions_of_all_images_alike(memory: Memory, source: Sour
 
 
 def test_other_digits_are_anomalous(memory: Memory, digits: Split) -> None:
-    assert auroc(digits.test.labels, memory.score(digits.test)) > 0.95
+    assert known(auroc(known(digits.test.labels), memory.score(digits.test))) > 0.95
 
 
 def test_a_loaded_memory_is_the_saved_one(memory: Memory, digits: Split, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from kdlib.networks import VGG16, Cloner, Source
 from kdlib.recipe import Recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks" / "measured.jsonl"  # not there in an installed package
+BASELINES = BENCHMARKS.with_name("baselines.jsonl")  # made by notebooks/ablations/baselines
 REAL_TIME = 25  # images/s: the pace of film, which this book calls real time
 
 

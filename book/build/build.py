@@ -25,6 +25,7 @@ from typing import Any
 
 import execute
 import launch
+import live
 import nbformat
 import papermill
 import pdf
@@ -159,6 +160,7 @@ def render(root: Path, book: Path, site: Path) -> int:
         launch.offer(output, root)
         for path in [path for pattern in UNUSED for path in output.glob(pattern)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        live.add(output, book.parents[1])
         shutil.rmtree(site, ignore_errors=True)
         site.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(output, site)

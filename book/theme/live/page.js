@@ -181,7 +181,9 @@
     for (const figure of root.querySelectorAll("[hidden]")) figure.hidden = false;
     for (const [p, point] of POINTS.entries()) {
       const maps = networks.map((each) => tf.transpose(tf.unstack(each[point])[0], [2, 0, 1]));
-      const channel = tf.argMax(tf.moments(maps[0], [1, 2]).variance).dataSync()[0];
+      const inner = maps[0].shape[1] - 2; // the border is lively where it only sees that the picture ends
+      const middle = tf.slice(maps[0], [0, 1, 1], [-1, inner, inner]);
+      const channel = tf.argMax(tf.moments(middle, [1, 2]).variance).dataSync()[0];
       const values = maps.map((map) => tf.gather(map, channel).dataSync());
       for (const [n, grey] of values.entries())
         paint(root.querySelectorAll(".kd-activations canvas")[2 * p + n], grey, (v) => {

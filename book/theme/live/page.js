@@ -289,7 +289,7 @@
     const { lam, sigma } = settings();
     for (const [name, text] of Object.entries({ lam: lam.toPrecision(3), sigma: sigma.toFixed(1) })) {
       find(`[data-set="${name}"]`).setAttribute("aria-valuetext", text);
-      find(`[data-set="${name}"]`).parentElement.querySelector("output").textContent = text;
+      find(`[data-set="${name}"]`).parentElement.querySelector("b").textContent = text;
     }
     update();
   }

@@ -162,6 +162,10 @@ def render(root: Path, book: Path, site: Path) -> int:
         launch.offer(output, root)
         for path in [path for pattern in UNUSED for path in output.glob(pattern)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if (output / "book" / "chapters" / "live.html").is_file():
+            import live  # torch, which nothing else here needs
+
+            live.add(output, book.parents[1])
         shutil.rmtree(site, ignore_errors=True)
         site.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(output, site)

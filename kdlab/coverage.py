@@ -93,7 +93,7 @@ def scoreboard(results: Path | None = None, *, preset: str = "paper", weights: s
     return pd.DataFrame([measured.beside(entry) for entry in _plain(paper.own_entries())], columns=list(COLUMNS))
 
 
-def data_sets(results: Path | None = None) -> pd.DataFrame:
+def data_sets(found: Iterable[Record]) -> pd.DataFrame:
     """The paper's own row of each main table beside ours, image AUROC in %, profile ``paper``: a row a data set.
 
     Columns: dataset, printed (its mean), of (classes or categories), control and trained (a source of random weights
@@ -101,7 +101,7 @@ def data_sets(results: Path | None = None) -> pd.DataFrame:
     ``paper``: ``paper_ours`` (mean over what was run), and with ``paper_`` before it what `paired_difference` tells of
     ours minus printed, p corrected for the whole table.
     """
-    found, rows = records(results), []
+    rows = []
     by = {(preset, w): Measured(found, preset=preset, weights=w) for preset in PRESETS for w in (*VGG16S, "random")}
     for dataset, table in TABLES.items():
         printed = paper.published(table=table, dataset=dataset, method=paper.OURS).set_index("column")["auroc"]

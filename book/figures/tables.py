@@ -81,7 +81,7 @@ def plain(frame: pd.DataFrame, form: str = "{:.2f}", *, index: bool = False, **m
 
 def linked(frame: pd.DataFrame) -> HTML:
     """A table whose cells are HTML, to be glued into a page of prose: it scrolls in the theme's own container."""
-    table = frame.to_html(classes="kd-table", border=0, index=False, escape=False)
+    table = frame.to_html(classes="kd-table", border=0, index=False, escape=False, na_rep="–", justify="left")
     return HTML(f'<div class="pst-scrollable-table-container">{table}</div>')
 
 

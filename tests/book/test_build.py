@@ -29,7 +29,7 @@ def project(tmp_path: Path, build_environment: None) -> Path:
     """A repository with two notebooks, `first` and `second`, that leave a trace of every run."""
     for folder in ("chapters", "theme"):
         (tmp_path / "book" / folder).mkdir(parents=True)
-    (tmp_path / "book" / "chapters" / "intro.md").write_text("# Intro\n")
+    (tmp_path / "book" / "chapters" / "intro.md").write_text("(first-words)=\n# Intro\n")
     (tmp_path / "_config.yml").write_text("title: Test\nexecute:\n  execute_notebooks: 'off'\n")
     chapters = "".join(f"  - file: notebooks/{name}\n" for name in ("first", "second"))
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/chapters/intro\nchapters:\n{chapters}")

@@ -120,7 +120,7 @@ def header(page: Page) -> str:
     if profile not in WORK:
         return ""
     said = f"This page ran in profile `{profile}`: {WORK[profile]}. Results from records name their own profile. "
-    said += "{ref}`Words such as profile, preset and record <first-words>`."
+    said += "{ref}`One box <first-words>` says what words such as profile, preset and record mean."
     return f"```{{container}} kd-profile\n{said}\n```"
 
 

@@ -45,7 +45,7 @@ def spreads(entries: pd.DataFrame) -> HTML:
     told = {name: group[list(KINDS)].median().dropna() for name, group in groups.items()}
     said = [f"{t}: {', '.join(f'{KINDS[str(c)][0]} {v:.2f}' for c, v in each.items())}" for t, each in told.items()]
     alt = "Standard deviations of AUROC in points, medians over classes. "
-    caption = "One mark a class or category, a bar at the median. Logarithmic; below 0.004 is drawn at 0.004."
+    caption = "One mark per class or category, a bar at the median. Logarithmic; below 0.004 is drawn at 0.004."
     return figure(fig, alt=f"{alt}{'; '.join(said)}.", caption=caption)
 
 

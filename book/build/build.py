@@ -72,11 +72,6 @@ def check(root: Path, notebooks: list[Path], given: dict[str, str], profile: str
     return chosen
 
 
-def measures_time(path: Path) -> bool:
-    """Whether a notebook says in its metadata, `"kdlib": {"times": true}`, that it shows how long things take."""
-    return bool(nbformat.read(path, as_version=4).metadata.get("kdlib", {}).get("times"))
-
-
 def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[str, Any] | None = None) -> Page:
     """A notebook and its executed copy, compared with the sources and, where they are asked for, the parameters."""
     file = (executed / path).with_suffix(".json")
@@ -93,8 +88,7 @@ def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[
 def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sources: Inputs, profile: str) -> list[str]:
     """Execute the notebooks whose copy is missing or older than its sources; returns one line per failure.
 
-    As many at once as there are processors, those first that took longest when they last ran; after them those that
-    show how long things take, each alone.
+    As many at once as there are processors, those first that took longest when they last ran.
     """
     pages = [page(executed, path, profile, sources, given) for path, given in chosen.items()]
     for each in pages:
@@ -103,34 +97,32 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
     stale = [each for each in pages if not each.current]
     stale.sort(key=lambda each: -each.stamp["seconds"] if each.stamp else -math.inf)
     before = {each.path: sources.of(each.path, ()) for each in stale}  # what changes while they run makes them old
-    alone = [each.path for each in stale if measures_time(templates.source(root, each.path))]
     failures = []
-    for paths, jobs in (([each.path for each in stale if each.path not in alone], os.cpu_count() or 1), (alone, 1)):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["papermill"])  # more than a second, once
-        with ProcessPoolExecutor(
-            jobs,
-            mp_context=context,
-            initializer=execute.same_environment,
-            initargs=(dict(os.environ),),
-            max_tasks_per_child=1,  # each with its own peak memory
-        ) as pool:
-            runs = {}
-            for path in paths:
-                (executed / path).with_suffix(".json").unlink(missing_ok=True)
-                known = known_parameters(notebook := templates.source(root, path))
-                work = (notebook, executed / path, known, chosen[path], PROFILES[profile])
-                runs[pool.submit(execute.run, *work)] = path, known
-            for done in as_completed(runs):
-                (path, known), run = runs[done], done.result()
-                outcome = "FAILED" if run.problem else "done"
-                print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
-                if run.problem:
-                    failures.append(f"{path}, {run.problem}")
-                    continue
-                record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
-                record |= stamp.made(chosen[path], execute.values(known, chosen[path]), run.seconds, run.peak)
-                (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["papermill"])  # more than a second, once
+    with ProcessPoolExecutor(
+        os.cpu_count(),
+        mp_context=context,
+        initializer=execute.same_environment,
+        initargs=(dict(os.environ),),
+        max_tasks_per_child=1,  # each with its own peak memory
+    ) as pool:
+        runs = {}
+        for path in before:
+            (executed / path).with_suffix(".json").unlink(missing_ok=True)
+            known = known_parameters(notebook := templates.source(root, path))
+            work = (notebook, executed / path, known, chosen[path], PROFILES[profile])
+            runs[pool.submit(execute.run, *work)] = path, known
+        for done in as_completed(runs):
+            (path, known), run = runs[done], done.result()
+            outcome = "FAILED" if run.problem else "done"
+            print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
+            if run.problem:
+                failures.append(f"{path}, {run.problem}")
+                continue
+            record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
+            record |= stamp.made(chosen[path], execute.values(known, chosen[path]), run.seconds, run.peak)
+            (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     return failures
 
 

@@ -6,18 +6,23 @@ import ast
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
 import papermill
+import psutil  # type: ignore[import-untyped]
+from filelock import FileLock
 from traitlets.config import Config
 
 KERNEL = "kdlib-build"
+ALONE = "alone"  # cells with this tag measure time
 
 
 def install_kernel(work: Path) -> None:
@@ -100,6 +105,25 @@ def failure(path: Path, error: Exception) -> str:
     return f"cell {place} of {len(cells)} (`{first}`): {said}"
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """All other notebooks of the build stand still; one that measures time as well waits for its turn."""
+    with FileLock(Path(os.environ["JUPYTER_PATH"], "alone.lock")):
+        own = psutil.Process()
+        others = {*own.parent().children(recursive=True)} - {own, *own.children(recursive=True)}
+
+        def send(sign: int) -> None:
+            for each in others:
+                with suppress(psutil.NoSuchProcess):  # it ended
+                    each.send_signal(sign)
+
+        send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            send(signal.SIGCONT)
+
+
 class Run(NamedTuple):
     """What became of a notebook: why it failed ("" if it did not), what it read (`inputs`), cost of its kernel."""
 
@@ -118,12 +142,28 @@ def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], give
     os.environ["KDLIB_READS"] = str(noted.resolve())
     problem = ""
     try:
-        options: dict[str, Any] = {"progress_bar": False, "execution_timeout": timeout, "cwd": Path.cwd()}
         # Sockets in a folder of its own: TCP ports are chosen first, bound later; kernels that start together collide.
-        with tempfile.TemporaryDirectory(prefix="kdlib-") as own:
-            manager = {"transport": "ipc", "connection_file": f"{own}/kernel.json"}
-            options |= {"kernel_name": KERNEL, "language": "python", "config": Config(KernelManager=manager)}
-            papermill.execute_notebook(source, part, given, **options)
+        with tempfile.TemporaryDirectory(prefix="kdlib-") as own, ExitStack() as measuring:
+
+            def begin_cell(cell: nbformat.NotebookNode, **_: Any) -> None:
+                if ALONE in cell.metadata.get("tags", []):
+                    measuring.enter_context(alone())
+
+            papermill.execute_notebook(
+                source,
+                part,
+                given,
+                progress_bar=False,
+                cwd=Path.cwd(),
+                kernel_name=KERNEL,
+                language="python",
+                config=Config(KernelManager={"transport": "ipc", "connection_file": f"{own}/kernel.json"}),
+                on_cell_execute=begin_cell,
+                on_cell_executed=lambda **_: measuring.close(),
+                execution_timeout=timeout,
+                start_timeout=600,  # this one may be made to stand still
+                iopub_timeout=600,
+            )
         tidy(part, known, given)
         part.replace(target)
         failed.unlink(missing_ok=True)

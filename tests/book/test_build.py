@@ -82,13 +82,11 @@ def test_the_profile_goes_only_to_notebooks_that_declare_it(project: Path) -> No
     assert list(chosen.values()) == [{"profile": "smoke", "seed": 1}, {"seed": 1}]
 
 
-def test_pages_that_show_how_long_things_take_say_so() -> None:
-    """Where a page takes the time, it runs alone."""
+def test_cells_that_measure_time_say_so() -> None:
     for path in build.listed(build.ROOT):
-        notebook = templates.source(build.ROOT, path)
-        code = "\n".join(cell.source for cell in own_cells(notebook) if cell.cell_type == "code")
-        takes = bool(re.search(r"perf_counter|monotonic|\.timed\(|explorer\.measure\(", code))
-        assert build.measures_time(notebook) == takes, path
+        for cell in own_cells(templates.source(build.ROOT, path)):
+            takes = re.search(r"perf_counter\(|monotonic\(|\btimed\(|explorer\.measure\(", cell.source)
+            assert (execute.ALONE in cell.metadata.get("tags", [])) == bool(takes), f"{path}: {cell.source}"
 
 
 @pytest.mark.slow
@@ -203,23 +201,32 @@ def test_a_page_older_than_its_sources_is_never_shown(project: Path, capsys: pyt
 
 
 @pytest.mark.slow
-def test_pages_run_on_one_thread_those_that_measure_time_after_the_others(
+def test_pages_run_on_one_thread_and_alone_while_they_measure_time(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the caller's folder, so that relative paths in parameters are his; on sockets, as ports may be taken twice.
 
     The copy hides the default parameters; its stamp has the cost.
     """
-    first = nbformat.read(project / "notebooks" / "first.ipynb", as_version=4)
-    first.metadata["kdlib"] = {"times": True}
+    start = "import time\nfrom pathlib import Path\nticks, end = Path('ticks'), Path('end')"
     asked = "os.environ['OMP_NUM_THREADS'], os.getcwd(), 'ipc' in ipykernel.get_connection_info()"
-    first.cells[-1].source += f"; import ipykernel, os; print({asked})"
-    nbformat.write(first, project / "notebooks" / "first.ipynb")
+    tick = "while not end.exists():\n    ticks.open('a').write(f'{time.monotonic()}\\n')\n    time.sleep(0.02)"
+    wait = "while not ticks.exists():\n    time.sleep(0.02)"
+    measure = "begin = time.monotonic()\ntime.sleep(2)\nprint(begin, time.monotonic())"
+    ask = f"time.sleep(1)\nend.touch()\nimport ipykernel, os; print({asked})"
+    notebook = nbformat.read(write(project / "notebooks" / "first.ipynb", PARAMETERS, start, wait, measure, ask), 4)
+    notebook.cells[-2].metadata["tags"] = [execute.ALONE]
+    nbformat.write(notebook, project / "notebooks" / "first.ipynb")
+    write(project / "notebooks" / "second.ipynb", PARAMETERS, start, tick)
     monkeypatch.chdir(project)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert refresh(project, seed="7") == []
-    assert (project / "ran").read_text().splitlines() == ["second smoke 7", "first smoke 7"]
     copy = project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb"
-    _, default, injected, code = nbformat.read(copy, as_version=4).cells
+    _, default, injected, *_, measured, code = nbformat.read(copy, as_version=4).cells
+    begin, end = map(float, measured.outputs[0].text.split())
+    ticks = [float(tick) for tick in (project / "ticks").read_text().splitlines()]
+    assert not [tick for tick in ticks if begin < tick < end]
+    assert min(ticks) < begin < end < max(ticks)
     assert code.outputs[0].text.strip() == f"1 {project} True"
     assert "remove-cell" in default.metadata["tags"]
     assert injected.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'

@@ -25,7 +25,7 @@ from kdlab.presets import recipe_for
 from kdlab.studies.one_factor import BASE, MAPS, changes, label
 from kdlab.studies.statistics import UNITS
 from kdlab.studies.statistics import finding as decided
-from kdlib.data import ABOUT, SPLIT_BY_SEED, Images, load
+from kdlib.data import ABOUT, ONE_VS_REST, SPLIT_BY_SEED, Images, load
 from kdlib.recipe import Recipe
 
 PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
@@ -202,7 +202,7 @@ def data_sets(frame: pd.DataFrame) -> HTML:
         row["printed"] = f"{each['printed']:.2f}"
         for preset, who in PRESETS.items():
             ours, mean, low, high, units = (each[f"{preset}_{n}"] for n in ("ours", "mean", "low", "high", "units"))
-            many = f"; {units} of {each['of']} classes" if units < each["of"] else ""
+            many = f"; {_of_all(each, units)}" if units < each["of"] else ""
             ends = f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
             row[f"as the {who}"] = f"<b>{ours:.2f}</b>, {mean:+.2f}{ends}{many}" if units else "not run"
         known = np.isfinite(each["control"])
@@ -222,7 +222,7 @@ def meaning(row: Mapping[Any, Any]) -> str:
         if not units:
             continue
         if units < UNITS and units < row["of"]:
-            said.append(f"as the {who}, {units} of {row['of']} classes decide nothing")
+            said.append(f"as the {who}, {_of_all(row, units)} decide nothing")
         elif units >= UNITS and decided(mean, row[f"{preset}_p"]) is None:
             most = max(abs(low), abs(high))
             said.append(f"as the {who}, no difference is found, and one above {most:.1f} points is unlikely")
@@ -231,6 +231,10 @@ def meaning(row: Mapping[Any, Any]) -> str:
         else:
             said.append(f"as the {who}, {side}")
     return ("; ".join(said) or "not run with the paper's source").capitalize() + "."
+
+
+def _of_all(row: Mapping[Any, Any], units: int) -> str:
+    return f"{units} of {row['of']} {'classes' if row['dataset'] in ONE_VS_REST else 'categories'}"
 
 
 def gains(dataset: str, who: str = "text", *, profile: str = "paper") -> pd.DataFrame:

@@ -84,12 +84,13 @@ class Explorer:
     Args:
         detector: fitted.
         images: with masks, good and defective.
-        methods: what is prepared now: any of `QUICK`. Other attributions work too, each move at its full price.
     """
 
-    def __init__(self, detector: Detector, images: Images, *, methods: Sequence[str] = QUICK) -> None:
+    methods = QUICK  # prepared at the start; other attributions work too, each move at its full price
+
+    def __init__(self, detector: Detector, images: Images) -> None:
         recipe = detector.recipe
-        self.detector, self.images, self.methods = detector, images, tuple(methods)
+        self.detector, self.images = detector, images
         pixels = images.pixels(recipe.size, crop=recipe.crop)
         self.pixels = pixels.permute(0, 2, 3, 1).numpy()  # (N, H, W, 3)
         self.masks = images.mask_pixels(recipe.size, crop=recipe.crop)
@@ -99,7 +100,7 @@ class Explorer:
         self._terms = Terms(detector, prepare(pixels, recipe, detector.device))
         self._attribution = lru_cache(KEPT)(self._terms.attribution)
         self._summary = lru_cache(KEPT)(self._summarize)
-        for method in methods:
+        for method in self.methods:
             self._terms.attribution(method, recipe.critical_points, detector.lam)
 
     def start(self, image: int = 0) -> Setting:
@@ -247,14 +248,13 @@ def controls(explorer: Explorer, start: Setting) -> widgets.VBox:
     return widgets.VBox([chosen["image"], chosen["method"], boxes, *list(chosen.values())[2:], shown])
 
 
-def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]], *, quality: int = 80) -> HTML:
+def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]]) -> HTML:
     """An explorer that needs no kernel, no network and no file.
 
     Args:
         start: what is shown first; each of its values is in the grid.
         grid: the values of each field of `Setting`. The page holds a map for every combination of all but the
             threshold: about 0.5 kB each at 64 px.
-        quality: of the sheets, WebP.
 
     Raises:
         ValueError: a field is missing, or has not the value of ``start``.
@@ -273,7 +273,7 @@ def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]], 
             figures[m].append(_figures(explorer, setting, grid["quantile"], top))
             for kept, i in zip(tiles, grid["image"], strict=True):
                 kept.append(_levels(maps[i], top).round().astype(np.uint8))
-        sheets |= {f"{n},{m}": _sheet(kept, quality) for n, kept in enumerate(tiles)}
+        sheets |= {f"{n},{m}": _sheet(kept) for n, kept in enumerate(tiles)}
     scores = [explorer.scores(replace(start, points=p, lam=lam)) for p in grid["points"] for lam in grid["lam"]]
     data = {
         "side": explorer.masks.shape[-1],
@@ -314,13 +314,13 @@ def _levels(values: np.ndarray, top: float) -> np.ndarray:
     return 255 * np.sqrt(np.clip(values / top, 0, 1))
 
 
-def _sheet(tiles: Sequence[np.ndarray], quality: int) -> str:
+def _sheet(tiles: Sequence[np.ndarray]) -> str:
     """Maps (H, W) as levels, side by side, as an address."""
     rows, side = -(-len(tiles) // COLUMNS), len(tiles[0])
     whole = np.zeros((rows * COLUMNS, side, side), np.uint8)
     whole[: len(tiles)] = tiles
     flat = whole.reshape(rows, COLUMNS, side, side).swapaxes(1, 2).reshape(rows * side, COLUMNS * side)
-    return _uri(Image.fromarray(flat).convert("RGB"), "WEBP", quality=quality, method=6)
+    return _uri(Image.fromarray(flat).convert("RGB"), "WEBP", quality=80, method=6)
 
 
 def _uri(picture: Image.Image, kind: str = "PNG", **settings: object) -> str:

@@ -13,6 +13,7 @@ from kdlab.experiments.records import Record, last_scores
 from kdlib.data import ABOUT, Images, Split, find
 from kdlib.metrics import auroc
 
+COUNT, SIDE = 6, 128  # pictures in a row, their pixels
 Scored = tuple[Record, np.ndarray, np.ndarray]  # a record with scores and labels of its last evaluation, (N,) each
 
 
@@ -35,9 +36,9 @@ def absent(dataset: str) -> Markdown | None:
     )
 
 
-def scored(found: Iterable[Record], results: Path | None = None) -> list[Scored]:
+def scored(found: Iterable[Record]) -> list[Scored]:
     """Records with what is in the ``.npz`` beside them; a record without one is left out."""
-    pairs = ((record, last_scores(record, results)) for record in found)
+    pairs = ((record, last_scores(record)) for record in found)
     return [(record, *pair) for record, pair in pairs if pair]
 
 
@@ -65,31 +66,31 @@ def shares(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return 100 * above.mean(axis=1)
 
 
-def worst(images: Images, scores: np.ndarray, *, count: int = 6, size: int = 128) -> Figure:
+def worst(images: Images, scores: np.ndarray) -> Figure:
     """Above the normal images with the highest scores, (N,), below the anomalous with the lowest; masks as contours."""
     ranking = np.argsort(scores)
     labels = np.asarray(images.labels)[ranking]
     alarms, missed = ranking[labels == 0][::-1], ranking[labels == 1]
-    count = min(count, len(alarms), len(missed))
+    count = min(COUNT, len(alarms), len(missed))
     chosen = np.concatenate([alarms[:count], missed[:count]])
     titles = [f"{images.names[i]}\n{scores[i]:.3g}" for i in chosen]
-    return outlined(images[chosen], titles=titles, columns=count, size=size)
+    return outlined(images[chosen], titles=titles, columns=count)
 
 
-def examples(split: Split, *, count: int = 6, size: int = 128) -> Figure:
+def examples(split: Split) -> Figure:
     """A row of normal test images, and a row of anomalous ones, of each kind in turn, with their masks' contours."""
     good, bad = (np.flatnonzero(np.asarray(split.test.labels) == label) for label in (0, 1))
     kinds = pd.Series([Path(split.test.names[i]).parent.name for i in bad])
     turn = np.lexsort((kinds, kinds.groupby(kinds).cumcount()))
-    count = min(count, len(good), len(bad))
+    count = min(COUNT, len(good), len(bad))
     titles = [*["normal"] * count, *(kinds[turn] if kinds.nunique() > 1 else ["anomalous"] * count)][: 2 * count]
-    return outlined(split.test[[*good[:count], *bad[turn][:count]]], titles=titles, columns=count, size=size)
+    return outlined(split.test[[*good[:count], *bad[turn][:count]]], titles=titles, columns=count)
 
 
-def outlined(images: Images, *, titles: Sequence[str], columns: int, size: int) -> Figure:
-    """`figures.pictures` at ``size`` pixels, with the contour of each mask that is not empty."""
-    fig = pictures([*images.pixels(size)], titles=titles, columns=columns, scale=1.5)
-    for axis, mask in zip(fig.axes, images.mask_pixels(size), strict=False):
+def outlined(images: Images, *, titles: Sequence[str], columns: int) -> Figure:
+    """`figures.pictures`, with the contour of each mask that is not empty."""
+    fig = pictures([*images.pixels(SIDE)], titles=titles, columns=columns, scale=1.5)
+    for axis, mask in zip(fig.axes, images.mask_pixels(SIDE), strict=False):
         if mask.any():
             axis.contour(mask, [0.5], colors="#56B4E9", linewidths=1.2)
     fig.set_figheight(1.15 * fig.get_figheight())  # titles of two lines
@@ -98,28 +99,15 @@ def outlined(images: Images, *, titles: Sequence[str], columns: int, size: int) 
 
 
 def of_one_test_split(records: Sequence[Record]) -> list[Record]:
-    """The records whose test images are those of most: image by image, no others can be compared.
-
-    Copies of a data set differ in their order, or by JPEG.
-    """
+    """The records whose test images are those of most: copies of a data set differ in their order, or by JPEG."""
     prints = [record["provenance"]["data"]["test"]["fingerprint"] for record in records]
     most = max(prints, key=prints.count, default="")
     return [record for record, found in zip(records, prints, strict=True) if found == most]
 
 
 def known_classes(labels: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The class of each test image, (N,): the one in whose experiment it is normal; "" where there is none.
-
-    Args:
-        labels: normal class -> labels of the whole test split, (N,).
-
-    Raises:
-        ValueError: the numbers of images differ.
-    """
-    counts = {len(known) for known in labels.values()}
-    if len(counts) > 1:
-        raise ValueError(f"known classes: expected labels of one test split; found {sorted(counts)} images")
-    classes = np.full(max(counts, default=0), "", dtype=object)
+    """The class of each image of a test split, (N,): the one in whose labels, (N,), it is normal; "" where in none."""
+    classes = np.full(len(next(iter(labels.values()), ())), "", dtype=object)
     for normal, known in labels.items():
         classes[known == 0] = normal
     return classes

@@ -98,7 +98,6 @@ def film(
     *,
     labels: np.ndarray,
     watched: Sequence[int],
-    point: str = "pool3",
 ) -> widgets.VBox:
     """A training as a film: what the cloner says, what is missing, the map, and the scores of all test images.
 
@@ -109,8 +108,8 @@ def film(
         source: activations of the pair by critical point, (2, C, H, W).
         labels: 0 normal, 1 anomalous, of all test images, (N,).
         watched: which of these are the pair.
-        point: the critical point whose activations are shown, as their RMS over channels.
     """
+    point = "pool3"  # whose activations are shown, as their RMS over channels
     target, scores = source[point].float(), np.stack([m.scores for m in moments.values()])
     bins = np.geomspace(scores.min(), scores.max(), 31)
     most = max(np.histogram(s[labels == kind], bins)[0].max() for s in scores for kind in (0, 1))

@@ -12,8 +12,7 @@ from torch import Tensor
 from kdlab.studies import statistics
 from kdlab.studies.statistics import of_units
 from kdlib.activations import batch_length, prepare
-from kdlib.data import Images, Split, find, load
-from kdlib.data.reading import list_images
+from kdlib.data import Split, load
 from kdlib.detector import Detector
 from kdlib.localize import Score
 from kdlib.networks import Cloner
@@ -88,18 +87,7 @@ def signed_gradients(
 
 
 def few(dataset: str, normal: str, *, train: int, each: int) -> Split:
-    """A one-vs-rest set in small: ``train`` images of the class; to test with, ``each`` times one of each class.
-
-    Of CIFAR-10 as an image folder it reads these files and no others.
-    """
-    folder = find(dataset) if dataset == "cifar10" else None
-    if folder is None or not (folder / "train").is_dir():
-        split = load(dataset, normal)
-        good, bad = (np.flatnonzero(split.test.labels == label) for label in (0, 1))
-        return Split(dataset, normal, split.train[:train], split.test[[*good[:each], *bad[: 9 * each]]])
-    names = sorted(p.name for p in (folder / "test").iterdir() if p.is_dir())
-    tested = [p for name in names for p in list_images(folder / "test" / name)[:each]]
-    labels = np.array([int(p.parent.name != normal) for p in tested])
-    known = list_images(folder / "train" / normal)[:train]
-    test = Images(tuple(tested), tuple(p.parent.name for p in tested), labels)
-    return Split(dataset, normal, Images(known, tuple(p.name for p in known)), test)
+    """A one-vs-rest set in small: ``train`` images to learn from; to test, ``each`` normal and 9 ``each`` others."""
+    split = load(dataset, normal)
+    good, bad = (np.flatnonzero(split.test.labels == label) for label in (0, 1))
+    return Split(dataset, normal, split.train[:train], split.test[[*good[:each], *bad[: 9 * each]]])

@@ -203,7 +203,7 @@ def compared(frame: pd.DataFrame, labels: Sequence[str]) -> list[tuple[tuple[str
     return [(key, part) for key, part in groups if part["setting"].nunique() > 1]  # type: ignore[misc]
 
 
-def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image AUROC, %") -> Figure:
+def panels(frame: pd.DataFrame, labels: Sequence[str]) -> Figure:
     """AUROC by setting, a panel per data set and profile; classes with bars over seeds, their mean in black.
 
     Args:
@@ -233,7 +233,7 @@ def panels(frame: pd.DataFrame, labels: Sequence[str], *, ylabel: str = "image A
         axis.grid(axis="y", alpha=0.4)
         axis.margins(x=0.15)
     for axis in axes[:, 0]:
-        axis.set_ylabel(ylabel, fontsize=9)
+        axis.set_ylabel("image AUROC, %", fontsize=9)
     return fig
 
 

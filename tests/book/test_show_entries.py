@@ -169,14 +169,16 @@ def test_tested_are_the_images_of_the_scores_or_none(brain_mri: Path, monkeypatc
 def test_what_a_data_set_comes_to() -> None:
     """A sentence by how many classes were run, and by what the rule says of the difference."""
 
-    def said(units: int, mean: float, low: float, high: float, p: float, of: int = 10) -> str:
+    def said(units: int, mean: float, low: float, high: float, p: float, of: int = 10, dataset: str = "mnist") -> str:
         text = {"mean": mean, "low": low, "high": high, "units": units, "p": p}
         nothing = {"mean": np.nan, "low": np.nan, "high": np.nan, "units": 0, "p": np.nan}
         row = {f"paper_{k}": v for k, v in text.items()} | {f"reference_{k}": v for k, v in nothing.items()}
-        return show_entries.meaning(row | {"of": of})
+        return show_entries.meaning(row | {"of": of, "dataset": dataset})
 
     assert said(0, np.nan, np.nan, np.nan, np.nan) == "Not run with the paper's source."
     assert said(4, -2.0, -3.0, -1.0, np.nan) == "As the text, 4 of 10 classes decide nothing."
+    few = said(1, -2.0, -3.0, -1.0, np.nan, of=15, dataset="mvtec_ad")
+    assert few == "As the text, 1 of 15 categories decide nothing."
     assert said(8, -0.2, -0.7, 0.3, 0.6).startswith("As the text, no difference is found, and one above 0.7 points")
     assert said(10, -2.0, -3.0, -1.0, 0.002) == "As the text, 2.0 points below the printed number."
     assert said(1, 3.0, -1.0, 7.0, np.nan, of=1).endswith("above the printed number, which seeds could explain.")

@@ -86,7 +86,7 @@ def test_smoothgrad_that_stretches_is_not_a_sum(detector: Detector, images: Imag
     other = Detector(detector.recipe.replace(stretch=True))
     other.cloner, other.training = detector.cloner, detector.training
     setting = replace(start, method="smoothgrad")
-    found = Explorer(other, images, methods=()).attribution(setting)
+    found = Explorer(other, images).attribution(setting)
     np.testing.assert_allclose(found, direct(other, images, setting), rtol=1e-4)
 
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_shown_is_refused(
     explorer: Explorer, detector: Detector, images: Images, start: Setting
 ) -> None:
     with pytest.raises(ValueError, match=r"2 of 2 masks are empty"):
-        Explorer(detector, images[2:], methods=())
+        Explorer(detector, images[2:])
     with pytest.raises(ValueError, match=r"sigma starts at 2\.0"):
         page(explorer, replace(start, sigma=2.0), GRID)
 
@@ -154,7 +154,7 @@ def test_what_cannot_be_shown_is_refused(
 def static(home: Path, explorer: Explorer, start: Setting, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("explorer") / "page.html"
     with environment(home):
-        content = page(explorer, start, GRID, quality=100).data
+        content = page(explorer, start, GRID).data
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     path.write_text(f"<!doctype html><html lang='en'>{meta}<title>Explorer</title><body>{content}</body></html>")
     return path

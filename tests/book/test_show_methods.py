@@ -1,6 +1,5 @@
 """Ways to draw a map, side by side: columns with no, one and all records; claims; signed gradients; small sets."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,17 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Write
-from PIL import Image
 
-from book.figures import methods as show_methods
-from book.figures.methods import METHODS, SIX, claims, few, signed_gradients, six
+from book.figures.methods import SIX, claims, few, signed_gradients, six
 from kdlab import coverage, paper
 from kdlib import Detector, Split
 from kdlib.activations import prepare
 from kdlib.localize import attribution
-from kdlib.recipe import ATTRIBUTIONS
-
-pytestmark = pytest.mark.usefixtures("plots")
 
 
 @pytest.fixture
@@ -109,24 +103,7 @@ def test_signed_gradients_leave_nothing_behind_are_seeded_and_a_cloner_s_own(fit
     assert not np.allclose(signed_gradients(fitted, pixels, cloner=Detector(fitted.recipe, seed=5).cloner), before)
 
 
-def test_few_photographs_are_the_only_ones_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
-    for part in ("train", "test"):
-        for name in ("cat", "ship"):
-            folder = tmp_path / "cifar10" / part / name
-            folder.mkdir(parents=True)
-            for n in range(3):
-                Image.new("RGB", (8, 8), (n, 0, 0)).save(folder / f"{n}.png")
-            (folder / "9.png").write_text("not an image")
-    split = few("cifar10", "ship", train=2, each=3)
-    assert split.train.pixels(8).shape == (2, 3, 8, 8)
-    assert split.test.names == ("cat",) * 3 + ("ship",) * 3
-    assert split.test.labels is not None
-    assert split.test.labels.tolist() == [1] * 3 + [0] * 3
-    assert split.test.pixels(8).shape == (6, 3, 8, 8)
+def test_a_set_in_small_has_as_many_as_asked_for() -> None:
     digits = few("digits", "3", train=7, each=2)
     assert len(digits.train) == 7
-    assert sorted(np.asarray(digits.test.labels)) == [0, 0] + [1] * 18
-    assert show_methods.SAME == 1.0
-    assert set(SIX) <= set(paper.VARIANTS)
-    assert set(METHODS) <= set(ATTRIBUTIONS)
+    assert np.asarray(digits.test.labels).tolist() == [0, 0] + [1] * 18

@@ -28,33 +28,8 @@ MISSING = "no Chromium; on Debian: apt-get install chromium; or set KDLIB_CHROMI
 FRAMES = 4  # of a slider, at most
 WIDTH = 673  # px: between the margins of A4
 SCRIPTS = re.compile(r"tex-svg\.js|window\.MathJax = |print\.js")  # of a page's, those that its text needs
-BOOK = """<!DOCTYPE html>
-<html lang="en" data-theme="light">
-<head><meta charset="utf-8"><title>{title}</title>{head}</head>
-<body class="kd-book"><div class="bd-main"><div class="bd-content"><article class="bd-article">
-<header class="kd-title"><h1>{title}</h1><p>{author}</p><p>{about}</p></header>
-<nav class="kd-contents" aria-label="Contents"><p>Contents</p><ol>{contents}</ol></nav>
-{pages}
-</article></div></div></body></html>"""
-# A table to sort and filter has some of its rows in the page: a plain one with all of them takes its place.
-WHOLE_TABLES = """async () => {
-  const made = [...document.scripts].filter((script) => script.text.includes("new ITable(")).length;
-  const name = Object.keys(window).find((key) => /^_itables_\\d/.test(key));
-  if (!made) return;
-  const { jQuery } = await window[name];
-  while (jQuery.fn.dataTable.tables().length < made) await new Promise((next) => setTimeout(next, 100));
-  for (const table of jQuery.fn.dataTable.tables()) {
-    const all = jQuery(table).DataTable().page.len(-1).draw();
-    const plain = Object.assign(document.createElement("table"), { className: "kd-rows" });
-    const head = plain.createTHead().insertRow();
-    all.columns().every(function () {
-      const className = this.header().classList.contains("kd-how") ? "kd-how" : "";
-      head.append(Object.assign(document.createElement("th"), { innerHTML: this.title(), className }));
-    });
-    plain.createTBody().append(...all.rows().nodes().toArray());
-    table.closest(".dt-container").replaceWith(plain);
-  }
-}"""
+BOOK = Path(__file__).with_suffix(".html").read_text()
+WHOLE_TABLES = Path(__file__).with_suffix(".js").read_text()
 NUMBER = "(pages) => document.querySelectorAll('.kd-contents i').forEach((at, i) => { at.textContent = pages[i]; })"
 LISTED = "() => [...document.querySelectorAll('.kd-contents a')].map((link) => link.hash.slice(1))"
 
@@ -77,7 +52,7 @@ def make(book: Path, site: Path, target: Path, profile: str) -> Path:
 
 
 def write(browser: Browser, page: Path, target: Path) -> None:
-    """Print the single page, twice: where a chapter starts is known when it is laid out."""
+    """Print the single page, twice: where a chapter starts is known when it is laid out, and written in the second."""
     context = browser.new_context(offline=True, color_scheme="light", viewport={"width": WIDTH, "height": 952})
     context.set_default_timeout(0)  # a whole book takes its time
     tab = context.new_page()
@@ -86,8 +61,8 @@ def write(browser: Browser, page: Path, target: Path) -> None:
     tab.evaluate("window.MathJax?.startup.promise")
     tab.evaluate(WHOLE_TABLES)
     listed = tab.evaluate(LISTED)
-    for _ in range(2):
-        tab.pdf(path=target, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
+    for whole in (False, True):
+        tab.pdf(path=target, prefer_css_page_size=True, print_background=True, outline=whole, tagged=whole)
         reader = PdfReader(target)
         places = reader.named_destinations
         tab.evaluate(NUMBER, [(reader.get_destination_page_number(places[f"/{name}"]) or 0) + 1 for name in listed])

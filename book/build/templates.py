@@ -9,14 +9,12 @@ places that tags mark: `title`, `opening` (what stands before the first `##`), `
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import yaml
+from myst_nb.core.read import read_myst_markdown_notebook
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell
 
-CODE = re.compile(r"^```\{code-cell\}[^\n]*\n((?::[^\n]*\n)*)(.*?)\n```$", re.MULTILINE | re.DOTALL)
 OPTIONAL = "optional"  # cells with this tag, side by side: left out of a page where none of them shows anything
 
 
@@ -73,15 +71,9 @@ def filled(notebook: Path, text: Path) -> NotebookNode:
 
 def cells(text: str, name: str) -> list[NotebookNode]:
     """Markdown as cells, in order; its `{code-cell}`s are code, with their tags."""
-    found: list[NotebookNode] = []
-    for number, piece in enumerate(CODE.split(text)):
-        about: dict[str, Any] = {"id": f"{name}-{number}"}
-        if number % 3 == 1:  # options, then the code
-            options = yaml.safe_load(re.sub("^:", "", piece, flags=re.MULTILINE)) or {}
-        elif number % 3 == 2:
-            found.append(new_code_cell(piece, **about, metadata={"tags": options.get("tags", [])}))
-        elif piece.strip():
-            found.append(new_markdown_cell(piece.strip(), **about))
+    found = read_myst_markdown_notebook(text).cells if text.strip() else []
+    for number, cell in enumerate(found):
+        cell.id = f"{name}-{number}"  # the same in each build
     return found
 
 

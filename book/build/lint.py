@@ -52,20 +52,6 @@ class Prose(NamedTuple):
     text: str
 
 
-class Offender(NamedTuple):
-    """A number that is typed, with the words around it and, where it is one, the result that it is."""
-
-    file: str
-    place: str
-    number: str
-    around: str
-    known: str = ""
-
-    def __str__(self) -> str:
-        what = f"{self.number}, which is {self.known}" if self.known else self.number
-        return f"{self.file}, {self.place}: {what}, in “{self.around}”"
-
-
 class Allowed(NamedTuple):
     """A pattern of texts whose numbers may stand, where (``"*"``: anywhere), and why."""
 
@@ -147,8 +133,8 @@ def known_results(results: Path) -> dict[str, str]:
 
 def offenders(
     texts: Iterable[Prose], allowed: Iterable[Allowed] = (), known: Mapping[str, str] | None = None
-) -> tuple[list[Offender], list[Allowed]]:
-    """The numbers that must not stand, and what is allowed but is nowhere found."""
+) -> tuple[list[str], list[Allowed]]:
+    """A line for each number that must not stand; what is allowed but is nowhere found."""
     allowed, known, used, found = list(allowed), known or {}, set(), []
     for file, place, text in texts:
         here = [each for each in allowed if each.file in ("*", file)]
@@ -161,7 +147,8 @@ def offenders(
             used |= covering
             if not covering or number in known:
                 around = text[max(0, match.start() - 40) : match.end() + 30].strip()
-                found.append(Offender(file, place, match[0], around, known.get(number, "")))
+                what = f", which is {known[number]}" if number in known else ""
+                found.append(f"{file}, {place}: {match[0]}{what}, in “{around}”")
     return found, [each for each in allowed if each not in used]
 
 
@@ -175,7 +162,7 @@ def check(root: Path = ROOT) -> list[str]:
     """One line for each offender and each text that is allowed for nothing."""
     allowed = read_allowed(root / "book" / "build" / "lint_allowed.toml")
     found, unused = offenders(prose(root), allowed, known_results(root / "results"))
-    return [str(each) for each in found] + [
+    return found + [
         f"lint_allowed.toml: {each.pattern!r} covers no number in {each.file}; remove it" for each in unused
     ]
 

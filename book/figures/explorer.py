@@ -52,7 +52,7 @@ SIDE, COLUMNS = 192, 12  # pixels of a picture; tiles of a sheet in a row
 FALSE_RATES = np.concatenate([np.linspace(0, 0.1, 11), np.linspace(0.15, 1, 18)])  # where a ROC curve is drawn
 COLOURS = (matplotlib.colormaps[HEAT](np.arange(256))[:, :3] * 255).astype(np.uint8)  # (256, 3)
 MARK, OUTLINE = (0, 200, 150, 150), (86, 180, 233)  # colour and opacity of a marked pixel; a mask's contour
-STYLE, _, SCRIPT = Path(__file__).with_name("explorer.html").read_text().partition("\n\n")
+STYLE, VIEW, SCRIPT = Path(__file__).with_suffix(".html").read_text().split("\n\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,27 +152,22 @@ class Explorer:
         colours = COLOURS[(255 * heat / max(summary.bright, 1e-30)).clip(0, 255).astype(np.uint8)]
         over = Image.fromarray(np.where(marked[..., None], np.array(MARK), 0).astype(np.uint8), "RGBA")
         over = Image.alpha_composite(base.convert("RGBA"), over.resize((SIDE, SIDE), Image.Resampling.NEAREST))
-        drawn = "".join(
-            f'<figure><img alt="{html.escape(alt)}" src="{_uri(picture)}"><figcaption>{caption}</figcaption></figure>'
-            for picture, alt, caption in (
-                (base, f"{name} with the contour of its mask", "image, mask"),
-                (Image.fromarray(colours), f"Localization map of {name}", "map"),
-                (over.convert("RGB"), f"{name}, {marked.mean():.1%} marked", "above the threshold"),
-            )
-        )
-        false, true = 100 * found["false"], 100 * found["true"]
-        rates = f"{false:.1f} % false and {true:.1f} % true positives"
         line = ((0.0, 0.0), *zip(FALSE_RATES, summary.curve, strict=True))
-        inner = (
-            f'<div class="kd-panels">{drawn}<figure><svg viewBox="-2 -2 104 104" role="img" '
-            f'aria-label="ROC curve of the pixels; at the threshold {rates}">'
-            '<path d="M0,0V100H100M0,100L100,0" fill="none" stroke="currentColor" stroke-width="0.6"/>'
-            f'<polyline points="{" ".join(f"{100 * x:.1f},{100 - 100 * y:.1f}" for x, y in line)}" fill="none" '
-            f'stroke="#0173B2" stroke-width="2"/><circle cx="{false:.1f}" cy="{100 - true:.1f}" r="3.5" '
-            'fill="#DE8F05" stroke="currentColor"/></svg><figcaption>ROC of pixels, all images</figcaption></figure>'
-            f'</div><p role="status">Score {scores[setting.image]:.3g}, above that of '
-            f"{self.below(scores, setting.image)} of {len(self.good)} good images. Pixels of all images: {rates}, "
-            f"F1 {found['f1']:.2f}, AUROC {100 * summary.auroc:.1f} %.</p>"
+        inner = VIEW.format(
+            name=html.escape(name),
+            base=_uri(base),
+            map=_uri(Image.fromarray(colours)),
+            overlay=_uri(over.convert("RGB")),
+            marked=marked.mean(),
+            curve=" ".join(f"{100 * x:.1f},{100 - 100 * y:.1f}" for x, y in line),
+            false=100 * found["false"],
+            missed=100 - 100 * found["true"],
+            rates=f"{100 * found['false']:.1f} % false and {100 * found['true']:.1f} % true positives",
+            score=scores[setting.image],
+            below=self.below(scores, setting.image),
+            good=len(self.good),
+            f1=found["f1"],
+            auroc=100 * summary.auroc,
         )
         return f'{STYLE}<div class="kd-explorer">{inner}</div>' if wrap else inner
 

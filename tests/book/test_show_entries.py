@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Write
 from PIL import Image
 
 from book.figures import entries as show_entries
 from book.figures import images as show_images
 from kdlab import paper
-from kdlab.experiments.records import SCHEMA, digest
-from kdlab.presets import recipe_for
+from kdlab.experiments.records import digest
 from kdlib import load
 
 LABELS = np.array([0] * 10 + [1] * 4)
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("plots")
 
 
 @pytest.fixture
-def brain_mri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def brain_mri(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """BrainMRI's layout with images of noise, and an empty results folder."""
-    for name in ("data", "cache", "results"):
+    for name in ("data", "cache"):
         monkeypatch.setenv(f"KDLIB_{name.upper()}", str(tmp_path / name))
     rng = np.random.default_rng(0)
     for folder, count in (("no", 14), ("yes", 4)):
@@ -35,40 +35,34 @@ def brain_mri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for n in range(count):
             noise = rng.integers(0, 256, (40, 40), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / "data" / "brain_mri" / folder / f"{n}.png")
-    return tmp_path / "results"
+    return results
 
 
-def write_record(
-    results: Path,
-    normal: str = "brain_mri",
-    *,
-    dataset: str = "brain_mri",
-    seed: int = 0,
-    value: float = 0.9,
-    preset: str = "paper",
-    profile: str = "paper",
-    test: dict[str, Any] | None = None,
-    **changes: Any,
-) -> None:
-    """A record as far as these functions read it."""
-    recipe = recipe_for(dataset, preset=preset, profile=profile).replace(**changes)
-    key = "normal_class" if dataset in ("mnist", "cifar10") else "category"
-    experiment = {"dataset": dataset, key: normal, "seed": seed, "preset": preset, "profile": profile}
-    record: dict[str, Any] = {"schema": SCHEMA, "experiment": experiment | {"recipe": recipe.to_dict()}}
-    record["id"] = f"{normal}-{seed}-{preset}-{profile}-" + "-".join(f"{k}={v}" for k, v in changes.items())
-    record["metrics"] = {"image_auroc": {"last": value, "mean_last_10": value, "best": value}, "evaluations": []}
-    counts = test or {"images": 10000, "fingerprint": "a"}
-    record["provenance"] = {"data": {"train": {"images": 6000}, "test": counts}, "date": "2026-01-01"}
-    record["provenance"]["machine"] = {"processor": "A processor"}
-    record["cost"] = COST
-    record["sha256"] = digest(record)
-    folder = results / dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{record['id']}.json").write_text(json.dumps(record))
-    np.savez(folder / f"{record['id']}.npz", scores=SCORES, labels=LABELS)
+@pytest.fixture
+def record(write: Write, brain_mri: Path) -> Write:
+    """Write a record as far as these functions read it, with scores beside it."""
+
+    def record(
+        normal: str = "brain_mri",
+        *,
+        dataset: str = "brain_mri",
+        value: float = 0.9,
+        test: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        write(dataset, normal, value, **settings)
+        path = max(brain_mri.glob("*/*.json"), key=lambda each: each.stem)
+        written = json.loads(path.read_text())
+        counts = {"train": {"images": 6000}, "test": test or {"images": 10000, "fingerprint": "a"}}
+        written["provenance"] |= {"data": counts, "machine": {"processor": "A processor"}}
+        written["cost"] = COST
+        path.write_text(json.dumps(written | {"sha256": digest(written)}))
+        np.savez(path.with_suffix(".npz"), scores=SCORES, labels=LABELS)
+
+    return record
 
 
-def test_without_a_record_both_presets_are_not_run(brain_mri: Path) -> None:
+def test_without_a_record_both_presets_are_not_run(record: Write) -> None:
     rows = show_entries.entries("mnist", 2)
     assert list(rows["who"].unique()) == ["text", "code"]
     assert len(rows) == 2 * 11
@@ -83,12 +77,12 @@ def test_without_a_record_both_presets_are_not_run(brain_mri: Path) -> None:
     assert "Estimated" not in said, "nothing tells what it costs"
 
 
-def test_sources_and_presets_are_columns_of_their_own(brain_mri: Path) -> None:
+def test_sources_and_presets_are_columns_of_their_own(record: Write) -> None:
     """A record of an earlier source answers no printed number, and stands in no column of the paper's own."""
-    write_record(brain_mri, "3", dataset="mnist", value=0.9, weights="vgg-release")
-    write_record(brain_mri, "3", dataset="mnist", value=0.8, preset="reference")
-    write_record(brain_mri, "3", dataset="mnist", value=0.1, size=64)  # of another recipe
-    write_record(brain_mri, "4", dataset="mnist", value=0.1, profile="smoke")
+    record("3", dataset="mnist", value=0.9, weights="vgg-release")
+    record("3", dataset="mnist", value=0.8, preset="reference")
+    record("3", dataset="mnist", value=0.1, size=64)  # of another recipe
+    record("4", dataset="mnist", value=0.1, profile="smoke")
     rows = show_entries.entries("mnist", 2)
     assert list(rows["who"].unique()) == ["text", "code", "text, earlier weights"]
     ours = rows[rows["entry"] != "mean"].set_index(["entry", "who"])["ours"].dropna().to_dict()
@@ -104,9 +98,9 @@ def test_sources_and_presets_are_columns_of_their_own(brain_mri: Path) -> None:
     assert np.nansum(dots["code"]) == pytest.approx(80)
 
 
-def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(brain_mri: Path) -> None:
+def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(record: Write) -> None:
     for seed, value in ((2, 0.92), (0, 0.9)):
-        write_record(brain_mri, seed=seed, value=value)
+        record(seed=seed, value=value)
     rows = show_entries.entries("brain_mri", 6)
     own = rows[rows["who"] == "text"].iloc[0]
     printed = paper.published(table=6, dataset="brain_mri", method=paper.OURS).iloc[0]
@@ -121,28 +115,28 @@ def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(brain_mr
     assert [len(each) for each in show_images.scored(show_entries.behind(rows))] == [3, 3]
 
 
-def test_augmentation_is_an_entry_of_its_own(brain_mri: Path) -> None:
-    write_record(brain_mri, "head_ct", dataset="head_ct", value=0.7, augment=True)
+def test_augmentation_is_an_entry_of_its_own(record: Write) -> None:
+    record("head_ct", dataset="head_ct", value=0.7, augment=True)
     rows = show_entries.entries("head_ct", 6).set_index(["entry", "who"])["ours"]
     assert rows.dropna().to_dict() == {(f"{paper.OURS}+aug", "text"): pytest.approx(70)}
 
 
-def test_reduced_records_stand_by_themselves(brain_mri: Path) -> None:
+def test_reduced_records_stand_by_themselves(record: Write) -> None:
     assert show_entries.reduced("cifar10").empty
-    write_record(brain_mri, "cat", dataset="cifar10", profile="laptop", value=0.6)
-    write_record(brain_mri, "cat", dataset="cifar10", profile="laptop", value=0.5, weights="random")
+    record("cat", dataset="cifar10", profile="laptop", value=0.6)
+    record("cat", dataset="cifar10", profile="laptop", value=0.5, weights="random")
     found = show_entries.reduced("cifar10")
     assert found.loc["cat"].to_dict() == {"text": pytest.approx(60), "text, random source": pytest.approx(50)}
     assert show_entries.behind(show_entries.entries("cifar10", 2)) == []
 
 
-def test_gains_compare_with_the_same_class_seed_and_source(brain_mri: Path) -> None:
+def test_gains_compare_with_the_same_class_seed_and_source(record: Write) -> None:
     assert show_entries.gains("brain_mri").empty
-    write_record(brain_mri, seed=0, value=0.9, weights="vgg-release")
-    write_record(brain_mri, seed=0, value=0.93, lam=1.0, weights="vgg-release")
-    write_record(brain_mri, seed=0, value=0.1, sigma=1.0, weights="vgg-release")  # of the map alone
-    write_record(brain_mri, seed=1, value=0.5, lam=1.0, weights="vgg-release")
-    write_record(brain_mri, seed=1, value=0.4)
+    record(seed=0, value=0.9, weights="vgg-release")
+    record(seed=0, value=0.93, lam=1.0, weights="vgg-release")
+    record(seed=0, value=0.1, sigma=1.0, weights="vgg-release")  # of the map alone
+    record(seed=1, value=0.5, lam=1.0, weights="vgg-release")
+    record(seed=1, value=0.4)
     assert show_entries.gains("brain_mri").empty
     found = show_entries.gains("brain_mri", "text, earlier weights")
     assert found.stack().dropna().to_dict() == {("brain_mri", 0, "lam=1.0"): pytest.approx(3)}
@@ -153,17 +147,17 @@ def test_gains_compare_with_the_same_class_seed_and_source(brain_mri: Path) -> N
     assert content.splitlines()[:2] == ["normal,seed,lam=1.0", "brain_mri,0,3.000"]
 
 
-def test_tested_are_the_images_of_the_scores_or_none(brain_mri: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tested_are_the_images_of_the_scores_or_none(record: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     test = load("brain_mri", "brain_mri", seed=3).test
-    write_record(brain_mri, seed=3, test={"images": len(test), "fingerprint": test.fingerprint})
-    (record,) = show_entries.own("text", "brain_mri")
-    images = show_entries.tested(record)
+    record(seed=3, test={"images": len(test), "fingerprint": test.fingerprint})
+    (found,) = show_entries.own("text", "brain_mri")
+    images = show_entries.tested(found)
     assert images is not None
     assert images.names == test.names
-    record["provenance"]["data"]["test"]["fingerprint"] = "another"
-    assert show_entries.tested(record) is None
+    found["provenance"]["data"]["test"]["fingerprint"] = "another"
+    assert show_entries.tested(found) is None
     monkeypatch.setenv("KDLIB_DATA", "nowhere")
-    assert show_entries.tested(record) is None
+    assert show_entries.tested(found) is None
 
 
 def test_what_a_data_set_comes_to() -> None:

@@ -121,9 +121,9 @@ def localization(
         axes[1, column].imshow(heat, **scale)
         axes[2, column].imshow(picture)
         axes[2, column].imshow(heat, alpha=0.6, **scale)
-        if masks is not None and masks[column].any():
-            for row, colour in ((0, "#56B4E9"), (1, "white")):
-                axes[row, column].contour(masks[column], [0.5], colors=colour, linewidths=1)
+        if masks is not None:
+            outline(axes[0, column], masks[column])
+            outline(axes[1, column], masks[column], colour="white")
         if titles:
             axes[0, column].set_title(titles[column], fontsize=8)
     for axis, name in zip(axes[:, 0], ("image", "map", "overlay"), strict=True):
@@ -132,6 +132,12 @@ def localization(
         axis.set(xticks=[], yticks=[])
     fig.tight_layout(pad=0.3)
     return fig
+
+
+def outline(axis: Axes, mask: np.ndarray, *, colour: str = "#56B4E9") -> None:
+    """The contour of a mask (H, W) over a picture; of an empty one nothing."""
+    if mask.any():
+        axis.contour(mask, [0.5], colors=colour, linewidths=1)
 
 
 def histograms(axis: Axes, labels: np.ndarray, scores: np.ndarray, *, count: int) -> None:

@@ -26,6 +26,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import HTML
 from PIL import Image
 from scipy import ndimage
+from sklearn.metrics import auc, roc_curve
 
 from book.figures import HEAT
 from kdlab.localization import f1_and_iou, pixel_threshold
@@ -34,7 +35,6 @@ from kdlib.activations import prepare
 from kdlib.data import Images
 from kdlib.detector import Detector
 from kdlib.localize import localization_map
-from kdlib.metrics import auroc
 
 LABELS = {  # of the fields of `Setting`
     "image": "image",
@@ -122,11 +122,9 @@ class Explorer:
     def _summarize(self, setting: Setting) -> Summary:
         recipe = self.detector.recipe.replace(sigma=float(setting.sigma), opening=setting.opening)
         maps = localization_map(self.attribution(setting), recipe)
-        normal, anomalous = np.sort(maps[~self.masks])[::-1], np.sort(maps[self.masks])
-        at = normal[(FALSE_RATES[:-1] * len(normal)).astype(int)]
-        true = 1 - np.searchsorted(anomalous, at, side="right") / len(anomalous)
-        bright, area = float(np.quantile(maps, 0.999)), auroc(self.masks, maps) or 0.0
-        return Summary(maps=maps, auroc=area, bright=bright, curve=np.append(true, 1.0))
+        false, true, _ = roc_curve(self.masks.ravel(), maps.ravel())
+        bright, curve = float(np.quantile(maps, 0.999)), np.interp(FALSE_RATES, false, true)
+        return Summary(maps=maps, auroc=float(auc(false, true)), bright=bright, curve=curve)
 
     def at_threshold(self, setting: Setting) -> dict[str, float]:
         """The threshold, and over the pixels of all images: false- and true-positive rate, F1."""

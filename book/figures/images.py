@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from book.figures import ANOMALOUS, NORMAL, pictures, strips
+from book.figures import ANOMALOUS, NORMAL, outline, pictures, strips
 from kdlab.experiments.records import Record, last_scores
 from kdlib.data import ABOUT, Images, Split, find
 from kdlib.metrics import auroc
@@ -91,8 +91,7 @@ def outlined(images: Images, *, titles: Sequence[str], columns: int) -> Figure:
     """`figures.pictures`, with the contour of each mask that is not empty."""
     fig = pictures([*images.pixels(SIDE)], titles=titles, columns=columns, scale=1.5)
     for axis, mask in zip(fig.axes, images.mask_pixels(SIDE), strict=False):
-        if mask.any():
-            axis.contour(mask, [0.5], colors="#56B4E9", linewidths=1.2)
+        outline(axis, mask)
     fig.set_figheight(1.15 * fig.get_figheight())  # titles of two lines
     fig.tight_layout(pad=0.3, h_pad=1)
     return fig

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from book.figures import ANOMALOUS, HEAT, NORMAL, slider
+from book.figures import ANOMALOUS, HEAT, NORMAL, outline, slider
 from kdlib.activations import prepare
 from kdlib.detector import Detector
 from kdlib.losses import Activations, loss_terms
@@ -213,8 +213,7 @@ def map_by_layer(parts: pd.DataFrame, alone: np.ndarray, so_far: np.ndarray, pai
             for row, heat in enumerate(found[:, image], start=1):
                 axis = fig.add_subplot(grid[row, 1 + 2 * image + column], xticks=[], yticks=[])
                 axis.imshow(heat, **scale)
-                if mask.any():
-                    axis.contour(mask, [0.5], colors="white", linewidths=0.8)
+                outline(axis, mask, colour="white")
             axis.set_xlabel(("alone", "so far")[column])
     steps = fig.add_subplot(grid[1:, 0])
     points = _steps(steps, parts)
@@ -248,8 +247,7 @@ def _legend(fig: Figure, names: Iterable[Any]) -> None:
 def patch(axis: Axes, pair: Pair, image: int, *, title: str | None = None) -> None:
     """One of the pair with the contour of its defect; its name is the title where no other is given."""
     axis.imshow(pair.pixels[image].permute(1, 2, 0).numpy())
-    if pair.masks[image].any():
-        axis.contour(pair.masks[image], [0.5], colors="#56B4E9", linewidths=1.2)
+    outline(axis, pair.masks[image])
     axis.set(xticks=[], yticks=[], title=pair.names[image] if title is None else title)
 
 

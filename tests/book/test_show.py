@@ -19,7 +19,6 @@ from ipywidgets import embed
 from book import figures as show
 from book.figures import tables as show_tables
 from kdlab import coverage, paper
-from kdlab.audit.errata import errata
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import recipe_for
 
@@ -156,10 +155,3 @@ def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, t
     assert "results/mnist/torn.json" in said
     assert "12.30" not in shown
     assert str(tmp_path) not in said + shown
-
-
-def test_the_table_of_sentences_needs_no_network() -> None:
-    page = str(show_tables.sortable(errata(), name="errata-table").data)
-    assert 'id="errata-table"' in page
-    assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
-    assert "Table 7, mvtec_ad, last-2, cable" in page

@@ -61,14 +61,6 @@ def test_worst_images_and_examples_with_contours(tmp_path: Path) -> None:
     assert [axis.get_title() for axis in axes] == ["normal", "normal", "dent", "hole"]
 
 
-def test_last_scores_leaves_out_a_record_without_them(results: Path) -> None:
-    records = [{"id": i, "experiment": {"dataset": "digits", "normal_class": "3"}} for i in ("a", "b")]
-    (results / "digits").mkdir(parents=True)
-    np.savez(results / "digits" / "a.npz", scores=np.array([0.5, 2]), labels=np.array([0, 1]))
-    ((_, scores, labels),) = show_images.scored(records)
-    assert (scores.tolist(), labels.tolist()) == ([0.5, 2], [0, 1])
-
-
 def test_pairs_of_classes_from_the_labels_alone() -> None:
     splits = {c: load("digits", c) for c in "013"}
     labels = {c: np.asarray(split.test.labels) for c, split in splits.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from myst_nb.core.read import read_myst_markdown_notebook
+from myst_nb.core.read import read_myst_markdown_notebook  # type: ignore[import-untyped]
 from nbformat import NotebookNode
 
 OPTIONAL = "optional"  # cells with this tag, side by side: left out of a page where none of them shows anything

@@ -14,6 +14,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python python3.12 python3.13; do $
 BIN := .venv/bin
 UV := $(shell command -v uv)
 INSTALL := $(if $(UV),uv pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q --no-compile) --no-deps
+# Where it is set, each kernel compiles torch anew, 5 seconds a page.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 help: ## list the targets

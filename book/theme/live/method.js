@@ -210,17 +210,20 @@ const method = (() => {
     return { tensors, about: __metadata__ ?? {} };
   }
 
-  /** A safetensors file, as `read` takes it; whole numbers lie first, as they are the longer ones. */
+  /** A safetensors file of tensors in the order in which `read` finds them: the longer ones, whole numbers, first. */
   function write(tensors, about) {
     const [header, parts] = [{ __metadata__: about }, []];
     let end = 0;
-    for (const [name, tensor] of Object.entries(tensors).sort((a, b) => (a[1].dtype < b[1].dtype ? 1 : -1))) {
-      const ordered = tensor.rank === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tensor;
-      const [values, whole] = [ordered.dataSync(), tensor.dtype === "int32"];
-      parts.push(whole ? BigInt64Array.from(values, BigInt) : values);
-      const begin = end;
-      end += parts.at(-1).byteLength;
-      header[name] = { dtype: whole ? "I64" : "F32", shape: ordered.shape, data_offsets: [begin, end] };
+    for (const [name, tensor] of Object.entries(tensors)) {
+      const [ordered, whole] = [
+        tensor.rank === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tensor,
+        tensor.dtype === "int32",
+      ];
+      const content = whole ? BigInt64Array.from(ordered.dataSync(), BigInt) : ordered.dataSync();
+      const data_offsets = [end, end + content.byteLength];
+      header[name] = { dtype: whole ? "I64" : "F32", shape: ordered.shape, data_offsets };
+      end = data_offsets[1];
+      parts.push(content);
     }
     const text = JSON.stringify(header);
     const padded = text.padEnd(8 * Math.ceil(text.length / 8));

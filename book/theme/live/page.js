@@ -4,7 +4,6 @@
 (async (root) => {
   const all = (selector) => [...root.querySelectorAll(selector)];
   const find = (selector) => root.querySelector(selector);
-  const control = (name) => find(`[data-set="${name}"]`);
   const say = (text) => find(".kd-said").replaceChildren(text);
   const frame = () => new Promise((next) => setTimeout(next)); // the browser draws and listens in between
 
@@ -16,6 +15,7 @@
   const [POINTS, LARGE] = [recipe.critical_points, assets.large]; // what is drawn on is larger than what the networks see
   const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
   let [good, spare] = [[], []]; // canvases: to learn from, to draw on
+  const own = []; // those of the reader
   let [detector, learning, drawing, waiting] = []; // what was learned, and all that its scores need; what is under way
 
   // --- Pictures ------------------------------------------------------------------------------------------------------
@@ -39,28 +39,26 @@
   /** How many of the pictures are learned; the others are kept apart for the threshold. */
   const learned = () => Math.ceil(0.75 * good.length);
 
-  function show(pictures, rest) {
-    [good, spare] = [pictures, rest];
+  function show(pictures, count) {
+    [good, spare] = [pictures.slice(0, count), pictures.slice(count)];
     find(".kd-pictures").replaceChildren(...good);
     for (const [n, canvas] of good.entries()) canvas.classList.toggle("kd-apart", n >= learned());
     find('[data-do="learn"]').disabled = good.length < 4;
-    const parts = `${learned()} pictures to learn, ${good.length - learned()} kept apart (dashed) for the threshold.`;
-    say(good.length < 4 ? `${good.length} of at least 4 pictures to learn from, and one more to draw on.` : parts);
+    const apart = `${good.length - learned()} kept apart (dashed) for the threshold`;
+    say(`${learned()} pictures to learn, ${apart}, ${spare.length} to draw on.`);
     clean();
   }
 
   async function material(button) {
     own.length = 0;
     const files = assets.materials[button.value].map(async (text) => square(new Blob([await method.bytes(text)])));
-    const pictures = await Promise.all(files);
-    show(pictures.slice(0, assets.learn), pictures.slice(assets.learn));
+    show(await Promise.all(files), assets.learn);
   }
 
-  const own = [];
   /** Add pictures of the reader. Nothing has seen the last one: it is there to draw on. */
   function add(pictures) {
     own.push(...pictures);
-    show(own.slice(0, -1), own.slice(-1));
+    show(own, own.length - 1);
   }
 
   /** Open files of the reader, pictures or a detector, and say which are neither. */
@@ -180,6 +178,7 @@
 
   // --- Testing -------------------------------------------------------------------------------------------------------
   const draw = find(".kd-draw");
+  const { tool, points, lam, sigma } = find(".kd-test").elements; // the controls
   const pen = draw.getContext("2d", { willReadFrequently: true });
   pen.lineCap = "round";
 
@@ -187,8 +186,8 @@
   function test(another) {
     tf.dispose(detector);
     detector = another;
-    const { sigma, score_points } = JSON.parse(detector.about.recipe);
-    for (const [name, value] of Object.entries({ sigma, points: score_points, lam: 1 })) control(name).value = value;
+    const recipe = JSON.parse(detector.about.recipe);
+    [points.value, lam.value, sigma.value] = [recipe.score_points, 1, recipe.sigma];
     for (const each of all(".kd-learned")) each.hidden = !detector.known; // it needs more than a file has
     find(".kd-test").hidden = false;
     clean();
@@ -215,24 +214,24 @@
   /** By each way the threshold, the highest score of a picture kept apart, and the brightest place of the first. */
   function calibrate(now) {
     const { apart, scores } = detector;
-    const first = judge(apart ? tf.slice(apart.x, 0, 1) : prepared(spare.slice(0, 1)), now, true);
+    const limits = judge(apart ? tf.slice(apart.x, 0, 1) : prepared(spare.slice(0, 1)), now, true);
     const highest = apart ? judge(apart.x, now, false, apart) : { positions: { score: tf.max(scores).dataSync()[0] } };
-    const limit = ([way, { map }]) => [way, { threshold: highest[way]?.score, brightest: Math.max(...map.flat()) }];
-    return Object.fromEntries(Object.entries(first).map(limit));
+    for (const way of Object.keys(highest)) limits[way].score = highest[way].score;
+    return limits;
   }
 
   function answer() {
-    const { lam } = JSON.parse(detector.about.training);
-    const [points, times, sigma] = ["points", "lam", "sigma"].map((name) => control(name).value);
-    const now = { points: points.split(","), lam: lam * times, sigma: Math.abs(sigma), side: recipe.size };
+    const training = JSON.parse(detector.about.training);
+    const now = { points: points.value.split(","), lam: training.lam * lam.value, sigma: Math.abs(sigma.value) };
+    now.side = recipe.size;
     const key = JSON.stringify(now);
     if (detector.key !== key) Object.assign(detector, { key, limits: calibrate(now) });
     const [found, picture] = [judge(prepared([draw]), now, !drawing), tf.div(tf.browser.fromPixels(draw), 255)];
     for (const [way, { score, map }] of Object.entries(found)) {
-      const { threshold, brightest } = detector.limits[way];
-      const verdict = `threshold ${threshold?.toPrecision(3)}: ${score > threshold ? "anomalous" : "good"}`;
+      const { score: threshold, map: good } = detector.limits[way];
+      const verdict = `threshold ${threshold.toPrecision(3)}: ${score > threshold ? "anomalous" : "good"}`;
       for (const each of all(`[data-words="${way}"]`)) each.textContent = `score ${score.toPrecision(3)}, ${verdict}`;
-      const light = tf.pow(tf.clipByValue(tf.div(map, FULL * brightest), 0, 1), 1.5);
+      const light = tf.pow(tf.clipByValue(tf.div(map, FULL * Math.max(...good.flat())), 0, 1), 1.5);
       const large = tf.image.resizeBilinear(tf.expandDims(light, 2), [LARGE, LARGE]);
       const glow = tf.add(tf.mul(picture, tf.sub(1, large)), tf.mul([1, 0.35, 0], large));
       tf.browser.toPixels(tf.minimum(glow, 1), find(`[data-map="${way}"]`));
@@ -246,14 +245,11 @@
     waiting = setTimeout(() => detector && spare.length && tf.tidy(answer));
   }
 
-  function clean() {
+  /** Lay a picture to draw on: the same anew, or the next. */
+  function clean({ value = 0 } = {}) {
+    spare.push(...spare.splice(0, value));
     if (spare.length) pen.drawImage(spare[0], 0, 0);
     update();
-  }
-
-  function another() {
-    spare.push(spare.shift());
-    clean();
   }
 
   /** One touch of the chosen tool, from a place to a place. */
@@ -261,7 +257,7 @@
     const elsewhere = pen.createPattern(draw, "repeat");
     elsewhere.setTransform(new DOMMatrix().translate(LARGE / 2, LARGE / 2));
     const tools = { scratch: [7, "#eee"], blot: [40, "#222"], patch: [56, elsewhere] };
-    [pen.lineWidth, pen.strokeStyle] = tools[find(".kd-tool").value];
+    [pen.lineWidth, pen.strokeStyle] = tools[tool.value];
     pen.stroke(new Path2D(`M ${x0} ${y0} L ${x1} ${y1 + 0.01}`));
     update();
   }
@@ -280,10 +276,10 @@
       else if (before) update();
     });
   const shoot = async () => add([await square(find("video"))]);
-  const buttons = { material, camera, shoot, learn, download, random, clean, another };
+  const buttons = { material, camera, shoot, learn, download, random, clean };
   root.addEventListener("click", ({ target }) => buttons[target.dataset.do]?.(target));
-  for (const each of all("[data-set]")) each.addEventListener("input", update);
+  find(".kd-test").addEventListener("input", update);
   find("[type=file]").addEventListener("change", ({ target }) => open(target.files));
   find('[data-do="camera"]').hidden = !navigator.mediaDevices;
-  say("Choose a material, or open five or more pictures of your own, or a detector.");
+  say("Choose a material, or pictures of your own, or a detector.");
 })(document.querySelector(".kd-live"));

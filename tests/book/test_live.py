@@ -72,14 +72,10 @@ def close(found: Any, expected: Any, tolerance: float) -> None:
     assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
 
 
-def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As the page has them."""
-    return {name: tensor.half().float() for name, tensor in tensors.items()}
-
-
 def test_the_browser_has_the_numbers_of_kdlib(tab: Page, source_weights: dict[str, Tensor]) -> None:
     pixels = textures("brick").train[:4].pixels(RECIPE.size)
-    source = Source(half(source_weights), critical_points=live.POINTS)
+    half = {name: tensor.half().float() for name, tensor in source_weights.items()}  # as the page has them
+    source = Source(half, critical_points=live.POINTS)
     cloner: Cloner = make_cloner(RECIPE, CPU, seed=0)
     found = tab.evaluate(COMPUTE, [pixels.permute(0, 2, 3, 1).tolist(), RECIPE.to_dict(), steps := 10])
 
@@ -159,7 +155,6 @@ def test_own_pictures_are_learned_and_detectors_go_both_ways(tab: Page, tmp_path
     tab.get_by_role("button", name="Draw one for me").click()
     score, threshold = answer(tab, 2)
     assert score > threshold
-
     images = pixels[:9].permute(0, 2, 3, 1).numpy()
     detector = Detector(RECIPE.replace(epochs=3, sigma=4), device=CPU).fit(images, held_out=0.2)
     detector.save(kept := tmp_path / "kept.safetensors")
@@ -201,6 +196,6 @@ def test_without_webassembly_the_page_points_to_the_explorer(site: Path, browser
 
 def test_what_the_page_adds_is_small_and_loaded_there_alone(site: Path) -> None:
     assert sum(path.stat().st_size for path in (site / "live").iterdir()) < 10e6
-    assert sum(len(path.read_text().splitlines()) for path in live.HERE.glob("*.js")) <= 600
+    assert sum(len(path.read_text().splitlines()) for path in live.HERE.glob("*.js")) <= 520
     with_it = [path for path in site.glob("**/*.html") if "live/assets.js" in path.read_text()]
     assert with_it == [site / PAGE]

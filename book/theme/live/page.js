@@ -106,7 +106,7 @@
     const settings = { points: POINTS, lam: method.balancedLambda(cloner, known.x, known, POINTS) };
     const adam = tf.train.adam(recipe.learning_rate, 0.9, 0.999, 1e-8);
     const [losses, others] = [[], []]; // of each epoch: of the pictures that it learns, of those kept apart
-    while (losses.length < recipe.epochs && learning) {
+    do {
       const order = looks.slice(0, count);
       tf.util.shuffle(order);
       let total = 0;
@@ -125,7 +125,7 @@
       showCurves(losses, others);
       const now = [losses, others].map((curve) => curve.at(-1).toFixed(2)).join(", kept apart ");
       say(`Epoch ${losses.length} of ${recipe.epochs}, ${seconds()} s: discrepancy ${now}.`);
-    }
+    } while (losses.length < recipe.epochs && learning);
     learning = false;
     button.textContent = "Learn";
     say(`Learned ${count} pictures in ${seconds()} s.`);

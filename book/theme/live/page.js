@@ -278,7 +278,7 @@
   const shoot = async () => add([await square(find("video"))]);
   const buttons = { material, camera, shoot, learn, download, random, clean };
   root.addEventListener("click", ({ target }) => buttons[target.dataset.do]?.(target));
-  find(".kd-test").addEventListener("input", update);
+  for (const each of [points, lam, sigma]) each.addEventListener("input", update);
   find("[type=file]").addEventListener("change", ({ target }) => open(target.files));
   find('[data-do="camera"]').hidden = !navigator.mediaDevices;
   say("Choose a material, or pictures of your own, or a detector.");

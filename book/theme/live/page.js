@@ -150,7 +150,8 @@
   function showActivations(...networks) {
     for (const [p, point] of POINTS.entries()) {
       const [s, c] = networks.map((each) => tf.unstack(each[point])[0]);
-      const channel = tf.argMax(tf.max(s, [0, 1])).dataSync()[0];
+      const inner = tf.slice(s, [1, 1], [s.shape[0] - 2, s.shape[1] - 2]); // borders are lively in any picture
+      const channel = tf.argMax(tf.max(inner, [0, 1])).dataSync()[0];
       const pair = tf.concat([tf.gather(s, channel, 2), tf.gather(c, channel, 2)], 1);
       tf.browser.toPixels(tf.div(pair, tf.max(pair)), all(".kd-activations canvas")[p]);
     }

@@ -4,19 +4,14 @@
 
 // biome-ignore lint/correctness/noUnusedVariables: for page.js and the tests
 const method = (() => {
-  const EPSILON = 1e-5; // of BatchNorm
-  const MOMENTUM = 0.1; // of its running statistics
+  const [EPSILON, MOMENTUM] = [1e-5, 0.1]; // of BatchNorm, of its running statistics
 
   /** Block and place of each convolution up to pool3, the same in both networks; a max-pool ends each block. */
   const CONVOLUTIONS = ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3"];
   const LAST = ["1_2", "2_2", "3_3"];
 
   /** How the gradient of a convolution goes back to its input: through the filters turned by half a turn. */
-  function turned(w) {
-    const [channels, places] = [w.shape.slice(2), [8, 7, 6, 5, 4, 3, 2, 1, 0]];
-    const back = tf.reshape(tf.gather(tf.reshape(w, [9, ...channels]), places), w.shape);
-    return tf.transpose(back, [0, 1, 3, 2]);
-  }
+  const turned = (w) => tf.transpose(tf.reverse(w, [0, 1]), [0, 1, 3, 2]);
 
   /** 3x3 convolution with constant filters: (B, H, W, out) from (B, H, W, in) and (3, 3, in, out). */
   function frozen(w, back) {
@@ -181,20 +176,16 @@ const method = (() => {
   /** 8-bit RGB images (B, H, W, 3) as the networks see them, normalised as ImageNet: the same shape. */
   const prepare = (pixels, { mean, std }) => tf.div(tf.sub(tf.div(pixels, 255), mean), std);
 
-  /** Numbers of a safetensors file; whole ones, counters of kdlib, are kept as pairs of halves. */
-  const half = { dtype: "float32", quantization: { dtype: "float16" } };
-  const NUMBERS = { F16: half, F32: { dtype: "float32" }, I64: { dtype: "int32" } };
+  /** Numbers of a safetensors file; a long one, which counts for torch, is kept as its two halves. */
+  const HALF = { dtype: "float32", quantization: { dtype: "float16" } };
+  const TYPES = { F16: HALF, F32: { dtype: "float32" }, I64: { dtype: "int32" } };
 
   /** Tensors and metadata of a safetensors file, whose header has the order of the numbers. Throws: it is none. */
   function read(file) {
     const length = Number(new DataView(file).getBigUint64(0, true));
     if (length > file.byteLength - 8) throw new Error("it is not a safetensors file, or cut off.");
     const { __metadata__, ...entries } = JSON.parse(new TextDecoder().decode(file.slice(8, 8 + length)));
-    const spec = ([name, { dtype, shape }]) => ({
-      name,
-      shape: dtype === "I64" ? [...shape, 2] : shape,
-      ...NUMBERS[dtype],
-    });
+    const spec = ([name, { dtype, shape }]) => ({ ...TYPES[dtype], name, shape: dtype === "I64" ? [2] : shape });
     const tensors = tf.io.decodeWeights(file.slice(8 + length), Object.entries(entries).map(spec));
     for (const [name, tensor] of Object.entries(tensors))
       if (tensor.rank === 4) tensors[name] = tf.transpose(tensor, [2, 3, 1, 0]);
@@ -207,7 +198,7 @@ const method = (() => {
     let end = 0;
     for (const [name, tensor] of Object.entries(tensors)) {
       const ordered = tensor.rank === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tensor;
-      const [dtype, shape] = tensor.dtype === "int32" ? ["I64", tensor.shape.slice(0, -1)] : ["F32", ordered.shape];
+      const [dtype, shape] = tensor.dtype === "int32" ? ["I64", []] : ["F32", ordered.shape];
       parts.push(ordered.dataSync());
       header[name] = { dtype, shape, data_offsets: [end, end + parts.at(-1).byteLength] };
       end += parts.at(-1).byteLength;
@@ -228,7 +219,6 @@ const method = (() => {
     return tf.setBackend("wasm");
   }
 
-  const files = { start, bytes, read, write };
-  const networks = { Source, Cloner, prepare, discrepancy, balancedLambda, step };
-  return { ...files, ...networks, attribution, positions, nearest, localizationMap };
+  const maps = { attribution, positions, nearest, localizationMap };
+  return { start, bytes, read, write, Source, Cloner, prepare, discrepancy, balancedLambda, step, ...maps };
 })();

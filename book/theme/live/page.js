@@ -14,9 +14,8 @@
   const recipe = JSON.parse(untrained.about.recipe);
   const [POINTS, LARGE] = [recipe.critical_points, assets.large]; // what is drawn on is larger than what the networks see
   const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
-  let [good, spare] = [[], []]; // canvases: to learn from, to draw on
-  const own = []; // those of the reader
-  let [detector, learning, drawing, waiting] = []; // what was learned, and all that its scores need; what is under way
+  let [good, spare, learnable] = [[], [], 0]; // canvases: to learn from, to draw on; so many of the first are learned
+  let [own, detector, learning, drawing, waiting] = [[]]; // the reader's; what was learned, to score; what is under way
 
   // --- Pictures ------------------------------------------------------------------------------------------------------
   /** A square canvas of the middle of a picture: of a file, or of the camera. */
@@ -36,21 +35,18 @@
     return tf.tidy(() => method.prepare(tf.stack(canvases.map(small)), assets));
   }
 
-  /** How many of the pictures are learned; the others are kept apart for the threshold. */
-  const learned = () => Math.ceil(0.75 * good.length);
-
   function show(pictures, count) {
     [good, spare] = [pictures.slice(0, count), pictures.slice(count)];
     find(".kd-pictures").replaceChildren(...good);
-    for (const [n, canvas] of good.entries()) canvas.classList.toggle("kd-apart", n >= learned());
+    learnable = Math.ceil(0.75 * good.length);
+    for (const [n, canvas] of good.entries()) canvas.classList.toggle("kd-apart", n >= learnable);
     find('[data-do="learn"]').disabled = good.length < 4;
-    const apart = `${good.length - learned()} kept apart (dashed) for the threshold`;
-    say(`${learned()} pictures to learn, ${apart}, ${spare.length} to draw on.`);
+    say(`${learnable} pictures to learn, ${good.length - learnable} kept apart (dashed), ${spare.length} to draw on.`);
     clean();
   }
 
   async function material(button) {
-    own.length = 0;
+    own = [];
     const files = assets.materials[button.value].map(async (text) => square(new Blob([await method.bytes(text)])));
     show(await Promise.all(files), assets.learn);
   }
@@ -92,15 +88,14 @@
     button.textContent = "Enough";
     const begin = performance.now();
     const seconds = () => Math.round((performance.now() - begin) / 1000);
-    const [count, looks] = [learned(), []];
+    const [count, looks] = [learnable, []];
     for (const canvas of good) {
       const x = prepared([canvas]);
       looks.push({ x, ...tf.tidy(() => source.forward(x)) }); // once: the source is frozen
       say(`The source has looked at picture ${looks.length} of ${good.length}, ${seconds()} s.`);
       await frame();
     }
-    const joined = (part, key) => tf.concat(part.map((each) => each[key]));
-    const join = (part) => Object.fromEntries(["x", ...POINTS].map((key) => [key, joined(part, key)]));
+    const join = (part) => Object.fromEntries(["x", ...POINTS].map((key) => [key, tf.concat(part.map((a) => a[key]))]));
     const [known, apart] = [looks.slice(0, count), looks.slice(count)].map(join);
     const cloner = new method.Cloner(untrained.tensors);
     const settings = { points: POINTS, lam: method.balancedLambda(cloner, known.x, known, POINTS) };
@@ -222,9 +217,8 @@
   }
 
   function answer() {
-    const training = JSON.parse(detector.about.training);
-    const now = { points: points.value.split(","), lam: training.lam * lam.value, sigma: Math.abs(sigma.value) };
-    now.side = recipe.size;
+    const weight = JSON.parse(detector.about.training).lam * lam.value;
+    const now = { points: points.value.split(","), lam: weight, sigma: Math.abs(sigma.value), side: recipe.size };
     const key = JSON.stringify(now);
     if (detector.key !== key) Object.assign(detector, { key, limits: calibrate(now) });
     const [found, picture] = [judge(prepared([draw]), now, !drawing), tf.div(tf.browser.fromPixels(draw), 255)];

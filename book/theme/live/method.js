@@ -134,7 +134,7 @@ const method = (() => {
   const enlarged = (map, side) =>
     tf.squeeze(tf.image.resizeBilinear(tf.expandDims(map, 3), [side, side], false, true), [3]);
 
-  /** L_val times L_dir of the vector of channels at each position, enlarged, summed over critical points: (B, side, side). */
+  /** L_val times L_dir of the channels at each position, enlarged, summed over critical points: (B, side, side). */
   function positions(source, cloner, { points, side }) {
     const maps = points.map((point) => {
       const [s, c] = [source[point], cloner[point]];
@@ -159,7 +159,7 @@ const method = (() => {
     return tf.addN(maps);
   }
 
-  /** Gaussian cut off at 4 sigma, mirrored at the edge, then grey opening with a cross, Eq. 6: (B, H, W) from (B, H, W). */
+  /** Gaussian up to 4 sigma, mirrored at the edge, then grey opening with a cross, Eq. 6: (B, H, W) for (B, H, W). */
   function localizationMap(maps, { sigma }) {
     return tf.tidy(() => {
       const radius = Math.min(Math.floor(4 * sigma + 0.5), maps.shape[1]);

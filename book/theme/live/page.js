@@ -12,10 +12,10 @@
   const untrained = method.read(await method.bytes(assets.untrained)); // a detector's file
   const beginner = new method.Cloner(untrained.tensors);
   const recipe = JSON.parse(untrained.about.recipe);
-  const [POINTS, LARGE] = [recipe.critical_points, assets.large]; // what is drawn on is larger than what the networks see
+  const [POINTS, LARGE] = [recipe.critical_points, assets.large]; // LARGE: pixels, side of what is drawn on
   const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
-  let [good, spare, learnable] = [[], [], 0]; // canvases: to learn from, to draw on; so many of the first are learned
-  let [own, detector, learning, drawing, waiting] = [[]]; // the reader's; what was learned, to score; what is under way
+  let [good, spare, own, learnable] = [[], [], [], 0]; // canvases: to learn from, to draw on, the reader's; how many are learned
+  let [detector, learning, drawing, waiting] = []; // what was learned, and all that its scores need; what is under way
 
   // --- Pictures ------------------------------------------------------------------------------------------------------
   /** A square canvas of the middle of a picture: of a file, or of the camera. */
@@ -203,7 +203,7 @@
       keep("memory", distances, distances);
     };
     if (!gradients) look(s ?? source.forward(x), detector.cloner.forward(x));
-    else keep("gradients", 0, method.attribution(source, detector.cloner, x, now, look)); // its score is that of positions
+    else keep("gradients", 0, method.attribution(source, detector.cloner, x, now, look)); // score: as positions
     return found;
   }
 

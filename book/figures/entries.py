@@ -138,7 +138,7 @@ def finding(frame: pd.DataFrame) -> str:
         if len(have) > 2:
             gap = (have["ours"] - have["printed"]).abs()
             found = f"**{have['ours'].mean():.2f}** on average, printed {have['printed'].mean():.2f} for the same; "
-            found += f"{gap.mean():.2f} points apart on average, {gap.max():.2f} at most"
+            found += f"entry by entry {gap.mean():.2f} points apart, {gap.max():.2f} at most"
         else:
             found = "; ".join(
                 f"**{r['ours']:.2f}** for {r['entry']}, printed {r['printed']:.2f}" for r in have.to_dict("records")

@@ -30,9 +30,9 @@ def absent(dataset: str) -> Markdown | None:
         return None
     data = ABOUT[dataset]
     return Markdown(
-        f"> **Left out of this page**: the images of {data.title}, and the experiment that would run on them now. They "
-        f"were not here. To see them, put the data into `{dataset}` below the folder that `KDLIB_DATA` names, as "
-        f"`{data.layout}`, and make the page again. Printed numbers and records are complete."
+        f"> **Left out of this page**: the images of {data.title}, and the experiment that would run on them now. "
+        f"To see them, put the data into `{dataset}` below the folder that `KDLIB_DATA` names, as "
+        f"`{data.layout}`, and build the page again. Printed numbers and records are complete."
     )
 
 

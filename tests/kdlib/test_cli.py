@@ -238,11 +238,11 @@ def test_help_says_what_each_argument_is(command: str, capsys: Captured) -> None
 
 def test_a_folder_with_anything_else_is_refused_and_stays(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
-    fill_own(folder, {"a": b"1", "b": b"2"})
-    fill_own(folder, {"b": b"3"})  # of an earlier call nothing is left
+    fill_own(folder, ["a", "b"], [b"1", b"2"])
+    fill_own(folder, ["b"], [b"3"])  # of an earlier call nothing is left
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == {"b": b"3", OURS: b"b\n"}
     (folder / "mine").write_bytes(b"4")
-    for act in (lambda: refuse_foreign(folder), lambda: fill_own(folder, {"c": b"5"})):
+    for act in (lambda: refuse_foreign(folder), lambda: fill_own(folder, ["c"], [b"5"])):
         with pytest.raises(FileExistsError, match="holds 1 files that kdlib did not write there, such as mine"):
             act()
     assert sorted(p.name for p in folder.iterdir()) == sorted(["b", "mine", OURS])

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from kdlib import Detector, Images
 from kdlib.data import as_images, mvtec_layout
-from kdlib.data.reading import LeftOut, image_size, list_images, read_image, read_mask, to_8_bit
+from kdlib.data.reading import LeftOut, header, list_images, read_image, read_mask, shown
 
 RNG = np.random.default_rng(0)
 FRAME = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)  # height, width, colours
@@ -279,7 +279,7 @@ def test_deep_images_keep_their_levels(values: np.ndarray, tmp_path: Path) -> No
     assert low < usual.min() < usual.max() < high  # room for what is darker or brighter than any good image
     worked_with = images.pixels(64)[0, 0].numpy()
     assert len(np.unique(worked_with)) > 150
-    np.testing.assert_array_equal(worked_with, to_8_bit(values.astype(float), (low, high)))
+    np.testing.assert_array_equal(worked_with, np.array(shown(values.astype(float), (low, high)))[..., 0])
 
 
 def test_levels_are_those_that_are_given(tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_images_are_upright(kind: str, orientation: int, tmp_path: Path) -> None
     if orientation > 1:
         expected = expected.transpose(Image.Transpose[TURNED[orientation]])
     found = read_image(path)
-    assert found.size == image_size(path) == expected.size
+    assert found.size == header(path).size == expected.size
     np.testing.assert_array_equal(found, expected)
 
 
@@ -416,7 +416,7 @@ def test_images_are_upright(kind: str, orientation: int, tmp_path: Path) -> None
 @pytest.mark.filterwarnings("ignore")  # PIL's own, about the note
 def test_a_damaged_exif_note_is_none(note: bytes, kind: str, tmp_path: Path) -> None:
     path = save(tmp_path / f"image.{kind}", exif=note)
-    assert image_size(path) == read_image(path).size == (30, 20)
+    assert header(path).size == read_image(path).size == (30, 20)
 
 
 def test_what_looks_the_same_is_the_same(tmp_path: Path) -> None:
@@ -477,7 +477,7 @@ def test_a_mask_drawn_before_its_image_was_turned(orientation: int, suffix: str,
     stored, upright = save(tmp_path / "m.png", INK), tmp_path / "u.png"
     bright = np.array(read_image(image))[..., 0] > 150
     save(upright, bright.astype(np.uint8) * 255)
-    assert image_size(image) == (20, 30)
+    assert header(image).size == (20, 30)
     for mask in (stored, upright):
         found = np.array(read_mask(mask, image)) > 0
         assert (found == bright).mean() > 0.97

@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("onnx", type=_new_file, help="file to write, such as detector.onnx")
     fit.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
     fit.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
-    method = "gaussian: parts that lie alike; memory: the same texture anywhere; the paper's cloner by default"
+    method = "gaussian: for parts that lie alike; memory: for textures; cloner: the paper's, by default"
     fit.add_argument("--method", choices=METHODS, default="cloner", help=method)
     fit.add_argument("--seed", type=int, default=0, help="of all that is drawn at random, 0")
     held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"

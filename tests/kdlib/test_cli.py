@@ -233,9 +233,6 @@ def test_help_says_what_each_argument_is(command: str, capsys: Captured) -> None
     assert ("0.99 by default" in text) == (command == "score")
 
 
-# --- folders and files ------------------------------------------------------------------------------------------------
-
-
 def test_a_folder_with_anything_else_is_refused_and_stays(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     fill_own(folder, ["a", "b"], [b"1", b"2"])
@@ -253,6 +250,30 @@ def test_maps_of_two_calls_do_not_mix() -> None:
     assert [p.name for p in Path("maps").glob("*.png")] == ["0_map.png"]
 
 
+def test_any_number_of_images_in_parts_and_who_was_stopped_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("KDLIB_WORK", "work")
+    found = []
+    for length in (5, 2):  # images at once: all, fewer
+        monkeypatch.setattr("kdlib.__main__.part_length", lambda _, length=length: length)
+        assert main(["score", "d", "new"]) == main(["localize", "d", "new", "maps"]) == 0
+        scores = {row["name"]: float(row["score"]) for row in rows(capsys.readouterr().out)}
+        found.append((scores, written_maps().astype(int)))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=1)
+    assert not list(Path("work/judged").iterdir())
+    content = (last := Path("new/4.png")).read_bytes()
+    last.write_bytes(content[:60])  # the header is whole
+    assert main(["score", "d", "new"]) == 2
+    kept = list(Path("work/judged").iterdir())
+    for path in kept:
+        np.save(path, np.full(2, -1.0))
+    last.write_bytes(content)
+    assert main(["score", "d", "new"]) == 0
+    assert [float(row["score"]) for row in rows(capsys.readouterr().out)][1:] == [-1] * 2 * len(kept) == [-1] * 4
+
+
 def test_a_name_as_long_as_a_disk_takes(tmp_path: Path) -> None:
     write_atomically(tmp_path / ("ä" * 125 + ".png"), b"1")  # 254 bytes
 
@@ -266,8 +287,6 @@ def test_folders_in_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.delenv("HOME")
     assert cache_folder().is_absolute()
 
-
-# --- processes --------------------------------------------------------------------------------------------------------
 
 KDLIB = [sys.executable, "-m", "kdlib"]
 

@@ -43,9 +43,6 @@ def read(folder: Path) -> object:
     return mvtec_layout(folder.parent, folder.name, dataset="mvtec_ad")
 
 
-# --- MVTec AD's layout ------------------------------------------------------------------------------------------------
-
-
 def test_layout(bottle: Path) -> None:
     hole = np.pad(np.full((10, 20), 255, np.uint8), ((15,), (10,)))
     Image.fromarray(hole).save(bottle / "ground_truth/hole/0_mask.png")
@@ -107,9 +104,6 @@ def test_missing_folder_and_category(bottle: Path, home: Path) -> None:
         load("mvtec_ad", "botle", root=bottle.parent)
 
 
-# --- images -----------------------------------------------------------------------------------------------------------
-
-
 def test_subset_keeps_what_belongs_together(tmp_path: Path) -> None:
     masks = tuple(tmp_path / str(i) for i in range(4))
     images = Images(np.arange(4, dtype=np.uint8).reshape(4, 1, 1), tuple("abcd"), np.array([0, 1, 0, 1]), masks)
@@ -137,9 +131,6 @@ def test_fingerprint_changes_with_every_byte(bottle: Path) -> None:
     mask = bottle / "ground_truth/hole/0_mask.png"
     mask.write_bytes(mask.read_bytes() + b"\0")
     assert fingerprint() != first
-
-
-# --- classes ----------------------------------------------------------------------------------------------------------
 
 
 def test_digits_one_against_the_rest() -> None:
@@ -211,8 +202,6 @@ def test_unknown_class_and_data_set(fashion: Path) -> None:
     with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures, grafts"):
         load("imagenet", "0")
 
-
-# --- CIFAR-10 and the medical sets -----------------------------------------------------------------------------------
 
 PICTURES = (load_digits().images * (255 / 16)).astype(np.uint8)
 
@@ -335,9 +324,6 @@ def test_what_is_not_there(name: str, tmp_path: Path) -> None:
         load(name, "RESC" if name == "retinal_oct" else name, root=tmp_path / "none")
 
 
-# --- kept pixels ------------------------------------------------------------------------------------------------------
-
-
 def test_images_are_decoded_once(bottle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "work"))
 
@@ -364,9 +350,6 @@ def test_a_full_disk_leaves_nothing_half_written(bottle: Path, tmp_path: Path, m
     with pytest.raises(OSError, match="No space left on device"):
         load("mvtec_ad", "bottle", root=bottle.parent).train.pixels(32, keep=True)
     assert not list((tmp_path / "work" / "pixels").iterdir())
-
-
-# --- torchvision's folders --------------------------------------------------------------------------------------------
 
 
 def test_torchvision_s_mnist_is_found(fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,9 +41,6 @@ def same(first: Cloner, second: Cloner) -> bool:
     return all(torch.equal(v, other[k]) for k, v in first.state_dict().items())
 
 
-# --- activations ------------------------------------------------------------------------------------------------------
-
-
 def test_kept_activations_are_the_source_s(source: Source, pixels: Tensor, activations: Activations) -> None:
     chosen = torch.tensor([7, 0, 31, 7])
     with torch.inference_mode():
@@ -113,25 +110,16 @@ def test_half_precision_does_not_move_auroc() -> None:
     """A difficult digit, so that there is something to move."""
     split = load("digits", "8")
     test = split.test[:240]
-    detector, everywhere = (
-        Detector(TINY.replace(epochs=5)).fit(split.train[:48]),
-        Detector(TINY.replace(precision="bf16")),
-    )
+    detector = Detector(TINY.replace(epochs=5)).fit(split.train[:48])
+    everywhere = Detector(TINY.replace(precision="bf16"))
     everywhere.cloner, everywhere.training = detector.cloner, detector.training
     images = test.pixels(32)
     single = source_activations(detector.source, images, TINY)
     half = {p: a.bfloat16() for p, a in single.items()}
-    scores = [
-        detector.score_pixels(images, single),
-        detector.score_pixels(images, half),
-        everywhere.score_pixels(images),
-    ]
+    scores = [detector.score_pixels(images, kept) for kept in (single, half)] + [everywhere.score_pixels(images)]
     found = [known(auroc(known(test.labels), each)) for each in scores]
     assert 0.4 < found[0] < 0.999
     assert np.ptp(found) < 0.001
-
-
-# --- training ---------------------------------------------------------------------------------------------------------
 
 
 def test_prepare() -> None:
@@ -177,15 +165,6 @@ def test_first_step_is_adam_on_the_mean_discrepancy(pixels: Tensor, activations:
     assert min(close) > 0.95  # Adam's first step is the sign of the gradient: where that is 0, rounding decides
 
 
-def test_training_learns(pixels: Tensor, activations: Activations) -> None:
-    recipe = TINY.replace(epochs=5)
-    cloner = make_cloner(recipe, CPU, seed=0)
-    state = distill(cloner, pixels, activations, recipe, seed=0)
-    assert state.epoch == len(state.losses) == 5
-    assert state.losses[-1] < 0.8 * state.losses[0]
-    assert not cloner.training
-
-
 def test_same_seed_same_cloner(pixels: Tensor, activations: Activations) -> None:
     cloners, losses = [], []
     for seed in (1, 1, 2):
@@ -208,8 +187,6 @@ def test_a_loss_that_is_no_number_stops_training(pixels: Tensor, activations: Ac
         distill(make_cloner(TINY, CPU, seed=0), pixels, broken, TINY.replace(lam=1), seed=0, checkpoint=path)
     assert not path.exists()
 
-
-# --- checkpoints ------------------------------------------------------------------------------------------------------
 
 LONGER = TINY.replace(epochs=4)
 
@@ -237,6 +214,9 @@ def test_interrupted_training_ends_the_same(
     continued, state = train(pixels, activations, path)
     whole, expected = train(pixels, activations, None)
     assert same(continued, whole)
+    assert not whole.training
+    assert expected.epoch == len(expected.losses) == 4
+    assert expected.losses[-1] < 0.85 * expected.losses[0]  # it learns
     assert (state.losses, state.lam, state.evaluations) == (expected.losses, expected.lam, expected.evaluations)
     assert [e["epoch"] for e in state.evaluations] == [1, 2, 3, 4]
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -265,9 +245,6 @@ def test_checkpoint_of_another_training(pixels: Tensor, activations: Activations
     ):
         with pytest.raises(ValueError, match=r"checkpoint\.safetensors: .*(other|another)"):
             distill(make_cloner(recipe, CPU, seed=3), images, activations, recipe, seed=seed, checkpoint=path)
-
-
-# --- augmentation -----------------------------------------------------------------------------------------------------
 
 
 def test_augmentation_turns_and_scales_within_its_limits() -> None:

@@ -42,9 +42,6 @@ def test_attribution_of_a_detector(fitted: Detector, digits: Split) -> None:
     np.testing.assert_array_equal(fitted.localize(images), localization_map(maps, TINY))
 
 
-# --- every method against its literal transcription -------------------------------------------------------------------
-
-
 class _GuidedReLU(torch.autograd.Function):
     """Passes back what is positive, where the input was positive (Springenberg et al. 2015)."""
 
@@ -206,9 +203,6 @@ def test_every_method_leaves_the_networks_and_has_no_memory(
         for m in network.modules():
             assert not {**m._forward_hooks, **m._forward_pre_hooks, **m._backward_hooks, **m._backward_pre_hooks}
         assert all(p.requires_grad and p.grad is None for p in network.parameters())
-
-
-# --- Gaussian, opening, stretching ------------------------------------------------------------------------------------
 
 
 def literal_gaussian(image: np.ndarray, sigma: float) -> np.ndarray:

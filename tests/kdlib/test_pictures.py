@@ -38,8 +38,6 @@ def noted(orientation: int) -> Image.Exif:
     return note
 
 
-# --- one picture is one picture, many are many ------------------------------------------------------------------------
-
 PLANES = torch.from_numpy(FRAME.transpose(2, 0, 1).copy())
 SEE_THROUGH = np.dstack([FRAME, np.full(GREY.shape, 255, np.uint8)])
 
@@ -52,6 +50,7 @@ SEE_THROUGH = np.dstack([FRAME, np.full(GREY.shape, 255, np.uint8)])
         *[(np.stack([many] * 5), 5) for many in (FRAME, GREY, FRAME[..., :1])],
         *[(many, 5) for many in (PLANES.repeat(5, 1, 1, 1), (PLANES / 255).double().repeat(5, 1, 1, 1).numpy())],
         *[(many, 5) for many in ([Image.fromarray(FRAME)] * 5, [FRAME] * 5, np.stack([FRAME] * 5) / 255)],
+        (iter([FRAME] * 5), 5),
     ],
 )
 def test_pictures_in_memory(pictures: object, count: int) -> None:
@@ -61,10 +60,6 @@ def test_pictures_in_memory(pictures: object, count: int) -> None:
     found = np.array(images.image(count - 1))
     grey = np.array_equal(found[..., 0], found[..., 1])
     np.testing.assert_array_equal(found, FRAME[..., :1].repeat(3, axis=2) if grey else FRAME)
-
-
-def test_pictures_that_come_one_by_one() -> None:
-    np.testing.assert_array_equal(as_images(frame for frame in (FRAME, FRAME)).content, [FRAME, FRAME])
 
 
 def test_a_picture_of_pil_is_read_as_its_file_is(tmp_path: Path) -> None:
@@ -124,9 +119,6 @@ def bad(value: float) -> torch.Tensor:
 def test_pictures_that_are_refused(images: object, message: str) -> None:
     with pytest.raises(ValueError, match=f"^images: .*{message}"):
         as_images(images)  # type: ignore[arg-type]
-
-
-# --- everything in a folder is judged or named ------------------------------------------------------------------------
 
 
 def test_pictures_by_content_and_suffix(tmp_path: Path) -> None:
@@ -200,9 +192,6 @@ def test_a_folder_without_images_says_what_is_there(files: list[str], message: s
         list_images(save(tmp_path / "a.png"))
 
 
-# --- what is no whole image -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "bmp", "webp"])
 @pytest.mark.filterwarnings("ignore")  # PIL's own, on some broken TIFF files
 def test_truncated_image(kind: str, tmp_path: Path) -> None:
@@ -250,8 +239,6 @@ def test_threads_leave_the_filters_of_warnings(tmp_path: Path) -> None:
     assert warnings.filters == before
 
 
-# --- bit depth --------------------------------------------------------------------------------------------------------
-
 SCENE = ndimage.gaussian_filter(RNG.random((64, 64)), 3)
 SCENE = (SCENE - SCENE.min()) / np.ptp(SCENE)
 HOT = (SCENE * 4095).astype(np.uint16)
@@ -282,8 +269,10 @@ def test_deep_images_keep_their_levels(values: np.ndarray, tmp_path: Path) -> No
     np.testing.assert_array_equal(worked_with, np.array(shown(values.astype(float), (low, high)))[..., 0])
 
 
-def test_levels_are_those_that_are_given(tmp_path: Path) -> None:
-    path = save(tmp_path / "deep.png", np.array([[0, 1000, 1500, 2000, 65535]], np.uint16))
+def test_levels_are_those_that_are_given_or_all_of_16_bits(tmp_path: Path) -> None:
+    path = save(tmp_path / "deep.png", np.array([[0, 257, 0x8080, 65535]], np.uint16))
+    assert np.array(read_image(path))[0, :, 0].tolist() == [0, 1, 0x80, 255]
+    save(path, np.array([[0, 1000, 1500, 2000, 65535]], np.uint16))
     assert np.array(read_image(path, levels=(1000, 2000)))[0, :, 0].tolist() == [0, 0, 128, 255, 255]
     assert as_images(np.full((2, 8, 8), 1500, np.uint16)).pixels(8, levels=(1000, 2000)).unique().tolist() == [128]
 
@@ -343,11 +332,6 @@ def test_values_outside_the_detector_s_levels_are_said(tmp_path: Path) -> None:
         ]
 
 
-def test_16_bit_grey_is_scaled_to_8(tmp_path: Path) -> None:
-    path = save(tmp_path / "deep.png", np.array([[0, 257, 0x8080, 65535]], np.uint16))
-    assert np.array(read_image(path))[0, :, 0].tolist() == [0, 1, 0x80, 255]
-
-
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
@@ -367,8 +351,6 @@ def test_16_bit_colours(factor: int, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"deep\.png: 16-bit colours of which a small range is used"):
             read_image(tmp_path / "deep.png")
 
-
-# --- orientation, transparency, masks ---------------------------------------------------------------------------------
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)
 
@@ -534,9 +516,6 @@ def test_masks_stay_masks_when_resized(tmp_path: Path) -> None:
     expected = np.zeros((20, 20), bool)
     expected[1:19, 1:19] = True
     np.testing.assert_array_equal(found, [expected, np.zeros_like(expected)])
-
-
-# --- labels from folders ----------------------------------------------------------------------------------------------
 
 
 def labels(root: Path, *kinds: str) -> dict[str, int]:

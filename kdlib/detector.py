@@ -107,7 +107,7 @@ class Detector:
 
         Args:
             images: a folder, files, `Images`, arrays or tensors as for `data.as_images`.
-            held_out: part of the images that is not trained on but scored, for `threshold`.
+            held_out: part of the images that is not trained on but scored, for `threshold`; warns of frames of a video.
             apart: normal images of another day, for `threshold` instead; see `calibrate`.
             evaluate, checkpoint: see `distill`.
             cache: keep decoded images and the source's activations in the work folder, for the next detector on them.

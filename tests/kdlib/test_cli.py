@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdlib import Detector, Split
+from kdlib import Detector, Gaussian, Memory, Split
 from kdlib.__main__ import LEFT_OUT, main
 from kdlib.data.reading import LeftOut
 from kdlib.files import OURS, cache_folder, data_folder, fill_own, refuse_foreign, write_atomically
 
 TINY_FIT = ["--set", "size=32", "epochs=1", "precision=fp32"]
 Captured = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def detector(fitted: Detector, tmp_path: Path) -> Detector:
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, digits: Split, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, digits: Split, detector: Detector, monkeypatch: Patch) -> Path:
     """The current folder: ``d``, and ``good``, ``apart`` and ``new`` with digits of 8 x 8."""
     monkeypatch.chdir(tmp_path)
     for name, images in {"good": digits.train[:12], "apart": digits.train[12:18], "new": digits.test[:5]}.items():
@@ -80,6 +81,20 @@ def test_a_folder_from_good_images_to_maps(capsys: Captured) -> None:
     low, high = f"{maps.min():.6g}", f"{maps.max():.6g}"
     scale = f"black is {low}, white is {high}; other images on this scale: --scale {low} {high}"
     assert scale in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", [Memory, Gaussian])
+def test_methods_without_a_cloner(method: type[Memory], capsys: Captured) -> None:
+    fit = ["fit", "--method", method.__name__.lower(), "good", "d", "--set"]
+    for _ in range(2):  # first in place of a cloner
+        assert main([*fit, "size=32", "precision=fp32", "sigma=1"]) == 0
+    assert "10 images trained on, 2 held out" in capsys.readouterr().out
+    assert main(["score", "d", "new"]) == main(["localize", "d", "new", "maps"]) == 0
+    best = rows(capsys.readouterr().out)[0]
+    assert float(best["score"]) == pytest.approx(method.load("d").score("new").max(), rel=1e-4)
+    assert written_maps().shape == (5, 32, 32)
+    assert main([*fit, "epochs=3"]) == 2
+    assert "epochs is a setting of the cloner" in capsys.readouterr().err
 
 
 def test_threshold_from_images_apart(capsys: Captured) -> None:
@@ -156,9 +171,7 @@ def test_options_and_globs_anywhere(capsys: Captured) -> None:
         ("localize d twins maps", "twins: A.png and a.bmp would have one map; rename one of them"),
     ],
 )
-def test_what_a_batch_job_refuses(
-    arguments: str, message: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+def test_what_is_refused(arguments: str, message: str, place: Path, monkeypatch: Patch, capsys: Captured) -> None:
     monkeypatch.setattr("kdlib.detector.distill", lambda *_, **__: pytest.fail("trained"))
     for name, size in {"wide/0.png": (16, 8), "twins/A.png": (8, 8), "twins/a.bmp": (8, 8)}.items():
         Path(name).parent.mkdir(exist_ok=True)
@@ -214,7 +227,7 @@ def test_values_outside_the_levels_are_noted(detector: Detector, capsys: Capture
     assert err.count(f"kdlib: deep: {said} or white\n") == 1
 
 
-def test_out_of_memory_is_said_in_words(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_out_of_memory_is_said_in_words(monkeypatch: Patch, capsys: Captured) -> None:
     def full(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999 bytes")
 
@@ -250,9 +263,7 @@ def test_maps_of_two_calls_do_not_mix() -> None:
     assert [p.name for p in Path("maps").glob("*.png")] == ["0_map.png"]
 
 
-def test_any_number_of_images_in_parts_and_who_was_stopped_goes_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+def test_images_in_parts_and_who_was_stopped_goes_on(monkeypatch: Patch, capsys: Captured) -> None:
     monkeypatch.setenv("KDLIB_WORK", "work")
     found = []
     for length in (5, 2):  # images at once: all, fewer
@@ -278,7 +289,7 @@ def test_a_name_as_long_as_a_disk_takes(tmp_path: Path) -> None:
     write_atomically(tmp_path / ("ä" * 125 + ".png"), b"1")  # 254 bytes
 
 
-def test_folders_in_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_folders_in_variables(monkeypatch: Patch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KDLIB_DATA", "~/data")
     assert data_folder() == tmp_path / "data"

@@ -17,6 +17,8 @@ from kdlib.data import as_images, find, mvtec_layout
 from kdlib.data.classes import IDX, digits
 
 RNG = np.random.default_rng(0)
+Damage = Callable[[Path], object]
+Request = pytest.FixtureRequest
 
 
 def save(path: Path, size: int | tuple[int, int] = 40, value: int | None = None) -> Path:
@@ -61,15 +63,15 @@ def test_layout(bottle: Path) -> None:
     assert not split.test.mask_pixels(32).any()
 
 
-def remove(name: str) -> Callable[[Path], object]:
+def remove(name: str) -> Damage:
     return lambda folder: shutil.rmtree(folder / name)
 
 
-def empty(name: str) -> Callable[[Path], object]:
+def empty(name: str) -> Damage:
     return lambda folder: [path.unlink() for path in (folder / name).iterdir()]  # type: ignore[func-returns-value]
 
 
-def write_text(name: str, text: str) -> Callable[[Path], object]:
+def write_text(name: str, text: str) -> Damage:
     return lambda folder: (folder / name).write_text(text)
 
 
@@ -90,7 +92,7 @@ def write_text(name: str, text: str) -> Callable[[Path], object]:
         (write_text("train/good/0.png", "text"), "good/0.png: not a readable image .*; replace or remove"),
     ],
 )
-def test_damaged_layout(bottle: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_damaged_layout(bottle: Path, damage: Damage, message: str) -> None:
     damage(bottle)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         read(bottle)
@@ -171,7 +173,7 @@ def test_idx_files(fashion: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 IMAGES, LABELS = f"{IDX[0]}.gz", IDX[1]
 
 
-def change(name: str, edit: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+def change(name: str, edit: Callable[[bytes], bytes]) -> Damage:
     return lambda folder: (folder / name).write_bytes(edit((folder / name).read_bytes()))
 
 
@@ -188,7 +190,7 @@ def change(name: str, edit: Callable[[bytes], bytes]) -> Callable[[Path], object
         (change(LABELS, lambda c: bytes([0, 0, 8, 1, 0, 0, 0, 5, 0, 1, 0, 1, 0])), "20 images, but 5 "),
     ],
 )
-def test_damaged_idx_files(fashion: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_damaged_idx_files(fashion: Path, damage: Damage, message: str) -> None:
     damage(fashion)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         load("fashion_mnist", "0", root=fashion)
@@ -281,9 +283,7 @@ def test_retinal_oct_trains_on_normal_only(retinal_oct: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "normal", "anomalous"), [("head_ct", 15, 5), ("brain_mri", 15, 4)])
-def test_ten_normal_images_are_held_out_by_seed(
-    name: str, normal: int, anomalous: int, request: pytest.FixtureRequest
-) -> None:
+def test_ten_normal_images_are_held_out(name: str, normal: int, anomalous: int, request: Request) -> None:
     root = request.getfixturevalue(name)
     splits = [load(name, name, root=root, seed=seed) for seed in (0, 0, 1)]
     for split in splits:
@@ -293,7 +293,7 @@ def test_ten_normal_images_are_held_out_by_seed(
     assert splits[0].train.names == splits[1].train.names != splits[2].train.names
 
 
-def drop(name: str) -> Callable[[Path], object]:
+def drop(name: str) -> Damage:
     return lambda root: next(root.glob(name)).unlink()
 
 
@@ -307,9 +307,7 @@ def drop(name: str) -> Callable[[Path], object]:
         ("retinal_oct", empty("train/NORMAL"), "no images in it"),
     ],
 )
-def test_a_damaged_folder(
-    name: str, damage: Callable[[Path], object], message: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_damaged_folder(name: str, damage: Damage, message: str, request: Request) -> None:
     root = request.getfixturevalue(name)
     damage(root)
     with pytest.raises((FileNotFoundError, ValueError), match=message):

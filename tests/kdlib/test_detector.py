@@ -258,9 +258,7 @@ NAN = torch.full((4, 3, 32, 32), torch.nan)
         (NAN, 0.1, "NaN or infinite pixels in 4 of 4"),
     ],
 )
-def test_what_is_refused_before_any_work(
-    images: np.ndarray | Tensor, held_out: float, message: str, tmp_path: Path
-) -> None:
+def test_refused_before_any_work(images: Tensor | np.ndarray, held_out: float, message: str, tmp_path: Path) -> None:
     detector = Detector(TINY)
     with pytest.raises(ValueError, match=message):
         detector.fit(images, held_out=held_out)
@@ -313,25 +311,19 @@ def test_a_detector_of_before_gives_the_same_scores(removed: list[str], digits: 
         Detector.load(path)
 
 
-def test_size_of_the_good_images_is_kept(digits: Split, tmp_path: Path) -> None:
+def test_size_infinite_lambda_and_no_threshold_survive(digits: Split, tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (6, 20, 30), dtype=np.uint8)
-    detector = Detector(ONE_EPOCH).fit(wide)
+    detector = Detector(ONE_EPOCH.replace(lam=math.inf)).fit(wide, held_out=0)
     detector.save(tmp_path / "d")
-    assert Detector.load(tmp_path / "d").image_size == detector.image_size == (30, 20)
+    loaded = Detector.load(tmp_path / "d")
+    np.testing.assert_array_equal(loaded.score(wide), detector.score(wide))
+    assert (loaded.image_size, loaded.held_out_scores) == (detector.image_size, None) == ((30, 20), None)
+    with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
+        loaded.threshold()
     assert detector.fit(digits.train[:8]).image_size is None
     detector.save(tmp_path / "d")
     rewrite(tmp_path / "d", image_size=None)  # as files of before have it
     assert Detector.load(tmp_path / "d").image_size is None
-
-
-def test_infinite_lambda_and_no_threshold_survive(digits: Split, tmp_path: Path) -> None:
-    detector = Detector(ONE_EPOCH.replace(lam=float("inf"))).fit(digits.train[:8], held_out=0)
-    detector.save(tmp_path / "d")
-    loaded = Detector.load(tmp_path / "d")
-    np.testing.assert_array_equal(loaded.score(digits.test[:3]), detector.score(digits.test[:3]))
-    assert loaded.held_out_scores is None
-    with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
-        loaded.threshold()
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "zeros", "cut", "pickle"])

@@ -18,6 +18,7 @@ from kdlib.networks import Cloner, Source
 
 CPU = torch.device("cpu")
 Activations = dict[str, Tensor]
+Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def activations(source: Source, pixels: Tensor) -> Activations:
 
 
 @pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work(tmp_path: Path, monkeypatch: Patch) -> Path:
     monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "work"))
     return tmp_path / "work" / "activations"
 
@@ -50,8 +51,8 @@ def test_kept_activations_are_the_source_s(source: Source, pixels: Tensor, activ
         assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_mapped_activations_are_those_in_memory_and_named_ones_are_found_again(
-    source: Source, pixels: Tensor, activations: Activations, work: Path, monkeypatch: pytest.MonkeyPatch
+def test_mapped_and_kept_activations(
+    source: Source, pixels: Tensor, activations: Activations, work: Path, monkeypatch: Patch
 ) -> None:
     mapped = source_activations(source, pixels, TINY, memory=0)
     assert all(torch.equal(mapped[p], a) for p, a in activations.items())
@@ -74,9 +75,7 @@ def test_other_settings_have_other_activations(source_weights: Activations, pixe
 
 
 @pytest.mark.parametrize("key", ["", "zeros"])
-def test_interruption_leaves_no_activations(
-    source: Source, pixels: Tensor, work: Path, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interruption_leaves_nothing(source: Source, pixels: Tensor, work: Path, key: str, monkeypatch: Patch) -> None:
     batches = []
 
     def interrupted(pixels: Tensor, *settings: object) -> Tensor:
@@ -93,7 +92,7 @@ def test_interruption_leaves_no_activations(
     assert not list(work.iterdir())
 
 
-def test_no_room_for_activations(source: Source, pixels: Tensor, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_activations(source: Source, pixels: Tensor, work: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr("kdlib.activations.shutil.disk_usage", lambda _: type("usage", (), {"free": 1000}))
     with pytest.raises(OSError, match=r"need 0\.0 GB, 0\.0 GB are free"):
         source_activations(source, pixels, TINY, memory=0)
@@ -264,9 +263,7 @@ def test_augmentation_turns_and_scales_within_its_limits() -> None:
     assert 1.03 < scales.max() < 1.07
 
 
-def test_augmented_distillation_asks_the_source_and_repeats_itself(
-    source: Source, pixels: Tensor, activations: Activations
-) -> None:
+def test_augmented_distillation_asks_the_source(source: Source, pixels: Tensor, activations: Activations) -> None:
     def losses(recipe: Recipe, known: Source | Activations) -> list[float]:
         return distill(make_cloner(recipe, CPU, seed=0), pixels, known, recipe, seed=0).losses
 

@@ -32,7 +32,9 @@ def literal(source: dict[str, Tensor], cloner: dict[str, Tensor], lam: float) ->
     return torch.stack(totals)
 
 
-def check(source: dict[str, Tensor], cloner: dict[str, Tensor], lam: float, needed: str, **close: float) -> None:
+def check(
+    source: dict[str, Tensor], cloner: dict[str, Tensor], lam: float, needed: str, *, rtol: float, atol: float
+) -> None:
     """Value, and gradients of source (s), cloner (c) or both, against the literal form."""
     chosen = [*source.values()] * ("s" in needed) + [*cloner.values()] * ("c" in needed)
     arguments = [a.requires_grad_() for a in chosen]
@@ -43,7 +45,7 @@ def check(source: dict[str, Tensor], cloner: dict[str, Tensor], lam: float, need
     slow, fast = (torch.autograd.grad((loss * weight).sum(), arguments) for loss in (expected, found))
     for s, f, argument in zip(slow, fast, arguments, strict=True):
         assert f.dtype == argument.dtype
-        torch.testing.assert_close(f, s, **close)
+        torch.testing.assert_close(f, s, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("needed", ["s", "c", "sc"])

@@ -7,10 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import known
-from PIL import Image
 
 from kdlib import Detector, Gaussian, Memory, Split
-from kdlib.__main__ import main
 from kdlib.activations import prepare
 from kdlib.detector import is_detector
 from kdlib.memory import MEMORY
@@ -128,35 +126,3 @@ def test_numbers_that_cannot_be() -> None:
         Gaussian(channels=0)
     with pytest.raises(ValueError, match="tile is 64; it compares each place by itself: raise size alone"):
         Gaussian(MEMORY.replace(tile=64))
-
-
-@pytest.mark.parametrize("method", [Memory, Gaussian])
-def test_the_shell_takes_each(
-    method: type[Memory],
-    fitted: Detector,
-    digits: Split,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, images in {"good": digits.train[:8], "new": digits.test[:4]}.items():
-        Path(name).mkdir()
-        for number in range(len(images)):
-            images.image(number).save(f"{name}/{number}.png")
-    tiny = ["--set", "size=32", "precision=fp32", "sigma=1"]
-    fit = ["fit", "--method", method.__name__.lower(), "good"]
-    fitted.save("m")  # of another method: replaced too
-    for _ in range(2):
-        assert main([*fit, "m", *tiny]) == 0
-    assert "7 images trained on, 1 held out" in capsys.readouterr().out
-    assert main(["score", "m", "new"]) == 0
-    best = capsys.readouterr().out.splitlines()[1].split(",")
-    assert float(best[1]) == pytest.approx(method.load("m").score("new").max(), rel=1e-4)
-    assert main(["localize", "m", "new", "maps"]) == 0
-    assert np.asarray(Image.open("maps/0_map.png")).shape == (32, 32)
-    assert main([*fit, "m", "--set", "epochs=3"]) == 2
-    assert "epochs is a setting of the cloner" in capsys.readouterr().err
-    Path("text").write_text("mine")
-    assert main([*fit, "text", *tiny]) == 2
-    assert "exists and is no detector" in capsys.readouterr().err

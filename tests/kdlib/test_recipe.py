@@ -19,9 +19,7 @@ from kdlib.recipe import SCORING, Recipe
     precision=st.sampled_from(("auto", "bf16", "fp32")),
     limit=st.none() | st.integers(2, 1000),
 )
-def test_round_trip_through_json(
-    size: int, lam: float | None, points: set[str], precision: str, limit: int | None
-) -> None:
+def test_round_trip(size: int, lam: float | None, points: set[str], precision: str, limit: int | None) -> None:
     recipe = Recipe(size=size, lam=lam, precision=precision, test_limit=limit)
     recipe = recipe.replace(critical_points=tuple(points), score_points=tuple(points))
     text = json.dumps(recipe.to_dict(), allow_nan=False)  # strict JSON has no infinity

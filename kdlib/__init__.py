@@ -2,8 +2,8 @@
 
 from kdlib.data import Images, Split, load
 from kdlib.detector import Detector
-from kdlib.memory import Memory
+from kdlib.memory import Gaussian, Memory
 from kdlib.recipe import Recipe
 
 __version__ = "1.0.0"
-__all__ = ["Detector", "Images", "Memory", "Recipe", "Split", "load"]
+__all__ = ["Detector", "Gaussian", "Images", "Memory", "Recipe", "Split", "load"]

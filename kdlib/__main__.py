@@ -5,29 +5,34 @@ import ast
 import csv
 import hashlib
 import io
+import itertools
 import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from kdlib.activations import part_length
 from kdlib.data import Images, as_images
 from kdlib.data.reading import SUFFIXES, LeftOut
 from kdlib.detector import DEFAULT, Detector, is_detector
-from kdlib.files import ensure_folder, fill_own, refuse_foreign
-from kdlib.memory import MEMORY, Memory
+from kdlib.files import ensure_folder, fill_own, keep_array, refuse_foreign, work_folder
+from kdlib.memory import MEMORY, Gaussian, Memory
 
+METHODS = {"cloner": (Detector, DEFAULT), "memory": (Memory, MEMORY), "gaussian": (Gaussian, MEMORY)}
 QUANTILE = 0.99
 LEFT_OUT = 3  # exit status: done, but something in a folder was not judged
 
 
-def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The commands and their options."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kdlib", description="Multiresolution knowledge distillation.")
+    commands = parser.add_subparsers(dest="command", required=True)
     fit = commands.add_parser("fit", help="fit a detector on a folder of good images")
     score = commands.add_parser("score", help="score a folder of images: CSV with name, score, anomalous; worst first")
     localize = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
@@ -36,27 +41,29 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     export.add_argument("onnx", type=_new_file, help="file to write, such as detector.onnx")
     fit.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
     fit.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
-    fit.add_argument("--method", choices=["cloner", "memory"], default="cloner", help="the paper's cloner by default")
+    method = "gaussian: for parts that lie alike; memory: for textures; cloner: the paper's, by default"
+    fit.add_argument("--method", choices=METHODS, default="cloner", help=method)
     fit.add_argument("--seed", type=int, default=0, help="of all that is drawn at random, 0")
     held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"
     fit.add_argument("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
     apart = "good images of another day: the threshold comes from them instead"
     fit.add_argument("--apart", type=Path, metavar="FOLDER", help=apart)
-    fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="settings, such as size=256")
+    settings = "settings, such as size=512 tile=128"
+    fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=settings)
     for command in (score, localize):
         command.add_argument("detector", type=Path, help="file that fit wrote")
         command.add_argument("images", type=Path, nargs="+", help="folder of images, or files, shaped as the good ones")
     add = score.add_mutually_exclusive_group().add_argument
     add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
     add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
-    localize.add_argument(
-        "maps", type=Path, help="folder to write <name>_map.png to; new, empty, or of an earlier call"
-    )
+    maps = "folder to write <name>_map.png to; new, empty, or of an earlier call"
+    localize.add_argument("maps", type=Path, help=maps)
     scale = "what is black and what is white; lowest and highest of these maps by default"
     localize.add_argument("--scale", type=number, nargs=2, metavar=("LOW", "HIGH"), help=scale)
     allowed = f"exit 0, not {LEFT_OUT}, though something in a folder was not judged"
     for command in (fit, score, localize):
         command.add_argument("--allow-left-out", action="store_true", help=allowed)
+    return parser
 
 
 def _new_file(text: str) -> Path:
@@ -79,9 +86,9 @@ def fit(options: argparse.Namespace) -> int:
         raise ValueError(f"--set: {limits.pop()} is for experiments; fit takes all images of the folder")
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; fit takes the images first, then the file to write")
-    if path.exists() and path.stat().st_size and not (is_detector(path) or is_detector(path, Memory.format)):
+    if path.exists() and path.stat().st_size and not _method(path):
         raise ValueError(f"{path}: exists and is no detector; name another file to write")
-    method, recipe = (Memory, MEMORY) if options.method == "memory" else (Detector, DEFAULT)
+    method, recipe = METHODS[options.method]
     detector = method(recipe.replace(**settings), seed=options.seed)
     images, apart = _images(options.images), options.apart and as_images(options.apart)
     _tell_copies(images, apart)
@@ -102,7 +109,7 @@ def score(options: argparse.Namespace) -> int:
     limit, about = options.threshold, f"threshold {options.threshold or 0:.6g}, as given"
     if limit is None:
         limit, about = _threshold(detector, options.quantile)
-    scores = detector.score(images)
+    scores = np.concatenate(_judged(options, detector, images, detector.score))
     _note(about)
     verdicts = [""] * len(scores) if limit is None else (scores > limit).astype(int)
     rows = [(_readable(images.names[i]), f"{scores[i]:.6g}", verdicts[i]) for i in np.argsort(-scores)]
@@ -126,14 +133,17 @@ def localize(options: argparse.Namespace) -> int:
         if (first := names.setdefault(Path(name).stem.lower(), name)) != name:
             raise ValueError(f"{options.images[0]}: {first} and {name} would have one map; rename one of them")
     ensure_folder(options.maps)
-    maps, contents = detector.localize(images), {}
-    low, high = options.scale or (maps.min(), maps.max())
-    for name, heat in zip(images.names, maps, strict=True):
-        content = io.BytesIO()
-        grey = 255 * ((heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).clip(0, 1)
-        Image.fromarray(grey.astype(np.uint8)).save(content, format="PNG")
-        contents[f"{Path(name).stem}_map.png"] = content.getvalue()
-    fill_own(options.maps, contents)
+    maps = _judged(options, detector, images, detector.localize)
+    low, high = options.scale or (min(part.min() for part in maps), max(part.max() for part in maps))
+
+    def pictures() -> Iterator[bytes]:
+        for heat in itertools.chain.from_iterable(maps):
+            content = io.BytesIO()
+            grey = 255 * ((heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).clip(0, 1)
+            Image.fromarray(grey.astype(np.uint8)).save(content, format="PNG")
+            yield content.getvalue()
+
+    fill_own(options.maps, [f"{Path(name).stem}_map.png" for name in images.names], pictures())
     _note(f"black is {low:.6g}, white is {high:.6g}; other images on this scale: --scale {low:.6g} {high:.6g}")
     return 0
 
@@ -154,7 +164,29 @@ def _load(options: argparse.Namespace) -> tuple[Detector, Images]:
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         kind = "a folder" if path.is_dir() else "an image"
         raise ValueError(f"{path}: is {kind}; {options.command} takes the detector first, then the folder of images")
-    return (Memory if is_detector(path, Memory.format) else Detector).load(path), _images(options.images)
+    return (_method(path) or Detector).load(path), _images(options.images)
+
+
+def _method(path: Path) -> type[Detector] | None:
+    """What wrote a file; None where it is no detector."""
+    return next((method for method, _ in METHODS.values() if is_detector(path, method.format)), None)
+
+
+def _judged(
+    options: argparse.Namespace, detector: Detector, images: Images, judge: Callable[[Images], np.ndarray]
+) -> list[np.ndarray]:
+    """What ``judge`` gives for the images, in parts; kept until all are done, so that who was stopped goes on there."""
+    length, _ = part_length(detector.recipe), images.deep  # refuses a mixture before any work
+    parts = [images[start : start + length] for start in range(0, len(images), length)]
+    if len(parts) == 1:
+        return [judge(images)]
+    made_by = hashlib.sha256(options.detector.read_bytes() + options.command.encode()).hexdigest()[:16]
+    kept = [work_folder() / "judged" / f"{made_by}-{part.fingerprint}.npy" for part in parts]
+    take = np.asarray if options.command == "localize" else np.array  # maps stay on the disk
+    found = [take(keep_array(path, partial(judge, part))) for path, part in zip(kept, parts, strict=True)]
+    for path in kept:
+        path.unlink(missing_ok=True)  # what is mapped stays until nobody uses it
+    return found
 
 
 def _images(paths: Sequence[Path]) -> Images:
@@ -173,11 +205,9 @@ def _threshold(detector: Detector, quantile: float) -> tuple[float | None, str]:
 def _tell_copies(images: Images, apart: Images | None) -> None:
     """Note files with the same bytes: a copy of a trained image makes the threshold too low."""
     first: dict[bytes, object] = {}
-    copies = []
-    for path in (*images.content, *(apart.content if apart else ())):
-        twin = first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
-        copies += [f"{path}, the same as {twin}"] if twin is not path else []
-    if copies:
+    files = *images.content, *(apart.content if apart else ())
+    twins = ((path, first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)) for path in files)
+    if copies := [f"{path}, the same as {twin}" for path, twin in twins if twin is not path]:
         _note(f"{len(copies)} copies, such as {copies[0]}; a threshold from copies is too low")
 
 
@@ -192,10 +222,7 @@ def _readable(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments say; the status is that of `finish`."""
-    parser = argparse.ArgumentParser(prog="kdlib", description="Multiresolution knowledge distillation.")
-    add_arguments(parser.add_subparsers(dest="command", required=True))
-    words = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(_settings_apart(words))
+    options = _parser().parse_args(_settings_apart(sys.argv[1:] if arguments is None else arguments))
     return finish(options, {"fit": fit, "score": score, "localize": localize, "export": export}[options.command])
 
 
@@ -212,8 +239,7 @@ def _settings_apart(words: Sequence[str]) -> list[str]:
 def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], int]) -> int:
     """What an action returns, 0 or 1; 2 where arguments or data are not usable; `LEFT_OUT` where some was not judged.
 
-    Where the reader of the output has gone, as ``head`` does, it ends without a word: 141, as the signal would; and 130
-    where the user stopped it.
+    Where the reader of the output has gone, as ``head`` does, 141 without a word; where the user stopped it, 130.
     """
     left_out = False
 
@@ -227,7 +253,7 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
             raise OSError("standard output is closed; there is nowhere to write to")
         options.settings = parse_settings(getattr(options, "set", []))
         with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
+            warnings.simplefilter("default", UserWarning)  # once, not with each part of the images
             warnings.showwarning = show
             code = action(options)
         sys.stdout.flush()

@@ -16,6 +16,7 @@ from kdlib import weights
 from kdlib.files import ensure_folder, whole_folder, work_folder
 from kdlib.networks import Source, half_precision
 from kdlib.recipe import Recipe
+from kdlib.tiles import cut
 
 WORKSPACE = 4e9  # bytes of a GPU that a training step, or a map of a batch, needs at most
 
@@ -41,6 +42,11 @@ def batch_length(recipe: Recipe, device: torch.device) -> int:
     return max(1, (32 if device.type == "cpu" else 128) * 128**2 // recipe.input_size**2)
 
 
+def part_length(recipe: Recipe) -> int:
+    """Images that are in memory at once where any number is judged: as many as take 32 MiB of pixels."""
+    return max(1, 2**25 // (3 * recipe.side**2))
+
+
 def fits(size: float, device: torch.device) -> bool:
     """Whether so many bytes may stay on a GPU for good: `WORKSPACE` is left free beside them; never on a processor."""
     return device.type == "cuda" and size + WORKSPACE <= torch.cuda.mem_get_info(device)[0]
@@ -51,15 +57,12 @@ def source_activations(
 ) -> dict[str, Tensor]:
     """The source's activations of all images, {point: (N, C, H, W)}, in the source's precision.
 
-    They stay on the source's GPU where they fit (`fits`): there a pass takes less than reading its result from a disk.
-
-    Args:
-        pixels: 8-bit, (N, 3, H, W).
-        key: names the images; where given, the activations are kept in the work folder and found again.
-        memory: bytes that they may take before they go to mapped files; half of what is free by default.
-
-    Raises OSError: the work folder cannot be written, or its disk is too small.
+    Pixels are 8-bit, (N, 3, H, W); where the recipe has tiles, all of their tiles count as images. They stay on the
+    source's GPU where they fit (`fits`): there a pass takes less than reading its result from a disk. Where a ``key``
+    names the images, they are kept in the work folder and found again. Above ``memory`` bytes, half of what is free by
+    default, they go to mapped files. Raises OSError: the work folder cannot be written, or its disk is too small.
     """
+    pixels = cut(pixels, recipe.tile)
     with torch.inference_mode():
         first = source(prepare(pixels[:1], recipe, source.device))
     shapes = {p: (len(pixels), a.shape[2], a.shape[3], a.shape[1]) for p, a in first.items()}
@@ -99,6 +102,7 @@ def _fill(kept: dict[str, Tensor], source: Source, pixels: Tensor, recipe: Recip
 def kept_folder(recipe: Recipe, key: str, dtype: torch.dtype) -> Path:
     """Where the activations of the images that ``key`` names are kept, or will be."""
     settings = [recipe.size, recipe.crop, recipe.levels, recipe.normalize, recipe.critical_points, str(dtype)]
+    settings += [recipe.tile] if recipe.tile else []  # folders of before stay found
     name = hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
     return work_folder() / "activations" / name
 

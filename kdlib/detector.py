@@ -14,10 +14,11 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kdlib import weights
-from kdlib.activations import batch_length, make_source, prepare, progress, source_activations, take
+from kdlib.activations import batch_length, make_source, part_length, prepare, progress, source_activations, take
 from kdlib.data import Images, as_images
 from kdlib.data.images import ImagesLike
 from kdlib.data.reading import Levels
@@ -26,6 +27,7 @@ from kdlib.files import ensure_folder, read_safetensors, write_atomically
 from kdlib.losses import Activations, discrepancy
 from kdlib.networks import Cloner, Source, default_device, half_precision
 from kdlib.recipe import Recipe
+from kdlib.tiles import cut, join
 
 # For images of one's own: normalised as the source was trained, which the paper does for photographs only.
 # Folders of one's own are small: batches of 16 give more steps.
@@ -33,6 +35,7 @@ DEFAULT = Recipe(size=128, normalize=True, epochs=50, batch_size=16, attribution
 
 FORMAT = "kdlib.detector/1"  # of a file: one safetensors file, with recipe and training in its header
 SHAPE_TOLERANCE = 0.01  # relative, of width over height
+NEAR = 5  # images before and after one that may be of the same moment
 
 # A forked process has none of its parent's threads, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
@@ -41,10 +44,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Gradients, and a processor's tensors where no device is named, in whatever mode the caller is.
-
-    Raises MemoryError: says what to do.
-    """
+    """Gradients, and a processor's tensors where no device is named, in any mode; MemoryError that says what to do."""
     try:
         with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
             yield
@@ -58,10 +58,8 @@ def plain_torch() -> Iterator[None]:
 class Detector:
     """Anomaly detection by multiresolution knowledge distillation.
 
-    Args:
-        recipe: all settings of the method.
-        seed: of the cloner's weights and the order of training.
-        device: ``"cuda"`` where there is one, else ``"cpu"``, by default.
+    The ``recipe`` holds all settings of the method, ``seed`` decides the cloner's weights and the order of training,
+    ``device`` is ``"cuda"`` where there is one, else ``"cpu"``, by default.
     """
 
     format: ClassVar[str] = FORMAT  # of the file that `save` writes
@@ -109,7 +107,7 @@ class Detector:
 
         Args:
             images: a folder, files, `Images`, arrays or tensors as for `data.as_images`.
-            held_out: part of the images that is not trained on but scored, for `threshold`.
+            held_out: part of the images that is not trained on but scored, for `threshold`; warns of frames of a video.
             apart: normal images of another day, for `threshold` instead; see `calibrate`.
             evaluate, checkpoint: see `distill`.
             cache: keep decoded images and the source's activations in the work folder, for the next detector on them.
@@ -127,14 +125,15 @@ class Detector:
         if checkpoint:
             ensure_folder(checkpoint.parent)
         levels = (self.recipe.levels or images.levels) if images.deep else None
-        aside = None if apart is None else as_images(apart)
-        if aside:
+        if aside := None if apart is None else as_images(apart):
             _check_alike(aside, images.size, levels)
-        pixels = images.pixels(self.recipe.size, crop=self.recipe.crop, levels=self.recipe.levels, keep=cache)
-        chosen = pixels[torch.from_numpy(train)] if count else pixels
+        recipe = self.recipe
+        pixels = images.pixels(recipe.size, crop=recipe.crop, levels=recipe.levels, keep=cache)
+        if count and not aside:
+            _warn_of_a_sequence(pixels, images.where)
+        chosen = cut(pixels[torch.from_numpy(train)] if count else pixels, recipe.tile)
         key = (images[train] if count else images).fingerprint if cache else ""
-        source, recipe = self.source, self.recipe
-        known = source if recipe.augment else source_activations(source, chosen, recipe, key=key)
+        known = self.source if recipe.augment else source_activations(self.source, chosen, recipe, key=key)
         self.training, self.held_out_scores, self.image_size, self.levels = Training(), None, images.size, levels
         try:
             self._learn(chosen, known, evaluate=evaluate, checkpoint=checkpoint)
@@ -149,34 +148,33 @@ class Detector:
         distill(self.cloner, pixels, known, self.recipe, seed=self.seed, training=self.training, **how)
 
     def calibrate(self, images: ImagesLike) -> Self:
-        """Draw `threshold` from these normal images instead of the held-out ones, from now on; `save` keeps it.
-
-        Images of another day tell what good images to come will score. Held-out ones are often near copies of those
-        trained on, and a threshold from them is too low then.
-        """
+        """Draw `threshold` from these normal images, of another day, instead of the held-out ones; `save` keeps it."""
         self.held_out_scores = self.score(images)
         return self
 
     def score(self, images: ImagesLike) -> np.ndarray:
-        """Discrepancy of each image (Eq. 4), higher is more anomalous: (N,)."""
-        return self.score_pixels(self._pixels(images))
+        """Discrepancy of each image (Eq. 4), or of its worst tile, higher is more anomalous: (N,)."""
+        return np.concatenate([self.score_pixels(pixels) for pixels in self._parts(images)])
 
     @plain_torch()
     def score_pixels(self, pixels: Tensor, activations: Activations | None = None) -> np.ndarray:
         """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
-        lam, points, scores = self.lam, self.recipe.score_points, []
+        _ = self.lam  # refuses where not fitted
+        return self._scores(cut(pixels, self.recipe.tile), activations).view(len(pixels), -1).amax(1).numpy()
+
+    def _scores(self, pixels: Tensor, activations: Activations | None) -> Tensor:
+        lam, points, scores = self.lam, self.recipe.score_points, list[Tensor]()
         with torch.inference_mode(), progress(len(pixels), "score") as bar:
             for source, cloner in self.activations(pixels, activations):
                 scores.append(discrepancy(source, cloner, lam=lam, points=points).cpu())
                 bar.update(len(scores[-1]))
-        return torch.cat(scores).numpy()
+        return torch.cat(scores)
 
     def activations(self, pixels: Tensor, source: Activations | None = None) -> Iterator[tuple[Activations, ...]]:
         """Those of the source, unless they are known, and of the cloner, a batch of `score_pixels` at a time."""
         half, step = half_precision(self.recipe.precision, self.device), batch_length(self.recipe, self.device)
         self.cloner.eval()  # an epoch of training begins with train
-        for start in range(0, len(pixels), step):
-            part = slice(start, start + step)
+        for part in (slice(start, start + step) for start in range(0, len(pixels), step)):
             with torch.inference_mode():  # not around the yield: it would hold for the caller too
                 x = prepare(pixels[part], self.recipe, self.device)
                 known = take(source, part, self.device) if source else self.source(x)
@@ -193,15 +191,18 @@ class Detector:
     @plain_torch()
     def attribute(self, images: ImagesLike) -> np.ndarray:
         """Attribution map of each image, before smoothing and opening (Eq. 5): (N, S, S)."""
+        side, tile = self.recipe.side, self.recipe.tile
+        return np.concatenate([join(self._maps(cut(pixels, tile)), side) for pixels in self._parts(images)])
+
+    def _maps(self, pixels: Tensor) -> np.ndarray:
         from kdlib.localize import attribution
 
-        pixels, lam = self._pixels(images), self.lam
         maps, step = [], max(1, batch_length(self.recipe, self.device) // 2)
         self.cloner.eval()
         with progress(len(pixels), "localize") as bar:
             for batch in pixels.split(step):
                 x = prepare(batch, self.recipe, self.device)
-                maps.append(attribution(self.source, self.cloner, x, lam=lam, recipe=self.recipe))
+                maps.append(attribution(self.source, self.cloner, x, lam=self.lam, recipe=self.recipe))
                 bar.update(len(batch))
         return np.concatenate(maps)
 
@@ -248,10 +249,7 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
-        """Read a detector that `save` wrote, in this version of kdlib or an earlier one.
-
-        Raises ValueError: another kind of file, a damaged one, one made with other source weights; OSError: no file.
-        """
+        """Read what `save` wrote, in any version. ValueError: damaged, or of another source; OSError: no file there."""
         device = _device(device)
         advice = f"expected a file that {cls.__name__}.save wrote"
         tensors, about = read_safetensors(Path(path), format=cls.format, advice=advice)
@@ -277,14 +275,16 @@ class Detector:
             raise ValueError(f"{path}: made with other source weights ({checksum}, here {expected}); fit it again")
         return detector
 
-    def _pixels(self, images: ImagesLike) -> Tensor:
-        side = self.recipe.input_size
+    def _parts(self, images: ImagesLike) -> Iterator[Tensor]:
+        """Pixels at working size, of `part_length` images at a time."""
+        _, side, step = self.lam, self.recipe.side, part_length(self.recipe)  # lam: refuses where not fitted
         if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1:] == (3, side, side):
-            return images
+            yield from images.split(step)
+            return
         images = as_images(images)
-        if self.training.epoch:
-            _check_alike(images, self.image_size, self.levels)
-        return images.pixels(self.recipe.size, crop=self.recipe.crop, levels=self.levels)
+        _check_alike(images, self.image_size, self.levels)
+        for start in range(0, len(images), step):
+            yield images[start : start + step].pixels(self.recipe.size, crop=self.recipe.crop, levels=self.levels)
 
 
 def _device(name: str | torch.device | None) -> torch.device:
@@ -295,6 +295,19 @@ def _device(name: str | torch.device | None) -> torch.device:
         here = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
         raise ValueError(f"device: no {str(name)!r} here; expected one of {', '.join(here)}") from error
     return device
+
+
+def _warn_of_a_sequence(pixels: Tensor, where: str) -> None:
+    """Warn where most images are most like one taken shortly before or after: a random tenth of them is no test."""
+    small = torch.stack([F.adaptive_avg_pool2d(image.float(), 16).flatten() for image in pixels[:2000]])
+    nearest = torch.cdist(small, small).fill_diagonal_(math.inf).argmin(1)
+    near = ((nearest - torch.arange(len(small))).abs() <= NEAR).double().mean().item()
+    if len(small) >= 10 * NEAR and near > 0.5:  # in any order about 2 * NEAR / len(small), a fifth or less
+        what = (
+            f"{near:.0%} of the images are most like one of the {NEAR} before or after them, as frames of a video are"
+        )
+        advice = "a threshold from held-out ones is too low; give good images of another day as apart, or calibrate"
+        warnings.warn(f"{where}: {what}; {advice}", stacklevel=4)
 
 
 def _check_alike(images: Images, size: tuple[int, int] | None, levels: Levels | None) -> None:

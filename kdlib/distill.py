@@ -83,12 +83,10 @@ def distill(
 
     Args:
         pixels: 8-bit normal images (N, 3, H, W).
-        activations: the source's, of the same images; or the source itself, which sees each batch as it comes, as it
-            must where the recipe augments.
+        activations: the source's; or the source itself, which sees each batch, as it must where the recipe augments.
         training: what to fill, for who wants to look at it meanwhile; a new one by default.
         evaluate: called after each epoch with the number of epochs done; what it returns is kept.
-        checkpoint: file to continue from, and to write every ``checkpoint_seconds`` and at the end. A distillation that
-            was killed ends with the same weights as one that was not.
+        checkpoint: file to go on from, as if never stopped, and to write every ``checkpoint_seconds`` and at the end.
     """
     if recipe.augment and not isinstance(activations, Source):
         raise ValueError("distill: the recipe augments; expected the source instead of its activations")
@@ -103,7 +101,10 @@ def distill(
             x = prepare(batch, recipe, device)
             yield x, activations(x) if isinstance(activations, Source) else take(activations, chosen, device)
 
-    state, identity = training or Training(), _identity(pixels, recipe, seed) if checkpoint else ""
+    state, identity = training or Training(), ""
+    if checkpoint:  # it is of use to no training in which anything else decides
+        settings = json.dumps([recipe.training_settings(), seed, weights.checksum(recipe.weights)]).encode()
+        identity = hashlib.sha256(settings + pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
     if checkpoint and checkpoint.exists():
         vars(state).update(_load_checkpoint(checkpoint, cloner, adam, identity))
     elif recipe.lam is None:
@@ -142,12 +143,6 @@ def distill(
                 saved = time.monotonic()
     cloner.eval()
     return state
-
-
-def _identity(pixels: Tensor, recipe: Recipe, seed: int) -> str:
-    """Hash of all that decides how a training goes: its checkpoints are of use to no other."""
-    settings = json.dumps([recipe.training_settings(), seed, weights.checksum(recipe.weights)])
-    return hashlib.sha256(settings.encode() + pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def _save_checkpoint(path: Path, cloner: Cloner, adam: torch.optim.Adam, state: Training, identity: str) -> None:

@@ -24,6 +24,9 @@ class Graph(nn.Module):
     def __init__(self, cloner: Cloner, *, lam: float, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = without_best(recipe).replace(precision="fp32")
+        if recipe.tile:
+            advice = f"detector.recipe = detector.recipe.replace(size={recipe.tile}, crop=None, tile=None)"
+            raise ValueError(f"export: a graph of one tile; {advice}, and give it tiles: the highest score counts")
         if self.recipe.attribution not in ("discrepancy", "product") or self.recipe.stretch:
             found = "stretch" if self.recipe.stretch else f"attribution {self.recipe.attribution!r}"
             advice = 'detector.recipe = detector.recipe.replace(attribution="best", stretch=False)'

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -68,10 +68,7 @@ def ensure_folder(folder: Path) -> Path:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse to write to a folder that holds anything but what `fill_own` wrote there.
-
-    Raises FileExistsError: names what is there.
-    """
+    """FileExistsError where a folder holds anything but what `fill_own` wrote there: it names what."""
     marker = folder / OURS
     ours = {OURS, *(marker.read_text().splitlines() if marker.is_file() else [])}
     if others := sorted(p.name for p in folder.iterdir() if p.name not in ours) if folder.is_dir() else []:
@@ -79,20 +76,17 @@ def refuse_foreign(folder: Path) -> None:
         raise FileExistsError(f"{folder}: {what}; name a folder that is new or empty")
 
 
-def fill_own(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files to a folder of our own, in place of those that an earlier call left there.
-
-    Raises FileExistsError: there is something else in it; nothing is written or removed then.
-    """
+def fill_own(folder: Path, names: Sequence[str], contents: Iterable[bytes]) -> None:
+    """Write files to a folder of our own, in place of those that an earlier call left there; else `refuse_foreign`."""
     refuse_foreign(folder)
     marker = ensure_folder(folder) / OURS
     earlier = marker.read_text().splitlines() if marker.is_file() else []
-    write_atomically(marker, "".join(f"{name}\n" for name in {*earlier, *contents}).encode())
-    for name, content in contents.items():
+    write_atomically(marker, "".join(f"{name}\n" for name in {*earlier, *names}).encode())
+    for name, content in zip(names, contents, strict=True):
         write_atomically(folder / name, content)
-    for name in {*earlier} - {*contents}:
+    for name in {*earlier} - {*names}:
         (folder / name).unlink(missing_ok=True)
-    write_atomically(marker, "".join(f"{name}\n" for name in contents).encode())
+    write_atomically(marker, "".join(f"{name}\n" for name in names).encode())
 
 
 def keep_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
@@ -123,10 +117,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) ->
 
 @contextmanager
 def whole_folder(folder: Path, *, keep: bool = True) -> Iterator[Path]:
-    """A folder beside it to fill, which then becomes ``folder``; or vanishes, if it should, or where filling it failed.
-
-    Another process may be faster: its folder stays, as its files are the same.
-    """
+    """A folder beside it to fill, which becomes ``folder``; or vanishes, if it should, or where filling it failed."""
     scratch = Path(tempfile.mkdtemp(dir=ensure_folder(folder.parent), prefix=f".{folder.name}."))
     try:
         yield scratch
@@ -135,7 +126,7 @@ def whole_folder(folder: Path, *, keep: bool = True) -> Iterator[Path]:
             if keep:
                 scratch.rename(folder)
         except OSError:
-            if not folder.is_dir():
+            if not folder.is_dir():  # else another process was faster: its files are the same
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -146,8 +137,7 @@ def read_safetensors(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file with its ``format``, kind/version, and ``expected`` metadata.
 
-    Raises a ValueError where it is of another kind or version, or damaged, with the ``advice`` what to do about that;
-    an OSError where there is no such file.
+    Raises ValueError: another kind or version, or damaged, with the ``advice`` what to do; OSError: no such file.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder, expected a file")
@@ -161,14 +151,12 @@ def read_safetensors(
         raise ValueError(f"{path}: not a safetensors file ({error}); {advice}") from error
     for key, value in {"format": format, **expected}.items():
         if found.get(key) != value:
-            why = _other_format(found.get(key, ""), format) if key == "format" else f"of another {key}; {advice}"
+            (kind, _, version), (expected_kind, _, last) = (str(f).partition("/") for f in (found.get(key), value))
+            if key != "format":
+                why = f"of another {key}; {advice}"
+            elif kind != expected_kind or not version.isdecimal():
+                why = "this is another kind of file"
+            else:
+                why = f"written by {'a newer' if int(version) > int(last) else 'an older'} kdlib"
             raise ValueError(f"{path}: {key} is {found.get(key)!r}, expected {value!r}; {why}")
     return tensors, found
-
-
-def _other_format(found: str, expected: str) -> str:
-    """Why ``found`` is not ``expected``; both are ``kind/version``."""
-    (kind, _, version), (expected_kind, _, expected_version) = found.partition("/"), expected.partition("/")
-    if kind != expected_kind or not version.isdecimal():
-        return "this is another kind of file"
-    return f"written by {'a newer' if int(version) > int(expected_version) else 'an older'} kdlib"

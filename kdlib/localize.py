@@ -21,9 +21,8 @@ from kdlib.weights import IMAGENET_STD
 class Score(nn.Module):
     """The discrepancy as Captum wants it, a function of images: (B,) from (B, 3, H, W).
 
-    Args:
-        guided: the networks whose ReLUs guided backpropagation may change; it sees those that are modules of this one.
-        through_source: whether the gradient goes through the source too; else its activations are constants.
+    Guided backpropagation may change the ReLUs of ``guided`` networks: it sees those that are modules of this one. The
+    gradient goes ``through_source`` too, or takes its activations as constants.
     """
 
     def __init__(
@@ -79,11 +78,9 @@ def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe
 
     The noise of an image depends on nothing else, so a batch gives what its images give.
     """
-    recipe = without_best(recipe)
-    method = recipe.attribution
+    method = (recipe := without_best(recipe)).attribution
     guided = {"gbp": (cloner,), "gbp_both": (source, cloner)}.get(method, ())
-    through_source = method != "cloner_gradients"
-    score = Score(source, cloner, lam=lam, recipe=recipe, guided=guided, through_source=through_source)
+    score = Score(source, cloner, lam=lam, recipe=recipe, guided=guided, through_source=method != "cloner_gradients")
     x = x.detach().clone()
     if method in ("discrepancy", "product"):
         with torch.inference_mode():
@@ -115,21 +112,14 @@ class _StretchedSaliency(Saliency):
 
 
 def mean_of_noisy_copies(method: Saliency, image: Tensor, recipe: Recipe, **settings: bool) -> Tensor:
-    """What SmoothGrad makes of a Captum method: the mean of its answers to noisy copies of one image (1, 3, H, W).
-
-    The noise is always the same, and that of the picture: where the input is normalised, so is the noise.
-    """
-    passes = math.ceil(recipe.samples * image.shape[-1] * image.shape[-2] / (32 * 128**2))
+    """What SmoothGrad makes of a Captum method: the mean of its answers to noisy copies of one image (1, 3, H, W)."""
+    # The noise is always the same, and that of the picture: where the input is normalised, so is the noise.
+    count, passes = recipe.samples, math.ceil(recipe.samples * image.shape[-1] * image.shape[-2] / (32 * 128**2))
+    noise = recipe.noise / (float(np.mean(IMAGENET_STD)) if recipe.normalize else 1)
+    how = {"nt_type": "smoothgrad", "nt_samples": count, "nt_samples_batch_size": math.ceil(count / passes)}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return NoiseTunnel(method).attribute(
-            image.requires_grad_(),
-            nt_type="smoothgrad",
-            nt_samples=recipe.samples,
-            nt_samples_batch_size=math.ceil(recipe.samples / passes),
-            stdevs=recipe.noise / (float(np.mean(IMAGENET_STD)) if recipe.normalize else 1),
-            **settings,
-        )
+        return NoiseTunnel(method).attribute(image.requires_grad_(), stdevs=noise, **how, **settings)
 
 
 def positions(source: Activations, cloner: Activations, *, lam: float, recipe: Recipe) -> Tensor:
@@ -151,10 +141,9 @@ def stretch(maps: np.ndarray) -> np.ndarray:
 
 
 def localization_map(attributions: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Gaussian, then grey opening with a disk (Eq. 6): (N, H, W) from (N, H, W).
+    """Gaussian, then grey opening with a disk (Eq. 6), as if after a threshold: (N, H, W) from (N, H, W).
 
-    The 3x3 ellipse of Sec. 4.2.2 is a cross, the disk of radius 1. Opening a grey map and then thresholding it is the
-    same as the other way round.
+    The 3x3 ellipse of Sec. 4.2.2 is a cross, the disk of radius 1.
     """
     maps = stretch(attributions) if recipe.stretch else attributions
     if recipe.sigma:

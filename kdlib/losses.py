@@ -31,10 +31,8 @@ class _InnerProducts(torch.autograd.Function):
 
 
 def inner_products(source: Tensor, cloner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``<s, c>``, ``|s|²`` and ``|c|²`` of each image, in single precision: three (B,) from two (B, C, H, W).
-
-    Both losses follow from these three numbers, so neither difference nor quotient of the maps is ever stored.
-    """
+    """``<s, c>``, ``|s|²`` and ``|c|²`` of each image, single precision: three (B,) from two (B, C, H, W)."""
+    # Both losses follow from these three numbers, so neither difference nor quotient of the maps is ever stored.
     return _InnerProducts.apply(source, cloner)
 
 
@@ -59,12 +57,9 @@ def loss_terms(source: Activations, cloner: Activations, points: Sequence[str] |
 
 
 def discrepancy(source: Activations, cloner: Activations, *, lam: float, points: Sequence[str] | None = None) -> Tensor:
-    """L_total = L_val + lambda L_dir of each image, Eq. 4: (B,).
+    """L_total = L_val + lambda L_dir of each image, Eq. 4: (B,) from activations (B, C, H, W) by critical point.
 
-    Args:
-        source, cloner: activations (B, C, H, W) by critical point.
-        lam: weight of the direction loss; 0 leaves the value loss alone, ``inf`` the direction loss.
-        points: critical points that count; all of the cloner's by default.
+    A ``lam`` of 0 leaves the value loss alone, ``inf`` the direction loss. All of the cloner's ``points`` by default.
     """
     value, direction = loss_terms(source, cloner, points)
     return direction if lam == float("inf") else value + lam * direction

@@ -1,8 +1,4 @@
-"""`Memory`: the same interface without a cloner: remember positions of good images, and compare others with them.
-
-The idea is PatchCore's (Roth et al., CVPR 2022). Left out: its coreset (positions are drawn at random), the weight by a
-neighbour's neighbours, a wider network than the source.
-"""
+"""`Memory` and `Gaussian`: the interface of `Detector` without a cloner: each position is compared with good images."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,69 +9,108 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdlib.activations import batch_length, prepare, progress, take
-from kdlib.data.images import ImagesLike
-from kdlib.detector import DEFAULT, Detector, plain_torch
+from kdlib.detector import DEFAULT, Detector
 from kdlib.losses import Activations
 from kdlib.recipe import Recipe
 
 MEMORY = DEFAULT.replace(critical_points=("pool3", "pool4"), score_points=("pool3", "pool4"))
-USED = {"weights", "size", "crop", "levels", "normalize", "critical_points", "score_points", "precision"}
-USED |= {"sigma", "opening", "stretch"}
+USED = "critical_points, score_points, weights, size, crop, tile, levels, normalize, precision, sigma, opening, stretch"
 
 
 class Memory(Detector):
-    """As `Detector`, by the distance to the nearest of ``positions`` of good images; refuses settings of a cloner."""
+    """As `Detector`, by the distance to the nearest of ``positions`` of good images, wherever in the image they were.
+
+    The idea is PatchCore's (Roth et al., CVPR 2022). Left out: its coreset (positions are drawn at random), the weight
+    by a neighbour's neighbours, a wider network than the source. A score is the distance of the farthest position.
+    """
 
     format = "kdlib.memory/1"
 
     def __init__(self, recipe: Recipe = MEMORY, *, positions: int = 5000, **more: Any) -> None:
+        self.name = type(self).__name__.lower()
         for name, value in vars(recipe).items():
-            if name not in USED and value not in (getattr(MEMORY, name), getattr(Recipe, name)):
-                raise ValueError(f"memory: {name} is a setting of the cloner; a memory has {', '.join(sorted(USED))}")
+            if name not in USED.split(", ") and value not in (getattr(MEMORY, name), getattr(Recipe, name)):
+                raise ValueError(f"{self.name}: {name} is a setting of the cloner; a {self.name} has {USED}")
         if positions < 1:
             raise ValueError(f"memory: {positions} positions, expected 1 or more")
         super().__init__(recipe, **more)
         del self.cloner
-        self.positions, self.memory = positions, torch.empty(0)  # (positions, C)
+        self.positions = positions
+        self.kept: dict[str, Tensor] = {}  # what it knows of good images
 
     def _learn(self, pixels: Tensor, known: Any, **how: Any) -> None:
         if any(how.values()):
-            raise ValueError(f"fit: a memory has no epochs, so no {' and no '.join(how)}")
+            raise ValueError(f"fit: a {self.name} has no epochs, so no {' and no '.join(how)}")
+        self.kept, self.training.epoch = self._kept(pixels, known), 1
+
+    def _kept(self, pixels: Tensor, known: Activations) -> dict[str, Tensor]:
         random, each = np.random.default_rng(self.seed), -(-self.positions // len(pixels))
-        rows = (image.flatten(0, 1) for image in self._vectors(pixels, known))  # one at a time: all take gigabytes
+        rows = (image.flatten(0, 1) for batch in self._vectors(pixels, known) for image in batch)  # all take gigabytes
         found = torch.cat([image[random.permutation(len(image))[:each]] for image in rows])
-        self.memory, self.training.epoch = found[random.permutation(len(found))[: self.positions]], 1
+        return {"memory": found[random.permutation(len(found))[: self.positions]]}  # (positions, C)
+
+    def _distances(self, vectors: Tensor) -> Tensor:
+        how = "use_mm_for_euclid_dist"
+        far = [torch.cdist(v.flatten(0, 1), self.kept["memory"], compute_mode=how).amin(1) for v in vectors]
+        return torch.stack(far).view(vectors.shape[:3])
 
     def _vectors(self, pixels: Tensor, known: Activations | None = None) -> Iterator[Tensor]:
-        """Of all critical points together, at each position of the finest, image by image: (h, w, C)."""
-        with progress(len(pixels), "memory") as bar:
+        """Of all critical points together, at each position of the finest, a batch at a time: (B, h, w, C)."""
+        with progress(len(pixels), self.name) as bar:
             for part in torch.arange(len(pixels)).split(batch_length(self.recipe, self.device)):
                 x = prepare(pixels[part], self.recipe, self.device)
                 seen = (take(known, part, self.device) if known else self.source(x)).values()
                 mean = [F.avg_pool2d(activation.float(), 3, 1, 1) for activation in seen]  # of the neighbourhood
                 fine = [F.interpolate(each, mean[0].shape[2:], mode="bilinear") for each in mean]
-                yield from torch.cat(fine, 1).permute(0, 2, 3, 1)
+                yield torch.cat(fine, 1).permute(0, 2, 3, 1)
                 bar.update(len(x))
 
-    def _distances(self, pixels: Tensor, known: Activations | None = None) -> Tensor:
-        """Of each position to the nearest one remembered: (N, h, w)."""
-        _, how = self.lam, "use_mm_for_euclid_dist"  # lam: refuses where not fitted
-        images = ((v.flatten(0, 1), v.shape[:2]) for v in self._vectors(pixels, known))
-        return torch.stack([torch.cdist(v, self.memory, compute_mode=how).amin(1).view(s).cpu() for v, s in images])
+    def _scores(self, pixels: Tensor, activations: Activations | None) -> Tensor:
+        return torch.cat([self._distances(v).amax((1, 2)).cpu() for v in self._vectors(pixels, activations)])
 
-    @plain_torch()
-    def score_pixels(self, pixels: Tensor, activations: Activations | None = None) -> np.ndarray:
-        """Distance of the farthest position of each image: (N,)."""
-        return self._distances(pixels, activations).amax((1, 2)).numpy()
-
-    @plain_torch()
-    def attribute(self, images: ImagesLike) -> np.ndarray:
-        """Distance of each position, enlarged, before smoothing and opening: (N, S, S)."""
-        pixels = self._pixels(images)
-        return F.interpolate(self._distances(pixels)[:, None], pixels.shape[2:], mode="bilinear")[:, 0].numpy()
+    def _maps(self, pixels: Tensor) -> np.ndarray:
+        far = torch.cat([self._distances(v).cpu() for v in self._vectors(pixels)])
+        return F.interpolate(far[:, None], pixels.shape[2:], mode="bilinear")[:, 0].numpy()
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {"memory": self.memory.cpu()}
+        return {name: tensor.cpu() for name, tensor in self.kept.items()}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self.memory = tensors["memory"].to(self.device)
+        self.kept = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+
+class Gaussian(Memory):
+    """As `Detector`, by the Mahalanobis distance to good vectors of the same place: for parts that lie alike.
+
+    The idea is PaDiM's (Defard et al., ICPR 2021 workshops). At each place mean m and covariance S of good vectors, of
+    ``channels`` of their channels drawn at random; the distance is √((x - m)ᵀ (S + 0.1 v I)⁻¹ (x - m)), v the mean
+    variance. Left out: a residual network as the source; 0.01 in place of 0.1 v, which follows the scale of vectors.
+    """
+
+    format = "kdlib.gaussian/1"
+
+    def __init__(
+        self, recipe: Recipe = MEMORY, *, channels: int = 100, seed: int = 0, device: str | torch.device | None = None
+    ) -> None:
+        if recipe.tile:
+            raise ValueError(f"gaussian: tile is {recipe.tile}; it compares each place by itself: raise size alone")
+        if channels < 1:
+            raise ValueError(f"gaussian: {channels} channels, expected 1 or more")
+        super().__init__(recipe, seed=seed, device=device)
+        self.channels = channels
+
+    def _kept(self, pixels: Tensor, known: Activations) -> dict[str, Tensor]:
+        count, width = len(pixels), next(self._vectors(pixels[:1])).shape[-1]
+        chosen = torch.randperm(width, generator=torch.Generator().manual_seed(self.seed))[: self.channels]
+        mean, spread = torch.zeros(()), torch.zeros(())
+        for v in self._vectors(pixels, known):
+            mean = mean + v[..., chosen].sum(0) / count  # (h, w, c)
+        for v in self._vectors(pixels, known):
+            spread = spread + torch.einsum("nhwc,nhwd->hwcd", *[v[..., chosen] - mean] * 2) / (count - 1)
+        variances = spread.diagonal(dim1=-2, dim2=-1)
+        variances += 0.1 * variances.mean()  # fewer images than channels have no inverse
+        return {"channels": chosen, "mean": mean, "inverse": spread.inverse().contiguous()}
+
+    def _distances(self, vectors: Tensor) -> Tensor:
+        away = vectors[..., self.kept["channels"]] - self.kept["mean"]
+        return torch.einsum("nhwc,hwcd,nhwd->nhw", away, self.kept["inverse"], away).clamp_min(0).sqrt()

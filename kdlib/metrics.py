@@ -11,12 +11,7 @@ NEIGHBOURS = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """Area under the ROC curve, in [0, 1] (Hanley & McNeil, 1982); None where only one class is there.
-
-    Args:
-        labels: anomalous where not zero, of any shape.
-        scores: higher is more anomalous, of the same shape.
-    """
+    """Area under the ROC curve (Hanley & McNeil, 1982), of any shape; None where only one class is there."""
     if (curve := _curve(*checked(labels, scores))) is None:
         return None
     false, true = curve  # in whole numbers: exact
@@ -28,10 +23,7 @@ def aupro(masks: np.ndarray, maps: np.ndarray, *, limit: float = 0.3) -> float |
 
     Regions are the 8-connected components of all masks; the false-positive rate is over all defect-free pixels of the
     data set; the curve is exact, trapezoidal, interpolated at the limit. None without a region or a defect-free pixel.
-
-    Args:
-        masks: defective where not zero, (N, H, W).
-        maps: localization maps, (N, H, W).
+    Masks, defective where not zero, and localization maps: both (N, H, W).
     """
     if not 0 < limit <= 1:
         raise ValueError(f"aupro: limit is {limit}, expected above 0, up to 1")

@@ -26,10 +26,7 @@ CLONERS: Mapping[str, tuple[tuple[int, ...], ...]] = {
 
 
 class Source(nn.Module):
-    """VGG-16 without its classifier, frozen inside itself: its weights are buffers, it has no parameters.
-
-    It takes the tensors of `weights.load`, and hands out the activations at its critical points.
-    """
+    """VGG-16 without its classifier, with the tensors of `weights.load`; frozen: they are buffers, no parameters."""
 
     def __init__(self, tensors: Mapping[str, Tensor], *, critical_points: Sequence[str] = CRITICAL_POINTS) -> None:
         super().__init__()
@@ -55,10 +52,7 @@ class Source(nn.Module):
         return cls(weights.load(name), **settings)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, points: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Activations of ImageNet-normalised RGB images (B, 3, H, W), H and W at least 32.
-
-        All critical points are wanted, or those of ``points``; nothing behind the last of them is computed.
-        """
+        """Activations of RGB images (B, 3, H, W), H and W at least 32; nothing behind the last point is computed."""
         x = x.to(self.dtype)
         points, found = points or self.critical_points, {}
         for name in weights.CONVOLUTIONS:
@@ -77,13 +71,9 @@ class Source(nn.Module):
 class Cloner(nn.Module):
     """The small network that imitates the source: 3x3 convolutions without bias, Xavier-uniform (Sec. 3.2).
 
-    BatchNorm after every convolution but the last one of a block, then ReLU.
-
-    Args:
-        channels: a name of `CLONERS`, or the output channels of the convolutions, block by block.
-        critical_points: as for `Source`; blocks behind the last one do not exist.
-        norm_shift: whether BatchNorm learns a shift, as in the reference code; ``False`` is "no bias at all".
-        conv_bias: whether convolutions learn a bias.
+    BatchNorm after every convolution but the last one of a block, then ReLU. ``channels`` is a name of `CLONERS`, or
+    the output channels of the convolutions, block by block; blocks behind the last critical point do not exist. With
+    ``norm_shift`` BatchNorm learns a shift, as in the reference code; with ``conv_bias`` convolutions learn a bias.
     """
 
     def __init__(
@@ -99,8 +89,7 @@ class Cloner(nn.Module):
             raise ValueError(f"cloner: no {channels!r}; known are {', '.join(CLONERS)}")
         blocks = CLONERS[channels] if isinstance(channels, str) else channels
         self.critical_points = check_critical_points(critical_points)
-        inputs = 3
-        self.blocks = nn.ModuleDict()
+        inputs, self.blocks = 3, nn.ModuleDict()
         for number, block in enumerate(blocks[: int(self.critical_points[-1][-1])], start=1):
             layers: list[nn.Module] = []
             for position, outputs in enumerate(block, start=1):

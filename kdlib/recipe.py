@@ -30,6 +30,7 @@ class Recipe:
     # input
     size: int = 128  # pixels
     crop: int | None = None  # centre crop after resizing
+    tile: int | None = None  # side of the tiles that the networks see, pixels; None: the whole image
     levels: tuple[float, float] | None = None  # black and white of images with more than 8 bits; None: from good ones
     normalize: bool = False  # with ImageNet's mean and standard deviation (Sec. 4.2.1: CIFAR-10 only)
     # cloner
@@ -79,6 +80,7 @@ class Recipe:
             self._expect(name, getattr(self, name) in known, f"one of {', '.join(known)}{more}")
         self._expect("size", self.size >= 32, "at least 32 pixels: five max-pools halve it")
         self._expect("crop", self.crop is None or 32 <= self.crop <= self.size, f"from 32 to size, {self.size}")
+        self._expect("tile", self.tile is None or 32 <= self.tile <= self.side, f"from 32 to {self.side}, or None")
         for name in ("score_points", "map_points"):
             inside = set(getattr(self, name) or ()) <= set(self.critical_points)
             self._expect(name, inside, "a part of critical_points")
@@ -101,12 +103,18 @@ class Recipe:
 
     def training_settings(self) -> dict[str, object]:
         """The settings that decide the cloner: all but those of scoring, localization and test images."""
-        return {k: v for k, v in self.to_dict().items() if k not in SCORING}
+        # What was learned later is left out at its default: kept trainings stay found.
+        return {k: v for k, v in self.to_dict().items() if k not in SCORING and (k, v) != ("tile", None)}
+
+    @property
+    def side(self) -> int:
+        """Side of the images after resizing and crop, and of their maps, pixels."""
+        return self.crop or self.size
 
     @property
     def input_size(self) -> int:
-        """Side of the images that the networks see, pixels."""
-        return self.crop or self.size
+        """Side of what the networks see, pixels: of a tile, or of the image."""
+        return self.tile or self.side
 
     def replace(self, **changes: Any) -> "Recipe":
         """This recipe with other settings; an unknown name is an error that lists the known ones."""

@@ -35,11 +35,9 @@ CHECKSUMS = {"torchvision": "397923af", "random": "he-normal-seed-0"}
 def load(name: str = "torchvision") -> dict[str, Tensor]:
     """The 13 convolutions of VGG-16: ``conv1_1.weight`` (64, 3, 3, 3), ``conv1_1.bias`` (64,), … ``conv5_3.bias``.
 
-    Args:
-        name: ``"torchvision"``, the paper's own; ``"random"``, a control; kdlab adds ``"vgg-release"``.
-
-    Raises ValueError: unknown name, or a file that is not the one expected (none is ever unpickled freely); OSError:
-    the cache cannot be written, the download failed, or there is no package that carries them.
+    ``"torchvision"`` are the paper's own, ``"random"`` a control; kdlab adds ``"vgg-release"``. Raises ValueError:
+    unknown name, or a file that is not the one expected (none is ever unpickled freely); OSError: the cache cannot be
+    written, the download failed, or there is no package that carries them.
     """
     return _kept(name)[0]
 
@@ -144,9 +142,8 @@ def _random() -> Found:
     generator, tensors, inputs = torch.Generator().manual_seed(0), {}, 3
     for name in CONVOLUTIONS:
         outputs, deviation = channels[name[0]], math.sqrt(2 / inputs / 9)
-        tensors[f"conv{name}.weight"] = (
-            torch.randn(outputs, inputs, 3, 3, generator=generator, dtype=torch.float32) * deviation
-        )
+        kernel = torch.randn(outputs, inputs, 3, 3, generator=generator, dtype=torch.float32)
+        tensors[f"conv{name}.weight"] = kernel * deviation
         tensors[f"conv{name}.bias"] = torch.zeros(outputs, dtype=torch.float32)
         inputs = outputs
     return tensors, "He-normal, seed 0"

@@ -22,17 +22,12 @@ SPLIT_BY_SEED = ("head_ct", "brain_mri")
 def load(dataset: str, normal: str, *, root: Path | None = None, seed: int = 0) -> Split:
     """The training and test images of one experiment.
 
-    Args:
-        dataset: a key of `DATASETS`.
-        normal: the normal class, or the category.
-        root: where the data lies; by default ``$KDLIB_DATA/<dataset>``.
-        seed: of the split, where it is drawn at random (`SPLIT_BY_SEED`).
-
+    ``dataset`` is a key of `DATASETS`, ``normal`` the normal class or the category, ``root`` where the data lies, by
+    default ``$KDLIB_DATA/<dataset>``, ``seed`` that of the split, where it is drawn at random (`SPLIT_BY_SEED`).
     Raises ValueError, FileNotFoundError: no such data set, class or category, or its files are missing or damaged.
     """
     if dataset not in DATASETS:
         raise ValueError(unknown("data set: no", dataset, DATASETS))
     settings: dict[str, object] = {} if root is None else {"root": Path(root)}
-    if dataset in SPLIT_BY_SEED:
-        settings["seed"] = seed
+    settings |= {"seed": seed} if dataset in SPLIT_BY_SEED else {}
     return DATASETS[dataset](normal, **settings)

@@ -36,10 +36,7 @@ ABOUT: Mapping[str, About] = {
 
 
 def find(dataset: str) -> Path | None:
-    """The folder where a data set lies; None where it is in none of the known places. Nothing is downloaded.
-
-    The first is ``$KDLIB_DATA/<dataset>``; torchvision's own folders there, and its downloads, are found too.
-    """
+    """Where a data set lies: ``$KDLIB_DATA/<dataset>``, or where torchvision puts it; else None. Nothing is fetched."""
     if dataset not in ABOUT:
         raise ValueError(unknown("data: no data set of the paper", dataset, ABOUT))
     note_read("data", dataset)

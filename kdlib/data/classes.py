@@ -11,7 +11,7 @@ import numpy as np
 
 from kdlib.data.about import ABOUT, find, missing
 from kdlib.data.images import Images, Split
-from kdlib.data.reading import image_size, list_images
+from kdlib.data.reading import header, list_images
 from kdlib.errors import unknown
 from kdlib.files import cache_folder, data_folder
 
@@ -46,7 +46,7 @@ def _class_folders(folder: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     """Pixels (N, H, W, 3), kept in the work folder; classes (N,); whether they are JPEG files."""
     names = sorted(p.name for p in folder.iterdir() if p.is_dir())
     files = tuple(path for name in names for path in list_images(folder / name))
-    width, height = image_size(files[0])
+    width, height = header(files[0]).size
     if width != height:
         raise ValueError(f"{files[0]}: expected a square image, found {width}x{height}")
     pixels = Images(files, tuple(p.name for p in files)).pixels(width, keep=True).permute(0, 2, 3, 1).numpy()
@@ -65,13 +65,7 @@ def digits(normal: str) -> Split:
 
 
 def one_vs_rest(dataset: str, normal: str, *parts: np.ndarray, names: Sequence[str] = DIGITS) -> Split:
-    """Train on one class, test with the whole test split.
-
-    Args:
-        normal: the class's name, as in the paper's tables.
-        parts: training pixels, 8-bit, (N, H, W) or (N, H, W, 3), and their classes, (N,), numbers; those for testing.
-        names: of the classes, in the order of their numbers.
-    """
+    """Train on one class, test with all: pixels (N, H, W) or (N, H, W, 3), classes (N,) as numbers, of both parts."""
     train, train_classes, test, test_classes = parts
     known = [names[c] for c in np.unique(train_classes)]
     if normal not in known:

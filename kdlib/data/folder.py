@@ -14,7 +14,7 @@ import numpy as np
 
 from kdlib.data.about import ABOUT, find, missing
 from kdlib.data.images import Images, Split
-from kdlib.data.reading import SUFFIXES, image_size, is_litter, list_images, orientation, warn_of_left_out
+from kdlib.data.reading import SUFFIXES, header, is_litter, list_images, warn_of_left_out
 from kdlib.errors import unknown
 
 LAYOUT = ABOUT["mvtec_ad"].layout
@@ -35,10 +35,7 @@ def mvtec_ad(category: str, *, root: Path | None = None) -> Split:
 
 
 def is_good(kind: str) -> bool:
-    """Whether the folder ``test/<kind>`` holds good images; case does not matter.
-
-    Raises ValueError: a name that may mean either, such as ``good_day2`` or ``no_crack``.
-    """
+    """Whether the folder ``test/<kind>`` holds good images; ValueError: either, as ``good_day2`` or ``no_crack``."""
     if kind.lower() in GOOD:
         return True
     if any(HALF_GOOD.fullmatch(word) for word in re.split(r"[^a-zA-Z]+", kind)):
@@ -50,8 +47,7 @@ def is_good(kind: str) -> bool:
 def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     """Read ``root/category``; every file is listed and every size checked, no pixel is decoded yet.
 
-    Raises FileNotFoundError: no such folder or category, or a part of it is empty; ValueError: images of mixed sizes,
-    masks that do not match their images.
+    Raises FileNotFoundError: no such folder or category, or one is empty; ValueError: mixed sizes, of masks too.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{dataset}: no folder {root}; expected there: {LAYOUT}")
@@ -89,15 +85,15 @@ def _mask(truth: Path, image: Path) -> Path:
 
 def _check_sizes(dataset: str, train: Paths, test: Paths, masks: Masks) -> tuple[int, int]:
     """The size of all images."""
-    sizes = {path: image_size(path) for path in (*train, *test)}
+    sizes = {path: header(path).size for path in (*train, *test)}
     expected = sizes[train[0]]
     if other := next((path for path, size in sizes.items() if size != expected), None):
         a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (train[0], other))
         raise ValueError(f"{dataset}: images of mixed sizes: {a}, {b}; crop or resize them to one size first")
     for image, mask in zip(test, masks or [None] * len(test), strict=True):
-        if mask is None or (found := image_size(mask)) == expected:
+        if mask is None or (found := header(mask).size) == expected:
             continue
-        if found[::-1] != expected or orientation(image) < 5:  # else it was drawn before the image was turned
+        if found[::-1] != expected or header(image).turn < 5:  # else it was drawn before the image was turned
             what = f"{mask} is {found[0]}x{found[1]}, its image {image.name} is {expected[0]}x{expected[1]}"
             raise ValueError(f"{dataset}: {what}; masks must have the size of their images")
     return expected
@@ -106,9 +102,8 @@ def _check_sizes(dataset: str, train: Paths, test: Paths, masks: Masks) -> tuple
 def retinal_oct(normal: str = "RESC", *, root: Path | None = None) -> Split:
     """OCT2017 (CC BY 4.0) or RESC, whichever layout is found; the paper's table calls its entry RESC, its text OCT2017.
 
-    ``train/NORMAL`` trains, ``test/<class>`` tests: the reference code trains on every folder it finds; the text says
-    normal images only, and so do we. RESC has ``train/good``, ``test/good``, ``test/Ungood``, whose images lie in
-    ``img`` where masks lie beside them in ``label``.
+    ``train/NORMAL`` trains, as the text says; the reference code trains on every folder. RESC has ``train/good``,
+    ``test/good``, ``test/Ungood``, whose images lie in ``img`` where masks lie beside them in ``label``.
     """
     folder = _folder("retinal_oct", normal, "RESC", root)
     if (folder / "train" / "good").is_dir():
@@ -119,9 +114,9 @@ def retinal_oct(normal: str = "RESC", *, root: Path | None = None) -> Split:
 
 
 def _resc(folder: Path) -> Split:
-    parts = [folder / name for name in ("train/good", "test/good", "test/Ungood")]
+    parts = (folder / name for name in ("train/good", "test/good", "test/Ungood"))
     train, good, bad = (list_images(part / "img" if (part / "img").is_dir() else part) for part in parts)
-    truth = parts[2] / "label"
+    truth = folder / "test" / "Ungood" / "label"
     masks = [*[None] * len(good), *(truth / path.name for path in bad)] if truth.is_dir() else None
     if without := [str(mask) for mask in masks or () if mask and not mask.is_file()]:
         what = f"{len(without)} masks are missing, first {without[0]}"

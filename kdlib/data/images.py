@@ -54,23 +54,17 @@ class Images:
         )
 
     def image(self, index: int, levels: Levels | None = None) -> Image.Image:
-        """One image as 8-bit RGB; ``levels`` as for `reading.read_image`.
-
-        Raises ValueError: the file is not a readable image.
-        """
+        """One image as 8-bit RGB; ``levels`` as for `reading.read_image`, ValueError where it cannot be read."""
         content = self.content[index]
         return reading.read_image(content, levels) if isinstance(content, Path) else reading.shown(content, levels)
 
     @cached_property
     def deep(self) -> bool:
-        """Whether these have more than 8 bits.
-
-        Raises ValueError: some have 8 bits and some have more, or a file is not readable.
-        """
+        """Whether these have more than 8 bits; ValueError where some have and some do not, or cannot be read."""
         if isinstance(self.content, np.ndarray):
             return self.content.dtype != np.uint8
         with ThreadPoolExecutor() as pool:
-            each = list(pool.map(reading.is_deep, self.content))
+            each = [found.deep for found in pool.map(reading.header, self.content)]
         if len(set(each)) == 2:
             what = f"{sum(each)} of {len(each)} have more than 8 bits, the others have 8"
             raise ValueError(f"{self.where}: {what}, such as {self.names[each.index(False)]}; save all of them alike")
@@ -78,16 +72,13 @@ class Images:
 
     @cached_property
     def levels(self) -> Levels | None:
-        """Black and white for all of these images where they are `deep`; else None.
-
-        What nearly all values lie between, and a quarter more on both sides: an anomaly may be darker or brighter.
-        """
+        """Black and white where images are `deep`, else None: nearly all values lie between, with a margin."""
         if not self.deep:
             return None
         with ThreadPoolExecutor() as pool:
             lows, highs = zip(*pool.map(lambda index: own_levels(self._values(index)), range(len(self))), strict=True)
         low, high = min(lows), max(highs)
-        margin = (high - low) / 4 or 1.0
+        margin = (high - low) / 4 or 1.0  # an anomaly may be darker or brighter
         return low - margin, high + margin
 
     def _values(self, index: int) -> np.ndarray:
@@ -106,7 +97,7 @@ class Images:
             name = f"{self.fingerprint}-{size}-{crop or size}" + ("-{:g}-{:g}".format(*used) if used else "")
             path = work_folder() / "pixels" / f"{name}.npy"
             return _as_tensor(keep_array(path, lambda: self.pixels(size, crop=crop, levels=levels).numpy()))
-        side = crop or size
+        start, side = (size - (crop or size)) // 2, crop or size
         out, outside = np.empty((len(self), 3, side, side), dtype=np.uint8), np.zeros(len(self))
 
         def one(index: int) -> str | None:
@@ -117,7 +108,9 @@ class Images:
                 image = reading.shown(values, used) if used else self.image(index)
             except ValueError as error:
                 return str(error)
-            out[index] = np.array(_resize(image, size, crop)).transpose(2, 0, 1)
+            if image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            out[index] = np.array(image)[start : start + side, start : start + side].transpose(2, 0, 1)
             return None
 
         with ThreadPoolExecutor() as pool:
@@ -178,13 +171,10 @@ ImagesLike = Images | Picture | Iterable[Picture]  # an 8-bit tensor (N, 3, S, S
 def as_images(images: ImagesLike) -> Images:
     """What a user has, as `Images`: one picture is one, and what could be one or many is refused.
 
-    Args:
-        images: a folder, an image file, a PIL image, or any number of image files, PIL images or arrays of one size;
-            an array (N, H, W, C), (N, C, H, W), (N, H, W), (H, W, C) or (H, W) with 1, 3 or 4 channels C; a tensor of
-            these shapes or (C, H, W). 8-bit values; floating-point ones in [0, 1]; grey ones of more bits, see
-            `Images.levels`.
-
-    Raises ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable;
+    That is a folder, an image file, a PIL image, or any number of image files, PIL images or arrays of one size; an
+    array (N, H, W, C), (N, C, H, W), (N, H, W), (H, W, C) or (H, W) with 1, 3 or 4 channels C; a tensor of these shapes
+    or (C, H, W). 8-bit values; floating-point ones in [0, 1]; grey ones of more bits, see `Images.levels`. Raises
+    ValueError: another shape or type, values outside [0, 1], NaN, no image; files of mixed sizes or unreadable;
     OSError: no such folder, or no image in it.
     """
     if isinstance(images, Images):
@@ -218,7 +208,7 @@ def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
         raise FileNotFoundError(f"{missing}: no such file")
     if given:
         reading.warn_of_left_out(where, reading.frames_left_out(files))
-    sizes = {reading.image_size(path): path for path in files}
+    sizes = {reading.header(path).size: path for path in files}
     if len(sizes) > 1:
         (a, first), (b, second), *_ = sizes.items()
         found = f"{first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}"
@@ -227,22 +217,18 @@ def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
 
 
 def _from_array(images: np.ndarray | Tensor) -> Images:
-    tensor = isinstance(images, Tensor)
     array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
     expected = "(N, H, W, C), (N, C, H, W), (N, H, W), (H, W, C) or (H, W) with 1, 3 or 4 channels"
-    shape = tuple(array.shape)
+    shape, channels = tuple(array.shape), (1, 3, 4)
     if array.ndim not in (2, 3, 4) or not (array.dtype.kind == "f" or array.dtype in (np.uint8, np.uint16)):
         raise ValueError(f"images: expected {expected}, uint8, uint16 or floating; found {array.dtype} {shape}")
     if not array.size:
         raise ValueError("images: there are none")
-    channels = (1, 3, 4)
-    if array.ndim == 2 or (array.ndim == 3 and shape[2] in channels):
-        array = array[None]  # one picture
-    elif array.ndim == 3 and shape[0] in channels:
-        if not tensor and shape[0] != 1:
+    if array.ndim == 2 or (array.ndim == 3 and (shape[2] in channels or shape[0] in channels)):
+        if len(shape) == 3 and shape[2] not in channels and shape[0] != 1 and not isinstance(images, Tensor):
             either = f"{shape[0]} grey images or one with channels first"
             raise ValueError(f"images: {shape} may be {either}; give (N, H, W, 1) or (H, W, C)")
-        array = array[None]
+        array = array[None]  # one picture
     if array.ndim == 4 and array.shape[3] not in channels:
         if array.shape[1] not in channels:
             raise ValueError(f"images: expected {expected}; found {array.dtype} {shape}")
@@ -281,10 +267,3 @@ def _small_mask(mask: np.ndarray, size: int, crop: int | None) -> np.ndarray:
         out[rows * size // mask.shape[0], columns * size // mask.shape[1]] = True
     start = (size - (crop or size)) // 2
     return out[start : size - start, start : size - start] if crop else out
-
-
-def _resize(image: Image.Image, size: int, crop: int | None) -> Image.Image:
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    start = (size - (crop or size)) // 2
-    return image.crop((start, start, size - start, size - start)) if crop else image

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -13,14 +14,12 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 # By suffix, as far as PIL reads them. A file of another suffix is one of them if PIL recognises its content.
 SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
 SUFFIXES += (".gif", ".avif", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
-# HEIF by a plug-in.
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "AVIF", "PPM", "JPEG2000", "HEIF")
+FORMATS = "PNG JPEG BMP DIB TIFF WEBP GIF AVIF PPM JPEG2000 HEIF"  # HEIF by a plug-in
 WITH_FRAMES = (".tif", ".tiff", ".gif", ".webp", ".avif")
 NOTES: tuple[str, ...] = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".yaml", ".yml")
 NOTES += (".toml", ".ini", ".log", ".html", ".py", ".ipynb")
 MASK = re.compile(r"(.+?)[-_ .]?(?:mask|label|gt|seg|segmentation|annotation|ground_?truth)s?", re.IGNORECASE)
-ORIENTATION, PHOTOMETRIC, BITS = 274, 262, 258  # tags of EXIF and TIFF
-WHITE_IS_ZERO = 0
+ORIENTATION, PHOTOMETRIC, BITS, WHITE_IS_ZERO = 274, 262, 258, 0  # tags of EXIF and TIFF, and a value
 DEEP = "IF"  # first letters of the modes that PIL has for grey images with more than 8 bits
 Levels = tuple[float, float]  # values that are shown black and white, of images with more than 8 bits
 
@@ -32,12 +31,9 @@ class LeftOut(UserWarning):
 def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
     """An 8-bit RGB image, upright as its EXIF note says, on white where it is transparent.
 
-    Args:
-        levels: of grey images with more than 8 bits, and of floating-point ones: the values that become black and
-            white. By default those of this image (`own_levels`), which is right for looking at it and for nothing else.
-
-    Raises ValueError: not an image, or not a whole one; values that are not finite; 16-bit colours of which a small
-    part of the range is used, as PIL keeps 8 bits of them.
+    The values ``levels`` of grey images with more than 8 bits, and of floating-point ones, become black and white; by
+    default `own_levels`, which is right for looking at it and for nothing else. Raises ValueError: not a whole image;
+    values that are not finite; 16-bit colours of which a small part of the range is used, as PIL keeps 8 bits of them.
     """
     with _opened(path) as file:
         if file.mode[0] in DEEP:
@@ -67,12 +63,6 @@ def upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def is_deep(path: Path) -> bool:
-    """Whether an image is grey and has more than 8 bits, from the header alone."""
-    with _opened(path) as file:
-        return file.mode[0] in DEEP
-
-
 def read_values(path: Path) -> np.ndarray:
     """The values of an image that `is_deep`, upright, higher is brighter: (H, W), double."""
     with _opened(path) as file:
@@ -82,7 +72,9 @@ def read_values(path: Path) -> np.ndarray:
 def shown(values: np.ndarray, levels: Levels | None = None) -> Image.Image:
     """Pixels (H, W) or (H, W, 3) as RGB: of 8 bits as they are, of more with ``levels`` as for `read_image`."""
     if values.dtype != np.uint8:
-        values = to_8_bit(values, levels or own_levels(values))
+        low, high = levels or own_levels(values)
+        scaled = (values - low) * (255 / max(high - low, float(np.finfo(np.float32).tiny)))
+        values = np.round(scaled).clip(0, 255).astype(np.uint8)  # what lies outside is black or white
     return Image.fromarray(values).convert("RGB")
 
 
@@ -92,23 +84,12 @@ def own_levels(values: np.ndarray) -> Levels:
     return float(low), float(high)
 
 
-def to_8_bit(values: np.ndarray, levels: Levels) -> np.ndarray:
-    """Values between the levels as 0 to 255, what lies outside black or white."""
-    low, high = levels
-    scaled = (values - low) * (255 / max(high - low, float(np.finfo(np.float32).tiny)))
-    return np.round(scaled).clip(0, 255).astype(np.uint8)
-
-
 def read_mask(path: Path, image: Path | None = None) -> Image.Image:
     """A mask as 8-bit grey, upright, non-zero where defective.
 
     Whatever is not black counts, of JPEG what is nearer to white, as its black is not exact. Where transparency
-    varies, what is seen counts.
-
-    Args:
-        image: that it belongs to. Where EXIF turns it, and the mask was drawn before that, the mask is turned as well.
-
-    Raises ValueError: not an image, or nobody can tell how a turned image and its mask belong together.
+    varies, what is seen counts. Where EXIF turns its ``image``, and the mask was drawn before that, the mask is turned
+    as well. Raises ValueError: not an image, or nobody can tell how a turned image and its mask belong together.
     """
     with _opened(path) as file:
         lossy, (turned, _) = file.format in ("JPEG", "MPO"), _orientation(file)
@@ -140,29 +121,27 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
     return upright(mask)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of the upright image, from the header alone.
+class Header(NamedTuple):
+    """What is known of an image before it is decoded."""
 
-    Raises ValueError: the file is not an image.
-    """
+    size: tuple[int, int]  # width and height of the upright image
+    turn: int  # by its EXIF note: 1 for upright, from 5 on width and height change places
+    deep: bool  # grey, with more than 8 bits
+
+
+def header(path: Path) -> Header:
+    """Of an image file; ValueError: it is none."""
     with _opened(path) as file:
-        turn, (width, height) = _orientation(file)
-        return (width, height) if turn < 5 else (height, width)
-
-
-def orientation(path: Path) -> int:
-    """How the EXIF note of an image turns it: 1 for upright, from 5 on width and height change places."""
-    with _opened(path) as file:
-        return _orientation(file)[0]
+        turn, size = _orientation(file)
+        return Header(size if turn < 5 else size[::-1], turn, file.mode[0] in DEEP)
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
     """Image files of a folder, sorted by name, so that every machine sees one order.
 
     Warns, as `LeftOut`, of what may be a picture and is not among them: sub-folders with files, formats that PIL does
-    not read, further pages or frames of a file, masks beside their images.
-
-    Raises FileNotFoundError, NotADirectoryError: no such folder, or no image in it; tells what is there instead.
+    not read, further pages or frames of a file, masks beside their images. Raises FileNotFoundError,
+    NotADirectoryError: no such folder, or no image in it; tells what is there instead.
     """
     if folder.is_file():
         raise NotADirectoryError(f"{folder}: is a file, expected a folder of images")
@@ -227,8 +206,7 @@ def _instead(folder: Path) -> str:
     if (folder / "train" / "good").is_dir():
         return f"it has train/good: give {folder / 'train' / 'good'}"
     below = sorted(p for p in folder.iterdir() if not is_litter(p.name))
-    holds = [p for p in below if p.is_dir() and any(q.suffix.lower() in SUFFIXES for q in p.iterdir())]
-    if holders := [p.name for p in holds]:
+    if holders := [p.name for p in below if p.is_dir() and any(q.suffix.lower() in SUFFIXES for q in p.iterdir())]:
         return f"its subfolders {', '.join(holders[:5])}{' …' * (len(holders) > 5)} hold images: name one of them"
     other = sorted({p.suffix for p in below if p.suffix and p.is_file()})
     found = f", found {', '.join(other)}" if other else ""
@@ -265,7 +243,7 @@ def max_pixels() -> int:
 
 def _formats() -> list[str]:
     Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
+    return [name for name in FORMATS.split() if name in Image.OPEN]
 
 
 def _values(file: ImageFile.ImageFile, path: Path) -> np.ndarray:

@@ -78,8 +78,8 @@ def test_your_own_images_writes_to_a_folder_that_it_made_and_marked(tmp_path: Pa
 
     def begin(brightness: int, quantile: float = 0.95) -> Path:
         images = Images(np.full((2, 8, 8), brightness, np.uint8), ("a", "b"))
-        given = {"good": "photos/good", "output": str(tmp_path), "profile": "smoke", "size": 64, "epochs": 2, "maps": 3}
-        known = given | {"quantile": quantile, "learn": images, "aside": None, "check": images}
+        given = {"good": "photos/good", "output": str(tmp_path), "profile": "smoke", "method": "cloner", "size": 64}
+        known = given | {"epochs": 2, "maps": 3, "quantile": quantile, "learn": images, "aside": None, "check": images}
         exec(imports + cell, known)
         return Path(str(known["folder"]))
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdlib import Detector, Split
+from kdlib import Detector, Gaussian, Memory, Split
 from kdlib.__main__ import LEFT_OUT, main
 from kdlib.data.reading import LeftOut
 from kdlib.files import OURS, cache_folder, data_folder, fill_own, refuse_foreign, write_atomically
 
 TINY_FIT = ["--set", "size=32", "epochs=1", "precision=fp32"]
 Captured = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def detector(fitted: Detector, tmp_path: Path) -> Detector:
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, digits: Split, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, digits: Split, detector: Detector, monkeypatch: Patch) -> Path:
     """The current folder: ``d``, and ``good``, ``apart`` and ``new`` with digits of 8 x 8."""
     monkeypatch.chdir(tmp_path)
     for name, images in {"good": digits.train[:12], "apart": digits.train[12:18], "new": digits.test[:5]}.items():
@@ -80,6 +81,20 @@ def test_a_folder_from_good_images_to_maps(capsys: Captured) -> None:
     low, high = f"{maps.min():.6g}", f"{maps.max():.6g}"
     scale = f"black is {low}, white is {high}; other images on this scale: --scale {low} {high}"
     assert scale in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", [Memory, Gaussian])
+def test_methods_without_a_cloner(method: type[Memory], capsys: Captured) -> None:
+    fit = ["fit", "--method", method.__name__.lower(), "good", "d", "--set"]
+    for _ in range(2):  # first in place of a cloner
+        assert main([*fit, "size=32", "precision=fp32", "sigma=1"]) == 0
+    assert "10 images trained on, 2 held out" in capsys.readouterr().out
+    assert main(["score", "d", "new"]) == main(["localize", "d", "new", "maps"]) == 0
+    best = rows(capsys.readouterr().out)[0]
+    assert float(best["score"]) == pytest.approx(method.load("d").score("new").max(), rel=1e-4)
+    assert written_maps().shape == (5, 32, 32)
+    assert main([*fit, "epochs=3"]) == 2
+    assert "epochs is a setting of the cloner" in capsys.readouterr().err
 
 
 def test_threshold_from_images_apart(capsys: Captured) -> None:
@@ -156,9 +171,7 @@ def test_options_and_globs_anywhere(capsys: Captured) -> None:
         ("localize d twins maps", "twins: A.png and a.bmp would have one map; rename one of them"),
     ],
 )
-def test_what_a_batch_job_refuses(
-    arguments: str, message: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+def test_what_is_refused(arguments: str, message: str, place: Path, monkeypatch: Patch, capsys: Captured) -> None:
     monkeypatch.setattr("kdlib.detector.distill", lambda *_, **__: pytest.fail("trained"))
     for name, size in {"wide/0.png": (16, 8), "twins/A.png": (8, 8), "twins/a.bmp": (8, 8)}.items():
         Path(name).parent.mkdir(exist_ok=True)
@@ -214,7 +227,7 @@ def test_values_outside_the_levels_are_noted(detector: Detector, capsys: Capture
     assert err.count(f"kdlib: deep: {said} or white\n") == 1
 
 
-def test_out_of_memory_is_said_in_words(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_out_of_memory_is_said_in_words(monkeypatch: Patch, capsys: Captured) -> None:
     def full(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999 bytes")
 
@@ -233,16 +246,13 @@ def test_help_says_what_each_argument_is(command: str, capsys: Captured) -> None
     assert ("0.99 by default" in text) == (command == "score")
 
 
-# --- folders and files ------------------------------------------------------------------------------------------------
-
-
 def test_a_folder_with_anything_else_is_refused_and_stays(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
-    fill_own(folder, {"a": b"1", "b": b"2"})
-    fill_own(folder, {"b": b"3"})  # of an earlier call nothing is left
+    fill_own(folder, ["a", "b"], [b"1", b"2"])
+    fill_own(folder, ["b"], [b"3"])  # of an earlier call nothing is left
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == {"b": b"3", OURS: b"b\n"}
     (folder / "mine").write_bytes(b"4")
-    for act in (lambda: refuse_foreign(folder), lambda: fill_own(folder, {"c": b"5"})):
+    for act in (lambda: refuse_foreign(folder), lambda: fill_own(folder, ["c"], [b"5"])):
         with pytest.raises(FileExistsError, match="holds 1 files that kdlib did not write there, such as mine"):
             act()
     assert sorted(p.name for p in folder.iterdir()) == sorted(["b", "mine", OURS])
@@ -253,11 +263,33 @@ def test_maps_of_two_calls_do_not_mix() -> None:
     assert [p.name for p in Path("maps").glob("*.png")] == ["0_map.png"]
 
 
+def test_images_in_parts_and_who_was_stopped_goes_on(monkeypatch: Patch, capsys: Captured) -> None:
+    monkeypatch.setenv("KDLIB_WORK", "work")
+    found = []
+    for length in (5, 2):  # images at once: all, fewer
+        monkeypatch.setattr("kdlib.__main__.part_length", lambda _, length=length: length)
+        assert main(["score", "d", "new"]) == main(["localize", "d", "new", "maps"]) == 0
+        scores = {row["name"]: float(row["score"]) for row in rows(capsys.readouterr().out)}
+        found.append((scores, written_maps().astype(int)))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=1)
+    assert not list(Path("work/judged").iterdir())
+    content = (last := Path("new/4.png")).read_bytes()
+    last.write_bytes(content[:60])  # the header is whole
+    assert main(["score", "d", "new"]) == 2
+    kept = list(Path("work/judged").iterdir())
+    for path in kept:
+        np.save(path, np.full(2, -1.0))
+    last.write_bytes(content)
+    assert main(["score", "d", "new"]) == 0
+    assert [float(row["score"]) for row in rows(capsys.readouterr().out)][1:] == [-1] * 2 * len(kept) == [-1] * 4
+
+
 def test_a_name_as_long_as_a_disk_takes(tmp_path: Path) -> None:
     write_atomically(tmp_path / ("ä" * 125 + ".png"), b"1")  # 254 bytes
 
 
-def test_folders_in_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_folders_in_variables(monkeypatch: Patch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KDLIB_DATA", "~/data")
     assert data_folder() == tmp_path / "data"
@@ -266,8 +298,6 @@ def test_folders_in_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.delenv("HOME")
     assert cache_folder().is_absolute()
 
-
-# --- processes --------------------------------------------------------------------------------------------------------
 
 KDLIB = [sys.executable, "-m", "kdlib"]
 

@@ -17,6 +17,8 @@ from kdlib.data import as_images, find, mvtec_layout
 from kdlib.data.classes import IDX, digits
 
 RNG = np.random.default_rng(0)
+Damage = Callable[[Path], object]
+Request = pytest.FixtureRequest
 
 
 def save(path: Path, size: int | tuple[int, int] = 40, value: int | None = None) -> Path:
@@ -43,9 +45,6 @@ def read(folder: Path) -> object:
     return mvtec_layout(folder.parent, folder.name, dataset="mvtec_ad")
 
 
-# --- MVTec AD's layout ------------------------------------------------------------------------------------------------
-
-
 def test_layout(bottle: Path) -> None:
     hole = np.pad(np.full((10, 20), 255, np.uint8), ((15,), (10,)))
     Image.fromarray(hole).save(bottle / "ground_truth/hole/0_mask.png")
@@ -64,15 +63,15 @@ def test_layout(bottle: Path) -> None:
     assert not split.test.mask_pixels(32).any()
 
 
-def remove(name: str) -> Callable[[Path], object]:
+def remove(name: str) -> Damage:
     return lambda folder: shutil.rmtree(folder / name)
 
 
-def empty(name: str) -> Callable[[Path], object]:
+def empty(name: str) -> Damage:
     return lambda folder: [path.unlink() for path in (folder / name).iterdir()]  # type: ignore[func-returns-value]
 
 
-def write_text(name: str, text: str) -> Callable[[Path], object]:
+def write_text(name: str, text: str) -> Damage:
     return lambda folder: (folder / name).write_text(text)
 
 
@@ -93,7 +92,7 @@ def write_text(name: str, text: str) -> Callable[[Path], object]:
         (write_text("train/good/0.png", "text"), "good/0.png: not a readable image .*; replace or remove"),
     ],
 )
-def test_damaged_layout(bottle: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_damaged_layout(bottle: Path, damage: Damage, message: str) -> None:
     damage(bottle)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         read(bottle)
@@ -105,9 +104,6 @@ def test_missing_folder_and_category(bottle: Path, home: Path) -> None:
         load("mvtec_ad", "bottle")
     with pytest.raises(FileNotFoundError, match=r"no category 'botle'; did you mean 'bottle'. Known are bottle, below"):
         load("mvtec_ad", "botle", root=bottle.parent)
-
-
-# --- images -----------------------------------------------------------------------------------------------------------
 
 
 def test_subset_keeps_what_belongs_together(tmp_path: Path) -> None:
@@ -137,9 +133,6 @@ def test_fingerprint_changes_with_every_byte(bottle: Path) -> None:
     mask = bottle / "ground_truth/hole/0_mask.png"
     mask.write_bytes(mask.read_bytes() + b"\0")
     assert fingerprint() != first
-
-
-# --- classes ----------------------------------------------------------------------------------------------------------
 
 
 def test_digits_one_against_the_rest() -> None:
@@ -180,7 +173,7 @@ def test_idx_files(fashion: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 IMAGES, LABELS = f"{IDX[0]}.gz", IDX[1]
 
 
-def change(name: str, edit: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+def change(name: str, edit: Callable[[bytes], bytes]) -> Damage:
     return lambda folder: (folder / name).write_bytes(edit((folder / name).read_bytes()))
 
 
@@ -197,7 +190,7 @@ def change(name: str, edit: Callable[[bytes], bytes]) -> Callable[[Path], object
         (change(LABELS, lambda c: bytes([0, 0, 8, 1, 0, 0, 0, 5, 0, 1, 0, 1, 0])), "20 images, but 5 "),
     ],
 )
-def test_damaged_idx_files(fashion: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_damaged_idx_files(fashion: Path, damage: Damage, message: str) -> None:
     damage(fashion)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         load("fashion_mnist", "0", root=fashion)
@@ -211,8 +204,6 @@ def test_unknown_class_and_data_set(fashion: Path) -> None:
     with pytest.raises(ValueError, match=r"no 'imagenet'; known are mnist, .*, digits, textures, grafts"):
         load("imagenet", "0")
 
-
-# --- CIFAR-10 and the medical sets -----------------------------------------------------------------------------------
 
 PICTURES = (load_digits().images * (255 / 16)).astype(np.uint8)
 
@@ -292,9 +283,7 @@ def test_retinal_oct_trains_on_normal_only(retinal_oct: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "normal", "anomalous"), [("head_ct", 15, 5), ("brain_mri", 15, 4)])
-def test_ten_normal_images_are_held_out_by_seed(
-    name: str, normal: int, anomalous: int, request: pytest.FixtureRequest
-) -> None:
+def test_ten_normal_images_are_held_out(name: str, normal: int, anomalous: int, request: Request) -> None:
     root = request.getfixturevalue(name)
     splits = [load(name, name, root=root, seed=seed) for seed in (0, 0, 1)]
     for split in splits:
@@ -304,7 +293,7 @@ def test_ten_normal_images_are_held_out_by_seed(
     assert splits[0].train.names == splits[1].train.names != splits[2].train.names
 
 
-def drop(name: str) -> Callable[[Path], object]:
+def drop(name: str) -> Damage:
     return lambda root: next(root.glob(name)).unlink()
 
 
@@ -318,9 +307,7 @@ def drop(name: str) -> Callable[[Path], object]:
         ("retinal_oct", empty("train/NORMAL"), "no images in it"),
     ],
 )
-def test_a_damaged_folder(
-    name: str, damage: Callable[[Path], object], message: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_damaged_folder(name: str, damage: Damage, message: str, request: Request) -> None:
     root = request.getfixturevalue(name)
     damage(root)
     with pytest.raises((FileNotFoundError, ValueError), match=message):
@@ -333,9 +320,6 @@ def test_what_is_not_there(name: str, tmp_path: Path) -> None:
         load(name, "bottle", root=tmp_path)
     with pytest.raises(FileNotFoundError, match=rf"{name}: no folder .*none. .* is offered at .*Layout"):
         load(name, "RESC" if name == "retinal_oct" else name, root=tmp_path / "none")
-
-
-# --- kept pixels ------------------------------------------------------------------------------------------------------
 
 
 def test_images_are_decoded_once(bottle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,9 +348,6 @@ def test_a_full_disk_leaves_nothing_half_written(bottle: Path, tmp_path: Path, m
     with pytest.raises(OSError, match="No space left on device"):
         load("mvtec_ad", "bottle", root=bottle.parent).train.pixels(32, keep=True)
     assert not list((tmp_path / "work" / "pixels").iterdir())
-
-
-# --- torchvision's folders --------------------------------------------------------------------------------------------
 
 
 def test_torchvision_s_mnist_is_found(fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

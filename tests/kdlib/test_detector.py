@@ -20,11 +20,14 @@ import torch
 from conftest import TINY, known
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from torch import Tensor
 
-from kdlib import Detector, Recipe, Split, load, weights
-from kdlib.detector import is_detector
+from kdlib import Detector, Memory, Recipe, Split, load, weights
+from kdlib.data import as_images
+from kdlib.detector import _warn_of_a_sequence, is_detector
 from kdlib.losses import discrepancy
+from kdlib.memory import MEMORY
 from kdlib.metrics import auroc
 from kdlib.networks import Source
 from kdlib.recipe import ATTRIBUTIONS
@@ -39,7 +42,7 @@ def saved(fitted: Detector, tmp_path: Path) -> Path:
     return tmp_path / "detector.safetensors"
 
 
-def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:
+def test_score_is_the_discrepancy(fitted: Detector, digits: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     images = digits.test[:5]
     x = images.pixels(32).float() / 255
     with torch.no_grad():
@@ -52,6 +55,9 @@ def test_score_is_the_discrepancy(fitted: Detector, digits: Split) -> None:
     assert maps.shape == (5, 32, 32)
     assert (maps >= 0).all()
     assert (maps.max((1, 2)) > 0).all()
+    monkeypatch.setattr("kdlib.detector.part_length", lambda _: 2)  # nor do the parts of many images
+    np.testing.assert_allclose(fitted.score(images), expected, rtol=1e-4)
+    np.testing.assert_allclose(fitted.localize(images), maps, rtol=1e-3, atol=1e-3 * maps.max())
 
 
 @pytest.mark.parametrize("lam", [0.0, 3.0, math.inf])
@@ -99,6 +105,19 @@ def test_too_few_images_for_a_quantile_are_told(count: int, mille: int) -> None:
         detector.held_out_scores = np.zeros(int(told[3]) - 1)
         with pytest.warns(UserWarning, match="cannot give"):
             Detector.threshold(detector, quantile)  # type: ignore[arg-type]
+
+
+def test_frames_of_a_video_are_told_whose_order_is_lost_are_not() -> None:
+    scene = ndimage.gaussian_filter(np.random.default_rng(0).random((40, 140)), 3)
+    frames = np.stack([scene[:, n : n + 40] for n in range(60)]) / scene.max()
+    frames = (200 * frames + np.random.default_rng(1).random(frames.shape)).astype(np.uint8)
+    with pytest.warns(UserWarning, match="images: 100% of the images are most like one of the 5 before or after them"):
+        Memory(MEMORY.replace(size=32)).fit(frames)
+    with warnings.catch_warnings(action="error"):
+        Memory(MEMORY.replace(size=32)).fit(frames, apart=frames[:5])
+        for seed in range(20):
+            _warn_of_a_sequence(as_images(np.random.default_rng(seed).permutation(frames)).pixels(32), "images")
+        _warn_of_a_sequence(as_images(frames[:40]).pixels(32), "images")  # too few to tell
 
 
 def test_calibrated_threshold_is_of_the_given_images(saved: Path, digits: Split) -> None:
@@ -194,9 +213,6 @@ def test_the_range_of_deep_images_is_learned_kept_and_applied(tmp_path: Path) ->
     assert Detector(TINY.replace(levels=(0, 4095))).fit(good).levels == (0, 4095)
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
-
-
 def test_not_fitted_or_interrupted_in_a_second_fit(digits: Split, tmp_path: Path) -> None:
     def interrupt(epoch: int) -> None:
         raise KeyboardInterrupt
@@ -242,9 +258,7 @@ NAN = torch.full((4, 3, 32, 32), torch.nan)
         (NAN, 0.1, "NaN or infinite pixels in 4 of 4"),
     ],
 )
-def test_what_is_refused_before_any_work(
-    images: np.ndarray | Tensor, held_out: float, message: str, tmp_path: Path
-) -> None:
+def test_refused_before_any_work(images: Tensor | np.ndarray, held_out: float, message: str, tmp_path: Path) -> None:
     detector = Detector(TINY)
     with pytest.raises(ValueError, match=message):
         detector.fit(images, held_out=held_out)
@@ -252,9 +266,6 @@ def test_what_is_refused_before_any_work(
     with pytest.raises(OSError, match="file/folder: cannot be written"):
         detector.fit(GOOD, checkpoint=tmp_path / "file" / "folder" / "checkpoint")
     assert detector._source is None
-
-
-# --- save and load ----------------------------------------------------------------------------------------------------
 
 
 def rewrite(path: Path, **about: str | None) -> None:
@@ -300,25 +311,19 @@ def test_a_detector_of_before_gives_the_same_scores(removed: list[str], digits: 
         Detector.load(path)
 
 
-def test_size_of_the_good_images_is_kept(digits: Split, tmp_path: Path) -> None:
+def test_size_infinite_lambda_and_no_threshold_survive(digits: Split, tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (6, 20, 30), dtype=np.uint8)
-    detector = Detector(ONE_EPOCH).fit(wide)
+    detector = Detector(ONE_EPOCH.replace(lam=math.inf)).fit(wide, held_out=0)
     detector.save(tmp_path / "d")
-    assert Detector.load(tmp_path / "d").image_size == detector.image_size == (30, 20)
+    loaded = Detector.load(tmp_path / "d")
+    np.testing.assert_array_equal(loaded.score(wide), detector.score(wide))
+    assert (loaded.image_size, loaded.held_out_scores) == (detector.image_size, None) == ((30, 20), None)
+    with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
+        loaded.threshold()
     assert detector.fit(digits.train[:8]).image_size is None
     detector.save(tmp_path / "d")
     rewrite(tmp_path / "d", image_size=None)  # as files of before have it
     assert Detector.load(tmp_path / "d").image_size is None
-
-
-def test_infinite_lambda_and_no_threshold_survive(digits: Split, tmp_path: Path) -> None:
-    detector = Detector(ONE_EPOCH.replace(lam=float("inf"))).fit(digits.train[:8], held_out=0)
-    detector.save(tmp_path / "d")
-    loaded = Detector.load(tmp_path / "d")
-    np.testing.assert_array_equal(loaded.score(digits.test[:3]), detector.score(digits.test[:3]))
-    assert loaded.held_out_scores is None
-    with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
-        loaded.threshold()
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "zeros", "cut", "pickle"])
@@ -383,9 +388,6 @@ def test_failed_save_leaves_the_old_file(saved: Path, fitted: Detector, monkeypa
             fitted.save(path)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
-
-
-# --- does it detect? --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

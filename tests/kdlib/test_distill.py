@@ -18,6 +18,7 @@ from kdlib.networks import Cloner, Source
 
 CPU = torch.device("cpu")
 Activations = dict[str, Tensor]
+Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def activations(source: Source, pixels: Tensor) -> Activations:
 
 
 @pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work(tmp_path: Path, monkeypatch: Patch) -> Path:
     monkeypatch.setenv("KDLIB_WORK", str(tmp_path / "work"))
     return tmp_path / "work" / "activations"
 
@@ -39,9 +40,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def same(first: Cloner, second: Cloner) -> bool:
     other = second.state_dict()
     return all(torch.equal(v, other[k]) for k, v in first.state_dict().items())
-
-
-# --- activations ------------------------------------------------------------------------------------------------------
 
 
 def test_kept_activations_are_the_source_s(source: Source, pixels: Tensor, activations: Activations) -> None:
@@ -53,8 +51,8 @@ def test_kept_activations_are_the_source_s(source: Source, pixels: Tensor, activ
         assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_mapped_activations_are_those_in_memory_and_named_ones_are_found_again(
-    source: Source, pixels: Tensor, activations: Activations, work: Path, monkeypatch: pytest.MonkeyPatch
+def test_mapped_and_kept_activations(
+    source: Source, pixels: Tensor, activations: Activations, work: Path, monkeypatch: Patch
 ) -> None:
     mapped = source_activations(source, pixels, TINY, memory=0)
     assert all(torch.equal(mapped[p], a) for p, a in activations.items())
@@ -77,9 +75,7 @@ def test_other_settings_have_other_activations(source_weights: Activations, pixe
 
 
 @pytest.mark.parametrize("key", ["", "zeros"])
-def test_interruption_leaves_no_activations(
-    source: Source, pixels: Tensor, work: Path, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interruption_leaves_nothing(source: Source, pixels: Tensor, work: Path, key: str, monkeypatch: Patch) -> None:
     batches = []
 
     def interrupted(pixels: Tensor, *settings: object) -> Tensor:
@@ -96,7 +92,7 @@ def test_interruption_leaves_no_activations(
     assert not list(work.iterdir())
 
 
-def test_no_room_for_activations(source: Source, pixels: Tensor, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_activations(source: Source, pixels: Tensor, work: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr("kdlib.activations.shutil.disk_usage", lambda _: type("usage", (), {"free": 1000}))
     with pytest.raises(OSError, match=r"need 0\.0 GB, 0\.0 GB are free"):
         source_activations(source, pixels, TINY, memory=0)
@@ -113,25 +109,16 @@ def test_half_precision_does_not_move_auroc() -> None:
     """A difficult digit, so that there is something to move."""
     split = load("digits", "8")
     test = split.test[:240]
-    detector, everywhere = (
-        Detector(TINY.replace(epochs=5)).fit(split.train[:48]),
-        Detector(TINY.replace(precision="bf16")),
-    )
+    detector = Detector(TINY.replace(epochs=5)).fit(split.train[:48])
+    everywhere = Detector(TINY.replace(precision="bf16"))
     everywhere.cloner, everywhere.training = detector.cloner, detector.training
     images = test.pixels(32)
     single = source_activations(detector.source, images, TINY)
     half = {p: a.bfloat16() for p, a in single.items()}
-    scores = [
-        detector.score_pixels(images, single),
-        detector.score_pixels(images, half),
-        everywhere.score_pixels(images),
-    ]
+    scores = [detector.score_pixels(images, kept) for kept in (single, half)] + [everywhere.score_pixels(images)]
     found = [known(auroc(known(test.labels), each)) for each in scores]
     assert 0.4 < found[0] < 0.999
     assert np.ptp(found) < 0.001
-
-
-# --- training ---------------------------------------------------------------------------------------------------------
 
 
 def test_prepare() -> None:
@@ -177,15 +164,6 @@ def test_first_step_is_adam_on_the_mean_discrepancy(pixels: Tensor, activations:
     assert min(close) > 0.95  # Adam's first step is the sign of the gradient: where that is 0, rounding decides
 
 
-def test_training_learns(pixels: Tensor, activations: Activations) -> None:
-    recipe = TINY.replace(epochs=5)
-    cloner = make_cloner(recipe, CPU, seed=0)
-    state = distill(cloner, pixels, activations, recipe, seed=0)
-    assert state.epoch == len(state.losses) == 5
-    assert state.losses[-1] < 0.8 * state.losses[0]
-    assert not cloner.training
-
-
 def test_same_seed_same_cloner(pixels: Tensor, activations: Activations) -> None:
     cloners, losses = [], []
     for seed in (1, 1, 2):
@@ -208,8 +186,6 @@ def test_a_loss_that_is_no_number_stops_training(pixels: Tensor, activations: Ac
         distill(make_cloner(TINY, CPU, seed=0), pixels, broken, TINY.replace(lam=1), seed=0, checkpoint=path)
     assert not path.exists()
 
-
-# --- checkpoints ------------------------------------------------------------------------------------------------------
 
 LONGER = TINY.replace(epochs=4)
 
@@ -237,6 +213,9 @@ def test_interrupted_training_ends_the_same(
     continued, state = train(pixels, activations, path)
     whole, expected = train(pixels, activations, None)
     assert same(continued, whole)
+    assert not whole.training
+    assert expected.epoch == len(expected.losses) == 4
+    assert expected.losses[-1] < 0.85 * expected.losses[0]  # it learns
     assert (state.losses, state.lam, state.evaluations) == (expected.losses, expected.lam, expected.evaluations)
     assert [e["epoch"] for e in state.evaluations] == [1, 2, 3, 4]
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -267,9 +246,6 @@ def test_checkpoint_of_another_training(pixels: Tensor, activations: Activations
             distill(make_cloner(recipe, CPU, seed=3), images, activations, recipe, seed=seed, checkpoint=path)
 
 
-# --- augmentation -----------------------------------------------------------------------------------------------------
-
-
 def test_augmentation_turns_and_scales_within_its_limits() -> None:
     """A bar is turned by at most 20 degrees and scaled by 0.9 to 1.05, seen in its second moments."""
     bar = torch.zeros(200, 3, 64, 64, dtype=torch.uint8)
@@ -287,9 +263,7 @@ def test_augmentation_turns_and_scales_within_its_limits() -> None:
     assert 1.03 < scales.max() < 1.07
 
 
-def test_augmented_distillation_asks_the_source_and_repeats_itself(
-    source: Source, pixels: Tensor, activations: Activations
-) -> None:
+def test_augmented_distillation_asks_the_source(source: Source, pixels: Tensor, activations: Activations) -> None:
     def losses(recipe: Recipe, known: Source | Activations) -> list[float]:
         return distill(make_cloner(recipe, CPU, seed=0), pixels, known, recipe, seed=0).losses
 

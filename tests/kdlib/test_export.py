@@ -55,9 +55,8 @@ def test_gaussian_and_opening_are_those_of_scipy(opening: int, sigma: float, see
 def test_maps_that_are_no_plain_graph(changes: dict[str, Any], fitted: Detector, tmp_path: Path) -> None:
     detector = Detector(BEST.replace(**changes))
     detector.cloner, detector.training = fitted.cloner, fitted.training
-    with pytest.raises(
-        ValueError, match=r"export: (stretch|attribution 'gradients') is no plain graph.*; detector\.recipe"
-    ):
+    message = r"export: (stretch|attribution 'gradients') is no plain graph.*; detector\.recipe"
+    with pytest.raises(ValueError, match=message):
         detector.export(tmp_path / "d.onnx")
     detector.recipe = detector.recipe.replace(attribution="best", stretch=False)
     detector.export(tmp_path / "d.onnx")

@@ -42,9 +42,6 @@ def test_attribution_of_a_detector(fitted: Detector, digits: Split) -> None:
     np.testing.assert_array_equal(fitted.localize(images), localization_map(maps, TINY))
 
 
-# --- every method against its literal transcription -------------------------------------------------------------------
-
-
 class _GuidedReLU(torch.autograd.Function):
     """Passes back what is positive, where the input was positive (Springenberg et al. 2015)."""
 
@@ -120,30 +117,24 @@ def noisy(cloner: Cloner) -> Iterator[list[Tensor]]:
     hook.remove()
 
 
-def test_smoothgrad_is_the_mean_of_signed_gradients(
+def test_smoothgrad_is_a_mean_of_signed_gradients(
     source: Source, cloner: Cloner, x: Tensor, noisy: list[Tensor]
 ) -> None:
     found = found_by("smoothgrad", source, cloner, x[:1], samples=20, noise=0.1)
     copies = torch.cat(noisy)
     assert copies.shape == (20, *x.shape[1:])
     assert (copies - x[:1]).std().item() == pytest.approx(0.1, rel=0.05)
+    noisy.clear()
+    found_by("smoothgrad", source, cloner, x[:1], samples=50, noise=0.1, normalize=True)  # the noise is the picture's
+    assert (torch.cat(noisy) - x[:1]).std().item() == pytest.approx(0.1 / np.mean([0.229, 0.224, 0.225]), rel=0.05)
     close(found, gradients(source, cloner, copies).mean(0, keepdim=True))
 
 
-def test_smoothgrad_of_the_reference_is_the_mean_of_stretched_maps(
-    source: Source, cloner: Cloner, x: Tensor, noisy: list[Tensor]
-) -> None:
+def test_smoothgrad_of_the_reference(source: Source, cloner: Cloner, x: Tensor, noisy: list[Tensor]) -> None:
     found = found_by("smoothgrad", source, cloner, x[:1], samples=7, noise=0.1, stretch=True)
     maps = gradients(source, cloner, torch.cat(noisy)).abs().sum(1)
     low, high = maps.amin((1, 2), keepdim=True), maps.flatten(1).quantile(0.99, dim=1)[:, None, None]
     close(found, ((maps - low) / (high - low)).clamp(0, 1).mean(0, keepdim=True))
-
-
-def test_noise_is_that_of_the_picture_whatever_the_normalisation(
-    source: Source, cloner: Cloner, x: Tensor, noisy: list[Tensor]
-) -> None:
-    found_by("smoothgrad", source, cloner, x[:1], samples=50, noise=0.1, normalize=True)
-    assert (torch.cat(noisy) - x[:1]).std().item() == pytest.approx(0.1 / np.mean([0.229, 0.224, 0.225]), rel=0.05)
 
 
 def test_integrated_gradients(source: Source, cloner: Cloner, x: Tensor) -> None:
@@ -188,9 +179,7 @@ def test_the_map_may_have_its_own_points_and_lambda(source: Source, cloner: Clon
 
 
 @pytest.mark.parametrize("method", ATTRIBUTIONS)
-def test_every_method_leaves_the_networks_and_has_no_memory(
-    method: str, source: Source, cloner: Cloner, x: Tensor
-) -> None:
+def test_every_method_leaves_the_networks_alone(method: str, source: Source, cloner: Cloner, x: Tensor) -> None:
     networks, images = (source, cloner), x.clone()
     before, state = [copy.deepcopy(n.state_dict()) for n in networks], torch.random.get_rng_state()
     batch = found_by(method, source, cloner, x, samples=4)
@@ -208,9 +197,6 @@ def test_every_method_leaves_the_networks_and_has_no_memory(
         assert all(p.requires_grad and p.grad is None for p in network.parameters())
 
 
-# --- Gaussian, opening, stretching ------------------------------------------------------------------------------------
-
-
 def literal_gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
     """Sum over a window of 4 sigma; the border is mirrored."""
     reach = int(4 * sigma + 0.5)
@@ -218,10 +204,9 @@ def literal_gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
     weight /= weight.sum()
     padded = np.pad(image, reach, mode="symmetric")
     out = np.zeros(image.shape)
-    for row in range(image.shape[0]):
-        for column in range(image.shape[1]):
-            window = padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
-            out[row, column] = weight @ window @ weight
+    for row, column in np.ndindex(*image.shape):
+        window = padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+        out[row, column] = weight @ window @ weight
     return out
 
 

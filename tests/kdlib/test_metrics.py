@@ -15,29 +15,10 @@ from kdlab.localization import f1_and_iou, pixel_threshold
 from kdlib.metrics import aupro, auroc
 
 
-@pytest.mark.parametrize(
-    ("labels", "scores", "expected"),
-    [
-        ([0, 0, 1, 1], [1, 2, 3, 4], 1.0),
-        ([0, 0, 1, 1], [4, 3, 2, 1], 0.0),
-        ([0, 1, 0, 1], [1, 2, 3, 4], 0.75),
-        ([0, 1], [5, 5], 0.5),
-        ([0, 0, 1], [1, 2, 2], 0.75),  # half for the tie
-        ([0, 0], [1, 2], None),
-        ([1, 1], [1, 2], None),
-        ([], [], None),
-        ([0, 0, 255, 255], [1, 2, 3, 4], 1.0),  # a mask as it lies in the file
-        ([0, 256, 0, 0.5], [1, 2, 3, 4], 0.75),
-    ],
-)
-def test_auroc_by_hand(labels: list[float], scores: list[float], expected: float | None) -> None:
-    found = auroc(np.array(labels), np.array(scores))
-    assert found == (None if expected is None else pytest.approx(expected))
-
-
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-5, 5)), min_size=1))
-def test_auroc_is_the_probability_of_the_right_order(pairs: list[tuple[int, int]]) -> None:
-    normal, anomalous = ([s for label, s in pairs if label == wanted] for wanted in (0, 1))
+@given(st.lists(st.tuples(st.sampled_from([0, 0, 1, 0.5, 255, 256]), st.integers(-5, 5))))
+def test_auroc_is_the_probability_of_the_right_order(pairs: list[tuple[float, int]]) -> None:
+    """Whatever is not 0 is anomalous, as in the files of masks."""
+    normal, anomalous = ([s for label, s in pairs if (label > 0) == wanted] for wanted in (False, True))
     found = auroc(np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs]))
     if not normal or not anomalous:
         assert found is None
@@ -80,15 +61,6 @@ def test_what_changes_no_metric(category: Both, random: random.Random) -> None:
     threshold = float(np.median(maps))
     assert f1_and_iou(masks[order], maps[order], threshold) == f1_and_iou(masks, maps, threshold)
     assert pixel_threshold(maps[order], 0.9) == pixel_threshold(maps, 0.9)
-
-
-@given(categories())
-def test_perfect_maps(category: Both) -> None:
-    masks = category[0]
-    maps = masks.astype(np.float32)
-    assert auroc(masks, maps) == 1
-    assert aupro(masks, maps) == pytest.approx(1)
-    assert f1_and_iou(masks, maps, 0.5) == (1, 1)
 
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
@@ -221,11 +193,3 @@ def test_aupro_at_its_ends() -> None:
         assert aupro(other, maps) == aupro(masks, maps)
     assert aupro(masks & False, maps) is aupro(masks | True, maps) is None
     assert aupro((np.arange(11) == 3)[None, None], -np.arange(11.0)[None, None]) == 0
-
-
-def test_each_pixel_a_region() -> None:
-    """Pixels apart are regions of one pixel, so that the overlap is the true-positive rate and AUPRO to 1 is AUROC."""
-    masks = np.zeros((2, 9, 9), bool)
-    masks[:, ::2, ::2] = True
-    maps = np.random.default_rng(0).integers(0, 20, masks.shape)
-    assert aupro(masks, maps, limit=1) == pytest.approx(auroc(masks, maps))

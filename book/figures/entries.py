@@ -151,8 +151,8 @@ def finding(frame: pd.DataFrame) -> str:
 WORDS = {
     "text": "as the paper's text says, with its own source",
     "code": "as its public code does, with its own source",
-    "text, earlier weights": "as the text says, but with an earlier source",
-    "code, earlier weights": "as the code does, but with an earlier source",
+    "text, earlier weights": "as the text says, but with the release as the source",
+    "code, earlier weights": "as the code does, but with the release as the source",
     "text, random source": "as the text says, but with a source of random weights (a control)",
     "code, random source": "as the code does, but with a random source (a control)",
 }
@@ -204,7 +204,8 @@ def data_sets(frame: pd.DataFrame) -> HTML:
             ours, mean, low, high, units = (each[f"{preset}_{n}"] for n in ("ours", "mean", "low", "high", "units"))
             many = f"; {_of_all(each, units)}" if units < each["of"] else ""
             ends = f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
-            row[f"as the {who}"] = f"<b>{ours:.2f}</b>, {mean:+.2f}{ends}{many}" if units else "not run"
+            whole = f"<b>{ours:.2f}</b>, " if units == each["of"] else ""  # a mean over some would mislead
+            row[f"as the {who}"] = f"{whole}{mean:+.2f}{ends}{many}" if units else "not run"
         known = np.isfinite(each["control"])
         short = f" ({each['control_profile']})"
         row["random source"] = f"{each['control']:.1f}, trained {each['trained']:.1f}{short}" if known else "–"

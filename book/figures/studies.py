@@ -106,6 +106,8 @@ class Page:
             parts.append(f"{_ours(self.ours, profile, found)}: **{found}**")
             lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}) {'; '.join(parts)}.")
             for row in found.tests[found.tests["finding"] != "open"].to_dict("records"):
+                if f"{row['worse']} over {row['better']} {-row['mean']:+.1f} on {title(row['dataset'])}" in decided:
+                    continue  # the same difference, turned round
                 said = f"{row['better']} over {row['worse']} {row['mean']:+.1f} on {title(row['dataset'])}"
                 decided[said] = abs(row["mean"])
         largest = "; ".join(sorted(decided, key=lambda said: decided[said], reverse=True)[:3])
@@ -145,7 +147,7 @@ class Page:
             lines.append(", ".join([f"{title(dataset)} {len(done)} of {len(cells)}", *sources(rows)]))
             if len(done) < len(cells) or sources(rows):
                 commands.append(f"python -m kdlab run --study {self.name} --dataset {dataset}")
-        code = "\n\nWhat runs the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
+        code = "\n\nWhat is missing runs, with the paper's source, by:\n\n```bash\n" + "\n".join(commands) + "\n```"
         return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
 
     def differences(self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None) -> pd.DataFrame:
@@ -177,7 +179,7 @@ class Page:
         rows = self.differences(pairs, metric)
         if rows.empty:
             return Markdown("*Not run: no two settings have a number.*")
-        caption = "Differences and their 95 % intervals. Right of zero the first is ahead; an arrow goes on."
+        caption = "Differences, 95 % intervals. Positive: the first setting is better; an arrow marks a cut interval."
         words = sorted({word for word in rows["source"] if word})
         caption += f" Ours: {'; '.join(words)}." if words else ""
         return HTML(figure(forest(rows), alt=told(rows), caption=caption).data + evidence(rows).data)

@@ -9,7 +9,7 @@ import torch
 
 from kdlab.experiments import estimate
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.run_one import evaluated, has_maps, run
+from kdlab.experiments.run_one import evaluated, run, with_maps
 from kdlib.activations import make_source, source_activations
 from kdlib.data import Split
 from kdlib.errors import unknown
@@ -102,7 +102,7 @@ def test_disk_is_what_a_run_leaves_there(tmp_path: Path) -> None:
     assert expected < kept < 1.02 * expected  # and the heads of the files
     assert estimate.disk([experiment]) == 0
     maps = estimate.disk([Experiment.of("textures", "brick", **SMALL, size=32, attribution="discrepancy")])
-    assert maps == 4 * 20 * 32**2 * sum(has_maps(epoch, experiment.recipe) for epoch in evaluated(experiment.recipe))
+    assert maps == 4 * 20 * 32**2 * len(with_maps(experiment.recipe))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from kdlab.experiments import experiment as experiment_module
 from kdlab.experiments import run_one
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import SCHEMA, Record, digest, late, read_record, records
-from kdlab.experiments.run_one import has_maps, is_evaluated, run, summary
+from kdlab.experiments.run_one import evaluated, run, summary, with_maps
 from kdlib import weights
 from kdlib.distill import CHECKPOINT
 from kdlib.files import read_safetensors
@@ -255,19 +255,16 @@ def test_limits_choose_the_same_images_everywhere() -> None:
 
 @given(st.integers(1, 2000))
 def test_ten_evaluations_at_the_end(epochs: int) -> None:
-    found = [epoch for epoch in range(1, epochs + 1) if is_evaluated(epoch, epochs)]
-    step = max(1, epochs // 60)
-    last = min(10, epochs)
-    assert found[-last:] == [epochs - step * i for i in reversed(range(last))]
+    found, step, last = evaluated(Recipe(epochs=epochs)), max(1, epochs // 60), min(10, epochs)
+    assert found[-last:] == with_maps(Recipe(epochs=epochs)) == [epochs - step * i for i in reversed(range(last))]
     assert all(b - a == 5 * step for a, b in pairwise(found[:-10]))
+    assert 0 < found[0] <= (5 * step if epochs > 10 else 1)
 
 
 def test_mvtec_is_evaluated_every_ten_epochs_at_the_end() -> None:
-    late = list(range(511, 602, 10))
-    assert [e for e in range(1, 602) if is_evaluated(e, 601)][-10:] == late
-    assert [e for e in range(1, 602) if is_evaluated(e, 601) and has_maps(e, Recipe(epochs=601))] == late
-    smooth = Recipe(epochs=601, attribution="smoothgrad")  # fifty times as dear
-    assert [e for e in range(1, 602) if is_evaluated(e, 601) and has_maps(e, smooth)] == [601]
+    assert evaluated(Recipe(epochs=601)) == [*range(1, 501, 50), *range(511, 602, 10)]
+    assert with_maps(Recipe(epochs=601)) == [*range(511, 602, 10)]
+    assert with_maps(Recipe(epochs=601, attribution="smoothgrad")) == [601]  # fifty times as dear
 
 
 def test_summary() -> None:
@@ -281,7 +278,7 @@ def test_summary() -> None:
 
 @given(st.integers(1, 2000))
 def test_the_last_quarter_of_a_training_counts_and_ten_evaluations_of_a_long_one(epochs: int) -> None:
-    evaluations = [{"epoch": float(e)} for e in range(1, epochs + 1) if is_evaluated(e, epochs)]
+    evaluations = [{"epoch": float(e)} for e in evaluated(Recipe(epochs=epochs))]
     found = late(evaluations)
     assert found == evaluations[-len(found) :]
     assert all(each["epoch"] > 0.75 * epochs for each in found)

@@ -217,12 +217,12 @@ def write(folder: Path, normal: str, *, seed: int = 0, aurocs: list[float], shif
     return record
 
 
-def test_an_entry_pools_its_seeds(tmp_path: Path) -> None:
+def test_an_entry_pools_its_seeds(results: Path) -> None:
     for seed, aurocs in enumerate(([0.5, 0.9, 0.8], [0.5, 0.7, 0.9])):
-        write(tmp_path, "bottle", seed=seed, aurocs=aurocs, images="one" if seed else "another")
-    write(tmp_path, "capsule", aurocs=[0.6], lam=1.0, preset="reference")
-    found = records(tmp_path)
-    entries = by_entry(found, results=tmp_path, samples=50)
+        write(results, "bottle", seed=seed, aurocs=aurocs, images="one" if seed else "another")
+    write(results, "capsule", aurocs=[0.6], lam=1.0, preset="reference")
+    found = records()
+    entries = by_entry(found, samples=50)
     bottle, capsule = entries.iloc[0], entries.iloc[1]
     assert bottle[["normal", "settings", "seed", "seeds", "same_images", "good", "bad"]].tolist() == [
         *("bottle", BASE, 0, 2, False, 12, 25)
@@ -237,7 +237,7 @@ def test_an_entry_pools_its_seeds(tmp_path: Path) -> None:
     assert capsule["settings"] == "preset=reference, lam=1.0"
     assert math.isnan(capsule["published"])
     assert math.isnan(capsule["between_seeds"])
-    assert len(by_entry(found, pool=False, results=tmp_path, samples=50)) == 3
+    assert len(by_entry(found, pool=False, samples=50)) == 3
     assert list(by_entry([]).columns) == list(entries.columns)
 
 
@@ -261,9 +261,10 @@ def test_the_verdict_follows_the_rule() -> None:
 
 
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="no records")
-def test_the_verdict_is_that_of_the_committed_records() -> None:
-    found = [r for r in records(RESULTS, profile="paper") if settings(r) == BASE and r["metrics"]["image_auroc"]]
-    entries = by_entry(found, results=RESULTS, samples=2)
+def test_the_verdict_is_that_of_the_committed_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_RESULTS", str(RESULTS))
+    found = [r for r in records(profile="paper") if settings(r) == BASE and r["metrics"]["image_auroc"]]
+    entries = by_entry(found, samples=2)
     calm = (entries["evaluations"] <= STABLE).sum()
     assert f"last evaluations {calm} of {len(entries)}" in verdict(entries)
 

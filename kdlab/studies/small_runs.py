@@ -114,16 +114,11 @@ def likeness(source: Activations, cloner: Activations, chosen: Tensor, normal: T
         source, cloner: activations (N, C, H, W).
         chosen, normal: indices of the images that count, and of those that the mean is over.
     """
-    found = {}
-    for point, c in cloner.items():
-        s, c = (a[chosen] - a[normal].mean(0) for a in (source[point], c))
-        s, c = s.double(), c.double()  # sums over millions of values
-        length = s.norm() * c.norm()
-        found[point] = float((s * c).sum() / length) if length else 0.0
-    return found
 
+    def change(a: Tensor) -> Tensor:
+        return (a[chosen] - a[normal].mean(0)).double().flatten()  # sums over millions of values
 
-CONSTANTS = ("constant", "constant by channel")
+    return {point: float(torch.cosine_similarity(change(source[point]), change(a), 0)) for point, a in cloner.items()}
 
 
 def constants(
@@ -139,13 +134,15 @@ def constants(
     """
     rows, areas = [], []
     for dataset, normal in cells:
-        data, trained, answers = f"{dataset} {normal}", dict[str, Detector](), dict[str, dict[str, Tensor]]()
+        data, answers = f"{dataset} {normal}", dict[str, dict[str, Tensor]]()
+        trained, splits = {}, {}
         for label in labels:
-            detector, split = fitted("bias", label, dataset, normal, seed=seed, epochs=epochs)
-            if not trained:
-                train, known = (activations(detector.source, detector, part) for part in (split.train, split.test))
-                answers["source"] = known
-            trained[label], before = detector, Detector(detector.recipe, seed=seed)
+            trained[label], splits[label] = fitted("bias", label, dataset, normal, seed=seed, epochs=epochs)
+        first, split = trained[labels[0]], splits[labels[0]]
+        train, known = (activations(first.source, first, part) for part in (split.train, split.test))
+        answers["source"] = known
+        for label, detector in trained.items():
+            before = Detector(detector.recipe, seed=seed)
             answers[f"{label}, untrained"] = activations(before.cloner, before, split.test)
             answers[label] = activations(detector.cloner, detector, split.test)
         kinds = np.asarray(split.test.labels)
@@ -154,11 +151,12 @@ def constants(
             share = constant_share({point: a[good] for point, a in found.items()})
             alike = [likeness(known, found, chosen, good) for chosen in (good, bad)]
             rows += [(data, network, point, share[point], *(each[point] for each in alike)) for point in found]
-        fixed = {name: constant(train, len(kinds), by_channel=name != "constant") for name in CONSTANTS}
+        fixed = {"constant": constant(train, len(kinds))}
+        fixed["constant by channel"] = constant(train, len(kinds), by_channel=True)
         for network, found in (fixed | {label: answers[label] for label in labels}).items():
-            lam = trained.get(network, trained[labels[0]]).training.lam
-            scores = discrepancy(known, found, lam=lam).cpu().numpy()
-            power = black(trained[network], found) if network in trained else np.nan
+            detector = trained.get(network, first)
+            scores = discrepancy(known, found, lam=detector.training.lam).cpu().numpy()
+            power = black(detector, found) if network in trained else np.nan
             areas.append((data, network, 100 * (auroc(kinds, scores) or np.nan), power))
     columns = ["data", "network", "point", "share", "normal", "anomalous"]
     return pd.DataFrame(rows, columns=columns), pd.DataFrame(areas, columns=["data", "network", "auroc", "black"])

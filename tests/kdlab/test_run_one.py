@@ -262,7 +262,7 @@ def test_ten_evaluations_at_the_end(epochs: int) -> None:
 
 
 def test_mvtec_is_evaluated_every_ten_epochs_at_the_end() -> None:
-    assert evaluated(Recipe(epochs=601)) == [*range(1, 501, 50), *range(511, 602, 10)]
+    assert evaluated(Recipe(epochs=601)) == [*range(1, 502, 50), *range(511, 602, 10)]
     assert with_maps(Recipe(epochs=601)) == [*range(511, 602, 10)]
     assert with_maps(Recipe(epochs=601, attribution="smoothgrad")) == [601]  # fifty times as dear
 

@@ -12,8 +12,8 @@ from kdlib.metrics import aupro, auroc, check_finite, checked
 def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[float, float] | tuple[None, None]:
     """F1 (Dice, 1945) and intersection over union (Jaccard, 1912) of the pixels above a threshold, both in [0, 1].
 
-    2 TP / (2 TP + FP + FN) and TP / (TP + FP + FN), counted over the pixels of all images together: no mean over images
-    or defects. None where no pixel is defective. IoU is F1 / (2 - F1): what is best for one is best for the other.
+    2 TP / (2 TP + FP + FN) and TP / (TP + FP + FN), counted over the pixels of all images together; None where no pixel
+    is defective. IoU is F1 / (2 - F1): what is best for one is best for the other.
 
     Args:
         masks, maps: (N, H, W), as for `aupro`.

@@ -57,8 +57,8 @@ class Measured:
         ours = self.ours(entry, profile)
         found = [r for r in self.records(entry, profile) if paper.normal_of(r["experiment"]) in behind] if shown else []
         seeds = sorted({record["experiment"]["seed"] for record in found}) or [0]
-        notes = {paper.normal_of(r["experiment"]): r["provenance"]["data"].get("copy_note") for r in found}
-        copies = sorted(note if len(behind) == 1 else f"{normal}: {note}" for normal, note in notes.items() if note)
+        notes = {(paper.normal_of(r["experiment"]), r["provenance"]["data"].get("copy_note")) for r in found}
+        copies = sorted(note if len(behind) == 1 else f"{normal}: {note}" for normal, note in notes if note)
         return {
             **entry,
             "published": entry["auroc"],

@@ -52,8 +52,8 @@ def claims(frame: pd.DataFrame | None = None) -> pd.DataFrame:
         for each in comparisons if len(known) else ():
             verdict, tests = by_study(each, known)
             evidence = "; ".join(
-                f"{t.better} over {t.worse}, {t.dataset} {t.mean:+.2f} ({statistics.p_text(t.p)})"
-                for t in tests.itertuples()
+                f"{t['better']} over {t['worse']}, {t['dataset']} {t['mean']:+.2f} ({statistics.p_text(t['p'])})"
+                for t in tests.to_dict("records")
             )
             rows.append((each.place, each.quote, verdict, f"{evidence}.", each.severity, study))
     return pd.DataFrame(rows, columns=["place", "quote", "verdict", "evidence", "severity", "study"])

@@ -57,7 +57,7 @@ def costs(size: int = 128) -> pd.DataFrame:
 def terms(detector: Detector, images: Images, points: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """L_val and L_dir of each image (Eq. 1 and 3), (N,) each, over all critical points or some."""
     pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
-    both = [loss_terms(*pair, points) for pair in detector.activations(pixels)]
+    both = [loss_terms(source, cloner, points) for source, cloner in detector.activations(pixels)]
     value, direction = (torch.cat(each).float().cpu().numpy() for each in zip(*both, strict=True))
     return value, direction
 

@@ -225,8 +225,8 @@ def test_an_entry_pools_its_seeds(results: Path) -> None:
     ],
 )
 def test_the_verdict_follows_the_rule(changes: dict[str, Any], said: str) -> None:
-    row = {"settings": BASE, "profile": "paper", "evaluations": 0.1, "optimism": 0.2, "seeds": 1, "same_images": True}
-    row |= {"between_seeds": math.nan} | changes
+    row: dict[str, Any] = {"settings": BASE, "profile": "paper", "seeds": 1, "same_images": True}
+    row |= {"evaluations": 0.1, "optimism": 0.2, "between_seeds": math.nan} | changes
     found = verdict(pd.DataFrame([row] * row.pop("count", 8)))
     assert found.startswith(said)
     assert ("seeds" in found) == (row["seeds"] == SEEDS and row["same_images"])

@@ -6,7 +6,7 @@ studies/                settings side by side: studies.toml, catalogue, one_fact
                         statistics, uncertainty; what it says of the paper's sentences: sentences
 audit/                  the paper read against itself: its tables, its claims about them (claims.toml), errata
 coverage                how much of the paper has records       cost    arithmetic, time, memory
-inventory, originals    what data is here                       terms   attribution maps for any lambda, at once
+originals               what data is here                       terms   attribution maps for any lambda, at once
 textures, vgg_release   data sets and source weights that kdlib knows once `presets`, or an experiment, is imported
 """
 

@@ -12,8 +12,7 @@ from kdlab import coverage
 from kdlab.experiments import choose, estimate, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late, record_path, records
-from kdlab.inventory import as_text, inventory
-from kdlab.originals import normals
+from kdlab.originals import as_text, inventory, normals
 from kdlab.presets import PRESETS, PROFILES, VGG16S
 from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish

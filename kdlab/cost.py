@@ -1,21 +1,19 @@
 """What the method costs: arithmetic counted in the networks themselves, time and memory from records and benchmarks."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdlab.experiments.estimate import activation_values
 from kdlab.experiments.records import Record, made_on
-from kdlib import weights
 from kdlib.files import note_read
-from kdlib.networks import VGG16, Cloner, Source
+from kdlib.networks import Cloner
 from kdlib.recipe import Recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks" / "measured.jsonl"  # not there in an installed package
@@ -23,52 +21,31 @@ BASELINES = BENCHMARKS.with_name("baselines.jsonl")  # made by notebooks/ablatio
 REAL_TIME = 25  # images/s: the pace of film, which this book calls real time
 
 
-def networks() -> dict[str, nn.Module]:
-    """Source, small and equal cloner without values: to be counted, not to be run."""
-    with torch.device("meta"):
-        channels = [3, *(outputs for block in VGG16 for outputs in block)]
-        tensors: dict[str, torch.Tensor] = {}
-        for name, inputs, outputs in zip(weights.CONVOLUTIONS, channels, channels[1:], strict=False):
-            tensors[f"conv{name}.weight"] = torch.empty(outputs, inputs, 3, 3)
-            tensors[f"conv{name}.bias"] = torch.empty(outputs)
-        return {"source": Source(tensors)} | {name: Cloner(name).eval() for name in ("small", "equal")}
-
-
-def multiplications(call: Callable[[], object]) -> int:
-    """Multiply-accumulates of the convolutions and matrix products in a call; nothing else is counted."""
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return int(counter.get_total_flops()) // 2
-
-
 def passes(size: int, cloner: str = "small") -> dict[str, int]:
-    """Multiply-accumulates of one image of ``size`` pixels a side, by pass through a network.
+    """Multiply-accumulates of convolutions for one image of ``size`` pixels a side, by pass through a network.
 
     ``source``, ``cloner``: forward. ``cloner, weights`` and ``source, weights``: back, to the gradient of the weights;
     the source's is computed, and unused, by a program that leaves its weights trainable. ``source, image`` and
     ``cloner, image``: back, to the gradient of the image (Eq. 5).
     """
-    with torch.device("meta"):
-        found = networks() | {cloner: Cloner(cloner).eval()}
 
-    def call(name: str, *, learn: bool = False, image: bool = False) -> int:
-        network = found[name].requires_grad_(learn)
-        x = torch.empty(1, 3, size, size, device="meta", requires_grad=image)
-
-        def there_and_back() -> None:
+    def call(channels: str, *, learn: bool = False, image: bool = False) -> int:
+        with torch.device("meta"):  # counted, not run
+            network = Cloner(channels).eval().requires_grad_(learn)
+            x = torch.empty(1, 3, size, size, requires_grad=image)
+        with FlopCounterMode(display=False) as counter:
             answer = torch.stack([a.sum() for a in network(x).values()]).sum()
             if learn or image:
                 answer.backward()
+        return int(counter.get_total_flops()) // 2
 
-        return multiplications(there_and_back)
-
-    source, own = call("source"), call(cloner)
+    source, own = call("equal"), call(cloner)  # the equal cloner has the convolutions of the source
     return {
         "source": source,
         "cloner": own,
         "cloner, weights": call(cloner, learn=True) - own,
-        "source, weights": call("equal", learn=True) - source,  # the same convolutions, as parameters
-        "source, image": call("source", image=True) - source,
+        "source, weights": call("equal", learn=True) - source,
+        "source, image": call("equal", image=True) - source,
         "cloner, image": call(cloner, image=True) - own,
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cache
-from pathlib import Path
+from itertools import product
 from typing import Any, cast
 
 import numpy as np
@@ -34,51 +34,46 @@ class Measured:
         self.preset, self.weights = preset, weights
         self._groups: dict[Hashable, list[Record]] = {}
         for record in found:
-            experiment = record["experiment"]
-            recipe = Recipe.from_dict(experiment["recipe"])  # with the settings that the library learned since
-            self._groups.setdefault((experiment["dataset"], experiment["profile"], recipe), []).append(record)
-        self._group = cache(self._find)
-        self._by_seed = cache(lambda task, *place: paper.by_seed(self._group(*place), task))
+            made = Experiment.from_dict(record["experiment"])  # with the settings that the library learned since
+            self._groups.setdefault((made.dataset, made.profile, made.recipe), []).append(record)
+
+    def records(self, entry: Entry, profile: str) -> list[Record]:
+        """Those of an entry's row of the table."""
+        recipe = _recipe(entry["dataset"], entry["method"], self.preset, profile, self.weights)
+        return self._groups.get((entry["dataset"], profile, recipe), [])
 
     def by_seed(self, entry: Entry, profile: str) -> dict[str, dict[int, float]]:
-        """AUROC in % by class or category, then by seed, of an entry's row of the table in a profile."""
-        return self._by_seed(entry["task"], entry["dataset"], entry["method"], profile)
+        """AUROC in % by class or category, then by seed, of an entry's row of the table."""
+        return paper.by_seed(self.records(entry, profile), entry["task"])
 
     def ours(self, entry: Entry, profile: str) -> paper.Ours:
         """Our side of an entry. A mean is of one profile: it needs all classes or categories in that one."""
         return paper.ours(self.by_seed(entry, profile), paper.normals(entry["dataset"], entry["column"]))
 
-    def beside(self, entry: Entry) -> dict[str, Any]:
-        """All columns of an entry in `scoreboard`; the note is of the copies of the data behind it."""
-        profile = next((p for p in SHOWN if self.ours(entry, p).seeds), "")
-        ours, seeds, notes = self.ours(entry, profile), {0}, set[str]()
-        if profile:
-            by_seed, behind = self.by_seed(entry, profile), paper.normals(entry["dataset"], entry["column"])
-            seeds = {seed for normal in behind for seed in by_seed[normal]}
-            for record in self._group(entry["dataset"], entry["method"], profile):
-                normal, note = paper.normal_of(record["experiment"]), record["provenance"]["data"].get("copy_note")
-                if note and normal in behind:
-                    notes.add(note if len(behind) == 1 else f"{normal}: {note}")
-        remake = command(
-            entry, preset=self.preset, weights=self.weights, profile=profile or SHOWN[0], seeds=sorted(seeds)
-        )
+    def beside(self, entry: Entry, elsewhere: Sequence[str]) -> dict[str, Any]:
+        """All columns of an entry in `scoreboard`; the note is also of the copies of the data behind it."""
+        shown = next((p for p in SHOWN if self.ours(entry, p).seeds), None)
+        profile, behind = shown or SHOWN[0], paper.normals(entry["dataset"], entry["column"])
+        ours = self.ours(entry, profile)
+        found = [r for r in self.records(entry, profile) if paper.normal_of(r["experiment"]) in behind] if shown else []
+        seeds = sorted({record["experiment"]["seed"] for record in found}) or [0]
+        notes = {(paper.normal_of(r["experiment"]), r["provenance"]["data"].get("copy_note")) for r in found}
+        copies = sorted(note if len(behind) == 1 else f"{normal}: {note}" for normal, note in notes if note)
         return {
             **entry,
             "published": entry["auroc"],
             **ours._asdict(),
             "difference": ours.ours - entry["auroc"],
-            "profile": profile or NOT_RUN,
-            "command": remake,
+            "profile": shown or NOT_RUN,
+            "command": command(entry, preset=self.preset, weights=self.weights, profile=profile, seeds=seeds),
             "preset": self.preset,
-            "note": "; ".join([*_printed_elsewhere(entry, self.preset), *sorted(notes)]),
+            "note": "; ".join([*elsewhere, *copies]),
         }
 
-    def _find(self, dataset: str, method: str, profile: str) -> list[Record]:
-        recipe = _recipe(dataset, method, self.preset, profile or SHOWN[0], self.weights)
-        return self._groups.get((dataset, profile, recipe), [])
 
-
-def scoreboard(results: Path | None = None, *, preset: str = "paper", weights: str = VGG16S[0]) -> pd.DataFrame:
+def scoreboard(
+    found: Iterable[Record] | None = None, *, preset: str = "paper", weights: str = VGG16S[0]
+) -> pd.DataFrame:
     """Every entry of `paper.own_entries` with ours beside it, AUROC in %; `COLUMNS` names the columns.
 
     ``profile`` is the first of `SHOWN` in which the entry has a record, or `NOT_RUN`. Smoke figures are never shown. A
@@ -87,10 +82,19 @@ def scoreboard(results: Path | None = None, *, preset: str = "paper", weights: s
     another figure of the same experiment.
 
     Args:
+        found: records, of the preset; where left out, all that there are.
         weights: of the source, one of `presets.VGG16S`; records of others do not count.
     """
-    measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
-    return pd.DataFrame([measured.beside(entry) for entry in _plain(paper.own_entries())], columns=list(COLUMNS))
+    measured = Measured(records(preset=preset) if found is None else found, preset=preset, weights=weights)
+    entries, same = _plain(paper.own_entries()), dict[Hashable, dict[int, float]]()
+    for entry in entries:
+        same.setdefault(_made_of(entry, preset), {})[entry["table"]] = entry["auroc"]
+    rows = []
+    for entry in entries:
+        others = same[_made_of(entry, preset)].items()
+        apart = [f"Table {table} prints {auroc:.2f}" for table, auroc in others if abs(auroc - entry["auroc"]) > 0.1]
+        rows.append(measured.beside(entry, apart))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def data_sets(found: Iterable[Record]) -> pd.DataFrame:
@@ -112,13 +116,11 @@ def data_sets(found: Iterable[Record]) -> pd.DataFrame:
             test = paired_difference({place: printed[place[0]] for place in ours}, ours) if ours else NO_DIFFERENCE
             row[f"{preset}_ours"] = printed[list({normal for normal, _ in ours})].mean() + test.mean
             row |= {f"{preset}_{name}": value for name, value in test._asdict().items()}
-        for profile in SHOWN[::-1]:
-            random = _flat(by["paper", "random"].by_seed(entry, profile))
-            for weights in VGG16S[::-1]:
-                trained = _flat(by["paper", weights].by_seed(entry, profile))
-                if shared := random.keys() & trained.keys():
-                    means = (float(np.mean([each[place] for place in shared])) for each in (random, trained))
-                    row |= dict(zip(("control", "trained"), means, strict=True), control_profile=profile)
+        for profile, weights in product(SHOWN[::-1], VGG16S[::-1]):  # the last that has both counts
+            both = [_flat(by["paper", source].by_seed(entry, profile)) for source in ("random", weights)]
+            if shared := both[0].keys() & both[1].keys():
+                control, trained = (float(np.mean([each[place] for place in shared])) for each in both)
+                row |= {"control": control, "trained": trained, "control_profile": profile}
         rows.append(row)
     columns = [f"{preset}_{name}" for preset in PRESETS for name in ("ours", *NO_DIFFERENCE._fields)]
     about = ["dataset", "printed", "of", *columns, "control", "trained", "control_profile"]
@@ -132,14 +134,14 @@ def _flat(by_seed: dict[str, dict[int, float]]) -> dict[tuple[str, int], float]:
     return {(normal, seed): auroc for normal, seeds in by_seed.items() for seed, auroc in seeds.items()}
 
 
-def status(results: Path | None = None, *, preset: str = "paper", weights: str = VGG16S[0]) -> list[dict[str, Any]]:
+def status(*, preset: str = "paper", weights: str = VGG16S[0]) -> list[dict[str, Any]]:
     """How much of the paper has records, by table, data set and profile that has any.
 
     Each has preset, table, dataset, entries (how many the paper prints of its own, means too), profile ("" where
     nothing ran), records (entries that have what they need) and mean_absolute_difference (points of AUROC, over
     those; None in profile smoke, which says nothing).
     """
-    measured = Measured(records(results, preset=preset), preset=preset, weights=weights)
+    measured = Measured(records(preset=preset), preset=preset, weights=weights)
     rows: list[dict[str, Any]] = []
     for (table, dataset), printed in paper.own_entries().groupby(["table", "dataset"]):
         about: dict[str, Any] = {"preset": preset, "table": table, "dataset": dataset, "entries": len(printed)}
@@ -185,23 +187,9 @@ def command(
     return run_command(Experiment(normal=normal, seed=seed, **settings) for seed in seeds for normal in behind)
 
 
+@cache
 def _recipe(dataset: str, method: str, preset: str, profile: str, weights: str) -> Recipe:
     return recipe_for(dataset, preset=preset, profile=profile).replace(weights=weights, **paper.VARIANTS[method])
-
-
-@cache
-def _same_experiment(preset: str) -> dict[Hashable, dict[int, float]]:
-    """By what makes an entry: the tables that print it, each with its AUROC."""
-    found: dict[Hashable, dict[int, float]] = {}
-    for entry in _plain(paper.own_entries()):
-        found.setdefault(_made_of(entry, preset), {})[entry["table"]] = entry["auroc"]
-    return found
-
-
-def _printed_elsewhere(entry: Entry, preset: str) -> list[str]:
-    """Other tables that print another figure of the same experiment, rounding aside."""
-    others = _same_experiment(preset)[_made_of(entry, preset)].items()
-    return [f"Table {table} prints {auroc:.2f}" for table, auroc in others if abs(auroc - entry["auroc"]) > 0.1]
 
 
 def _made_of(entry: Entry, preset: str) -> Hashable:

@@ -1,7 +1,6 @@
 """What records and pages say of localization: every metric at once, of all test images and of the defective ones."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve
@@ -12,8 +11,8 @@ from kdlib.metrics import aupro, auroc, check_finite, checked
 def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[float, float] | tuple[None, None]:
     """F1 (Dice, 1945) and intersection over union (Jaccard, 1912) of the pixels above a threshold, both in [0, 1].
 
-    2 TP / (2 TP + FP + FN) and TP / (TP + FP + FN), counted over the pixels of all images together: no mean over images
-    or defects. None where no pixel is defective. IoU is F1 / (2 - F1): what is best for one is best for the other.
+    2 TP / (2 TP + FP + FN) and TP / (TP + FP + FN), counted over the pixels of all images together; None where no pixel
+    is defective. IoU is F1 / (2 - F1): what is best for one is best for the other.
 
     Args:
         masks, maps: (N, H, W), as for `aupro`.
@@ -29,14 +28,11 @@ def f1_and_iou(masks: np.ndarray, maps: np.ndarray, threshold: float) -> tuple[f
     return 2 * true / (all_marked + defective), true / (all_marked + defective - true)
 
 
-def pixel_threshold(
-    normal_maps: np.ndarray, quantile: float = 0.99, *, of: Literal["pixels", "images"] = "pixels"
-) -> float:
-    """The value that a fraction ``quantile`` of normal images' pixels, or of the images' maxima, stays at or below.
+def pixel_threshold(normal_maps: np.ndarray, quantile: float = 0.99) -> float:
+    """The value that a fraction ``quantile`` of normal images' pixels stays at or below.
 
-    Of pixels, it controls the area marked: about 1 - quantile of all good pixels to come. That says where a defect is
-    once `Detector.threshold` says that there is one. Of images, it controls how many good images get any mark: about
-    1 - quantile, but N maps cannot promise less than 1 in N + 1; and it misses much of a defect that is found.
+    It controls the area marked: about 1 - quantile of all good pixels to come. That says where a defect is once
+    `Detector.threshold` says that there is one.
 
     Args:
         normal_maps: localization maps of normal images that were not trained on, (N, H, W), N > 0.
@@ -47,27 +43,20 @@ def pixel_threshold(
     check_finite(maps)
     if not 0 <= quantile <= 1:
         raise ValueError(f"pixel_threshold: quantile is {quantile}, expected 0 to 1")
-    if of not in ("pixels", "images"):
-        raise ValueError(f"pixel_threshold: of is {of!r}, expected 'pixels' or 'images'")
-    values = maps.ravel() if of == "pixels" else maps.max((1, 2))
-    index = math.ceil(quantile * (values.size - 1))  # NumPy's quantile counts in the precision of the maps
-    return float(np.partition(values, index)[index])
+    index = math.ceil(quantile * (maps.size - 1))  # NumPy's quantile counts in the precision of the maps
+    return float(np.partition(maps.ravel(), index)[index])
 
 
-def best_f1_on_test(masks: np.ndarray, maps: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """The highest F1 of any threshold, and the highest such threshold; None where no pixel is defective.
+def best_f1_on_test(masks: np.ndarray, maps: np.ndarray) -> float | None:
+    """The highest F1 of any threshold; None where no pixel is defective.
 
     Chosen by the labels that it is measured with: what the maps could give, not what a user gets. Never a headline.
     """
     masks, maps = checked(masks, maps)
-    if not (defective := int(np.count_nonzero(masks))):
-        return None, None
-    precision, recall, scores = precision_recall_curve(masks.ravel(), maps.ravel(), drop_intermediate=True)
-    true = np.rint(recall[:-1] * defective)  # whole numbers again, so that what is equal stays equal
-    marked = np.rint(true / np.maximum(precision[:-1], 1 / masks.size))
-    found = 2 * true / (marked + defective)
-    best = np.flatnonzero(found == found.max())[-1]
-    return float(found[best]), float(np.nextafter(scores[best], -np.inf))  # below the score: it is marked too
+    if not masks.any():
+        return None
+    precision, recall, _ = precision_recall_curve(masks.ravel(), maps.ravel(), drop_intermediate=True)
+    return float((2 * precision * recall / np.maximum(precision + recall, 1 / masks.size)).max())
 
 
 def localization_metrics(
@@ -81,7 +70,7 @@ def localization_metrics(
         threshold: for F1 and IoU, which are None without; see `pixel_threshold`.
 
     Returns:
-        For each set ``pixel_auroc``, ``aupro``, ``f1``, ``iou``, ``best_f1_on_test``, ``best_threshold_on_test``.
+        For each set ``pixel_auroc``, ``aupro``, ``f1``, ``iou``, ``best_f1_on_test``.
     """
     masks, maps = checked(masks, maps, dimensions=3)
     defective = np.asarray(labels) != 0
@@ -93,7 +82,6 @@ def localization_metrics(
     for part, chosen in {"all": slice(None), "defective": defective}.items():
         m, a = masks[chosen], maps[chosen]
         f1, iou = (None, None) if threshold is None else f1_and_iou(m, a, threshold)
-        best, best_at = best_f1_on_test(m, a)
         found[part] = {"pixel_auroc": auroc(m, a), "aupro": aupro(m, a), "f1": f1, "iou": iou}
-        found[part] |= {"best_f1_on_test": best, "best_threshold_on_test": best_at}
+        found[part]["best_f1_on_test"] = best_f1_on_test(m, a)
     return found

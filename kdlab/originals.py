@@ -1,12 +1,16 @@
-"""The data sets as they were published: their classes and categories, and how many images they have."""
+"""The data sets as they were published, and what of them is here: images, fingerprints, files that cannot be read."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 from kdlab.textures import CATEGORIES, GRAFTED
-from kdlib.data import ABOUT, DATASETS, Split, find
+from kdlib.data import ABOUT, DATASETS, Images, Split, find
 from kdlib.data.classes import DIGITS
+from kdlib.data.reading import read_image, read_mask
 from kdlib.errors import unknown
 
 Counts = Mapping[str, tuple[int, int, int]]  # normal class or category -> training, normal test, anomalous test images
@@ -41,3 +45,75 @@ def normals(dataset: str) -> tuple[str, ...]:
         raise ValueError(f"{dataset}: its classes or categories are listed nowhere; name those that are meant")
     folder = find(dataset) if dataset == "mvtec_ad" else None
     return tuple(normal for normal in listed[dataset] if folder is None or (folder / normal).is_dir())
+
+
+def inventory(dataset: str) -> dict[str, Any]:
+    """One data set of the paper, every file of it read.
+
+    Returns:
+        dataset, licence, publisher; folder (empty: not here); parts: of each class or category normal, counts (images
+        for training, normal and anomalous ones for testing), official (those of the original), fingerprints (training,
+        test) and copy_note; absent: categories of the original that are not here; problems.
+
+    Raises:
+        ValueError: no such data set.
+    """
+    if dataset not in ABOUT:
+        raise ValueError(unknown("data: no data set", dataset, ABOUT))
+    about, folder, parts, problems = ABOUT[dataset], find(dataset), [], list[str]()
+    here = normals(dataset) if folder else ()
+    for normal in here:
+        try:
+            split = DATASETS[dataset](normal)
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+            continue
+        anomalous = 0 if split.test.labels is None else int(split.test.labels.sum())
+        part = {"normal": normal, "counts": (len(split.train), len(split.test) - anomalous, anomalous)}
+        part |= {"official": ORIGINALS[dataset][normal], "copy_note": copy_note(split)}
+        parts.append(part | {"fingerprints": (split.train.fingerprint, split.test.fingerprint)})
+        problems += _unreadable(split.train, split.test)
+    return {
+        "dataset": dataset,
+        "folder": str(folder or ""),
+        "licence": about.terms,
+        "publisher": about.publisher,
+        "parts": parts,
+        "absent": [normal for normal in about.normals if folder and normal not in here],
+        "problems": list(dict.fromkeys(problems)),  # all classes of a damaged file fail alike
+    }
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """An `inventory` for a terminal."""
+    about = ABOUT[found["dataset"]]
+    lines = [f"{about.title}: {found['licence']}", f"  {found['folder']}"]
+    if not found["folder"]:
+        lines[1] += f"not here; offered at {found['publisher']}"
+        lines += [f"  layout expected in $KDLIB_DATA/{found['dataset']}: {about.layout}"]
+    for part in found["parts"]:
+        text = "  {:<12} {:>6} for training, {:>5} normal and {:>5} anomalous for testing  {} {}".format(
+            part["normal"], *part["counts"], *part["fingerprints"]
+        )
+        if part["counts"] != part["official"]:
+            text += "  DIFFERS from the original's {} + {} + {}".format(*part["official"])
+        lines.append(text + (f" ({part['copy_note']})" if part["copy_note"] else ""))
+    lines += [f"  not here: {', '.join(found['absent'])}"] if found["absent"] else []
+    return "\n".join([*lines, *(f"  PROBLEM {problem}" for problem in found["problems"])])
+
+
+def _unreadable(*sets: Images) -> list[str]:
+    """Why each file that cannot be read cannot, masks among them."""
+    images = [(read_image, path) for s in sets if isinstance(s.content, tuple) for path in s.content]
+    masks = [(read_mask, path) for s in sets for path in s.masks or () if path]
+
+    def problem(task: tuple[Callable[[Path], object], Path]) -> str | None:
+        read, path = task
+        try:
+            read(path)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        return [found for found in pool.map(problem, [*images, *masks]) if found]

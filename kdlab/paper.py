@@ -1,8 +1,7 @@
-"""What the paper printed, and how our records compare with it."""
+"""What the paper printed, and what our records say of the same entry."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
 from kdlib.networks import CRITICAL_POINTS
 
@@ -131,48 +129,3 @@ def ours(found: Mapping[str, Mapping[int, float]], behind: Sequence[str]) -> Our
         return Ours()
     spread = float(np.std(seeds[0], ddof=1)) if len(seeds) == 1 < len(seeds[0]) else math.nan
     return Ours(float(np.mean([np.mean(each) for each in seeds])), spread, min(map(len, seeds)))
-
-
-def experiments(
-    records: Iterable[Record], dataset: str, behind: Iterable[str], **changes: Any
-) -> tuple[Experiment, ...]:
-    """Those of an entry: of its records; of a class or category without one, that of seed 0 with the same settings.
-
-    Without any record, those of preset and profile ``paper`` with ``changes``.
-    """
-    found: dict[str, list[Experiment]] = {}
-    for record in records:
-        experiment = Experiment.from_dict(record["experiment"])
-        found.setdefault(experiment.normal, []).append(experiment)
-    like = next(iter(found.values()))[0] if found else Experiment.of(dataset, "", **changes)
-    return tuple(each for normal in behind for each in found.get(normal, [replace(like, normal=normal, seed=0)]))
-
-
-def compare(records: Iterable[Record], *, table: int, dataset: str, value: str | None = None) -> pd.DataFrame:
-    """The paper's own entries beside ours, AUROC in %: a row a class or category, the mean last.
-
-    Columns: published, plus_minus (as printed), ours (mean over seeds), spread (standard deviation over seeds),
-    difference (ours - published), seeds, profile, experiments (that make the row). An entry without a record has NaN;
-    the mean needs all of them. Smoke records are refused: their figures say nothing.
-
-    Args:
-        records: of one recipe in one profile; all seeds count.
-        value: ``"mean_last_10"``, ``"last"`` or ``"best"`` of the image AUROC; for localization ``"all"`` or
-            ``"defective"``; that of `HEADLINE` where left out.
-    """
-    frame = published(table=table, dataset=dataset, method=OURS)
-    if frame.empty:
-        raise ValueError(f"published: table {table} has no {OURS} entries for {dataset!r}")
-    chosen = [record for record in records if record["experiment"]["dataset"] == dataset]
-    profiles = {record["experiment"]["profile"] for record in chosen}
-    if "smoke" in profiles or len(profiles) > 1:
-        raise ValueError(f"comparison: expected records of one profile that is not smoke; found {sorted(profiles)}")
-    found = by_seed(chosen, frame["task"].iloc[0], value)
-    rows = frame.set_index("column")[["auroc", "plus_minus"]].rename(columns={"auroc": "published"})
-    rows = rows.join(pd.DataFrame([ours(found, normals(dataset, c)) for c in rows.index], index=rows.index))
-    rows["difference"] = rows["ours"] - rows["published"]
-    rows["profile"] = [next(iter(profiles), "") if seeds else "not run" for seeds in rows["seeds"]]
-    behind = [experiments(chosen, dataset, normals(dataset, column)) for column in rows.index]
-    rows["experiments"] = pd.Series(behind, rows.index, dtype=object)
-    columns = ["published", "plus_minus", "ours", "spread", "difference", "seeds", "profile", "experiments"]
-    return rows[columns].rename_axis("normal")

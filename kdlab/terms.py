@@ -7,7 +7,7 @@ maps of `localize.attribution` in milliseconds. Guided backpropagation is no sum
 import math
 import warnings
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from kdlib.activations import batch_length
 from kdlib.detector import Detector
-from kdlib.localize import Score, attribution, mean_of_noisy_copies
+from kdlib.localize import Score, attribution, mean_of_noisy_copies, positions
 from kdlib.losses import loss_terms
 from kdlib.networks import half_precision
+from kdlib.recipe import Recipe
 
 # `integrated_gradients`, `gbp_both`: not.
 QUICK = ("gradients", "smoothgrad", "gbp", "cloner_gradients", "discrepancy", "product")
@@ -39,8 +40,8 @@ class Terms:
         with torch.no_grad():
             self._known = detector.source(x)
             with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-                found = detector.cloner(x)
-        terms = [torch.stack(loss_terms(self._known, found, (p,)), 1) for p in self.points]
+                self._found = detector.cloner(x)
+        terms = [torch.stack(loss_terms(self._known, self._found, (p,)), 1) for p in self.points]
         self._losses = torch.stack(terms, 1).cpu().numpy()  # (N, P, 2)
 
     def scores(self, points: tuple[str, ...], lam: float) -> np.ndarray:
@@ -49,19 +50,19 @@ class Terms:
 
     def attribution(self, method: str, points: tuple[str, ...], lam: float) -> np.ndarray:
         """`localize.attribution` of all images with these ``map_points`` and ``map_lam``: (N, H, W)."""
+        recipe = self.detector.recipe.replace(attribution=method, map_points=points, map_lam=lam)
         weights = self._weights(points, lam)
-        if method == "discrepancy":
-            return np.tensordot(weights, self._positions, 2)
-        if method == "product":
-            return np.sum([self._products[self.points.index(p)] for p in points], axis=0)
+        if method in ("discrepancy", "product"):
+            return positions(self._known, self._found, lam=lam, recipe=recipe).cpu().numpy()
         if method == "smoothgrad" and not self.detector.recipe.stretch:
             return np.abs(np.tensordot(weights, self._smooth.sum(0), 2)).sum(1)
         if method in ("gradients", "cloner_gradients", "gbp"):
             source, cloner = (np.tensordot(weights, terms, 2) for terms in self._gradients)
             if method == "gbp":
-                cloner = self._guided(points, lam)
+                cloner = self._guided(recipe)
             return np.abs(cloner if method == "cloner_gradients" else source + cloner).sum(1)
-        return self._direct(method, points, lam)
+        networks = self.detector.source, self.detector.cloner
+        return np.concatenate([attribution(*networks, x, lam=lam, recipe=recipe) for x in self._batches()])
 
     def signed_gradients(self) -> np.ndarray:
         """Of each term, value and direction, through both networks: (P, 2, N, 3, H, W)."""
@@ -72,23 +73,8 @@ class Terms:
         both = (0.0, 1.0) if lam == math.inf else (1.0, lam)
         return np.array([both if p in points else (0.0, 0.0) for p in self.points], dtype=np.float32)
 
-    def _direct(self, method: str, points: tuple[str, ...], lam: float) -> np.ndarray:
-        recipe = self.detector.recipe.replace(attribution=method, map_points=points, map_lam=lam)
-        networks = self.detector.source, self.detector.cloner
-        return np.concatenate([attribution(*networks, x, lam=lam, recipe=recipe) for x in self._batches()])
-
     def _batches(self) -> tuple[Tensor, ...]:
         return self._x.split(max(1, batch_length(self.detector.recipe, self.detector.device) // 2))
-
-    @cached_property
-    def _positions(self) -> np.ndarray:
-        """`discrepancy` of each term alone: (P, 2, N, H, W)."""
-        return np.stack([[self._direct("discrepancy", (p,), lam) for lam in (0.0, math.inf)] for p in self.points])
-
-    @cached_property
-    def _products(self) -> np.ndarray:
-        """`product` of each critical point alone: (P, N, H, W)."""
-        return np.stack([self._direct("product", (p,), 0.0) for p in self.points])
 
     @cached_property
     def _gradients(self) -> np.ndarray:
@@ -111,11 +97,10 @@ class Terms:
         length, _, height, width = packed.shape
         return np.moveaxis(packed.reshape(length, 2, len(self.points), 2, 3, height, width), 0, 3).copy()
 
-    def _guided(self, points: tuple[str, ...], lam: float) -> np.ndarray:
+    def _guided(self, recipe: Recipe) -> np.ndarray:
         """Guided backpropagation through the cloner, the source's answers given: (N, 3, H, W)."""
-        recipe, cloner = self.detector.recipe.replace(map_points=points, map_lam=lam), self.detector.cloner
-        given: Any = lambda *_: self._known  # noqa: E731
-        score = Score(given, cloner, lam=lam, recipe=recipe, guided=(cloner,), through_source=False)
+        cloner, given = self.detector.cloner, cast(Any, lambda *_: self._known)
+        score = Score(given, cloner, lam=1, recipe=recipe, guided=(cloner,), through_source=False)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
             gradient = GuidedBackprop(score).attribute(self._x.clone().requires_grad_())

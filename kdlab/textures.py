@@ -58,16 +58,15 @@ def make_category(root: Path, category: str, *, seed: int = 0, harder: bool = Fa
             return patch
         return (patch * random.uniform(1 - LIGHT, 1 + LIGHT)).clip(0, 255).astype(np.uint8)
 
+    left, right = photograph[:, :border], photograph[:, border:]
     with whole_folder(root / category) as scratch:
-        for number in range(TRAIN):
-            _write(scratch / "train" / "good", number, lit(_patch(photograph[:, :border], random)))
-        for number in range(GOOD):
-            _write(scratch / "test" / "good", number, lit(_patch(photograph[:, border:], random)))
+        for part, side, count in (("train", left, TRAIN), ("test", right, GOOD)):
+            for number in range(count):
+                _write(scratch / part / "good", number, lit(_patch(side, random)))
         for kind in GRAFTS if harder else DEFECTS:
             for number in range(EACH_DEFECT):
-                patch = _patch(photograph[:, border:], random)
-                piece_of = photograph[:, border:] if kind == "turn" else other
-                patch, mask = paint_defect(patch, kind, random, other=piece_of)
+                piece_of = right if kind == "turn" else other
+                patch, mask = paint_defect(_patch(right, random), kind, random, other=piece_of)
                 _write(scratch / "test" / kind, number, lit(patch))
                 _write(scratch / "ground_truth" / kind, number, mask.astype(np.uint8) * 255, suffix="_mask")
 

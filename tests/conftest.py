@@ -28,7 +28,7 @@ from torch import Tensor
 
 import kdlab.__main__
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import SCHEMA, digest
+from kdlab.experiments.records import SCHEMA, Record, digest
 from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector, Recipe, Split, load, weights
 from kdlib.networks import Source
@@ -87,6 +87,24 @@ def study_frame(gains: dict[str, float], profile: str = "laptop", dataset: str =
     return pd.DataFrame(rows, columns=[*COLUMNS, "experiment", "record"])
 
 
+def record_of(experiment: Experiment, auroc: float | None = 0.9, *, note: str = "") -> Record:
+    """The record of an experiment that was never run."""
+    image = None if auroc is None else {"last": auroc - 0.1, "mean_last_10": auroc, "best": auroc + 0.1}
+    metrics: dict[str, Any] = {"image_auroc": image, "evaluations": []}
+    if experiment.dataset == "mvtec_ad":
+        metrics["pixel_auroc"] = {"all": auroc and auroc + 0.05, "defective": 0.5}
+    made: Record = {"schema": SCHEMA, "id": "none", "experiment": experiment.to_dict(), "metrics": metrics}
+    return made | {"provenance": {"date": "2026-01-01", "data": {"copy_note": note}}}
+
+
+def keep_record(record: Record, results: Path) -> Path:
+    """Write a record as `run` would have written it."""
+    path = results / record["experiment"]["dataset"] / f"{record['id']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record | {"sha256": digest(record)}))
+    return path
+
+
 @contextmanager
 def environment(home: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -130,17 +148,8 @@ def write(results: Path) -> Write:
     """Write the record of an experiment that was never run."""
 
     def write(dataset: str, normal: str, auroc: float | None, *, note: str = "", **settings: Any) -> None:
-        experiment = Experiment.of(dataset, normal, **settings)
-        image = None if auroc is None else {"last": auroc - 0.1, "mean_last_10": auroc, "best": auroc + 0.1}
-        metrics: dict[str, Any] = {"image_auroc": image, "evaluations": []}
-        if dataset == "mvtec_ad":
-            metrics["pixel_auroc"] = {"all": auroc and auroc + 0.05, "defective": 0.5}
-        path = results / dataset / f"{len(list(results.glob('*/*.json'))):016}.json"
-        record = {"schema": SCHEMA, "id": path.stem, "experiment": experiment.to_dict(), "metrics": metrics}
-        record["provenance"] = {"date": "2026-01-01", "data": {"copy_note": note}}
-        record["sha256"] = digest(record)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record))
+        record = record_of(Experiment.of(dataset, normal, **settings), auroc, note=note)
+        keep_record(record | {"id": f"{len(list(results.glob('*/*.json'))):016}"}, results)
 
     return write
 

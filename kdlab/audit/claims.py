@@ -1,13 +1,15 @@
 """What the paper says of its own numbers, sentence by sentence, each with the rule by which its tables judge it.
 
-The sentences are in ``claims.toml``; those that set one setting of a study above another are judged by
-`kdlab.studies.sentences`, like our records. A judge gives the parts of its sentence, true, false or None (not decided),
-and the numbers: what is said of single numbers is arithmetic; that a row is ahead of another over classes is tested.
+The sentences are in ``claims.toml``, each with its judge, a function of this file, and what it is asked about; those
+that set one setting of a study above another are judged by `kdlab.studies.sentences`, like our records. A judge gives
+the parts of its sentence, true, false or None (not decided), and the numbers: what is said of single numbers is
+arithmetic; that a row is ahead of another over classes is tested.
 """
 
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +34,7 @@ CHANCE = 10.0  # "near-random": so far from 50 at most
 TABLES = {"mnist": 2, "fashion_mnist": 2, "cifar10": 2, "mvtec_ad": 3, "retinal_oct": 5, "brain_mri": 6, "head_ct": 6}
 
 with resources.files("kdlab.audit").joinpath("claims.toml").open("rb") as _file:
-    CLAIMS: list[dict[str, str]] = tomllib.load(_file)["claim"]
+    CLAIMS: list[dict[str, Any]] = tomllib.load(_file)["claim"]
 
 Judged = tuple[Sequence[bool | None], str]
 
@@ -42,20 +44,17 @@ def claims(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     frame = paper.published() if frame is None else frame
     printed, rows = Printed(frame), []
     for claim in CLAIMS:
-        parts, evidence = globals()[claim["judge"]](printed)
+        parts, evidence = globals()[claim["judge"]](printed, *claim.get("about", ()))
         verdict = statistics.verdict(parts)
         rows.append((claim["place"], claim["quote"], verdict, evidence, claim.get("severity", ""), ""))
     for study, comparisons in COMPARISONS.items():
         known = published_frame(study, frame)
         for each in comparisons if len(known) else ():
             verdict, tests = by_study(each, known)
-            named = zip(
-                tests["better"] + " over " + tests["worse"] + ", " + tests["dataset"],
-                tests["mean"],
-                tests["p"],
-                strict=True,
+            evidence = "; ".join(
+                f"{t['better']} over {t['worse']}, {t['dataset']} {t['mean']:+.2f} ({statistics.p_text(t['p'])})"
+                for t in tests.to_dict("records")
             )
-            evidence = "; ".join(f"{name} {mean:+.2f} ({statistics.p_text(p)})" for name, mean, p in named)
             rows.append((each.place, each.quote, verdict, f"{evidence}.", each.severity, study))
     return pd.DataFrame(rows, columns=["place", "quote", "verdict", "evidence", "severity", "study"])
 
@@ -89,24 +88,6 @@ class Printed:
         own = means.index.str.startswith(OURS)
         return float(means[own].max() - means[~own].max()), str(means[~own].idxmax())
 
-    def ahead(self, *pairs: tuple[int, str, str, str]) -> Judged:
-        """Whether rows are ahead of others over classes: table, data set, better, worse; one family of tests."""
-        family = {}
-        for table, dataset, better, worse in pairs:
-            rows = self.classes(table, dataset)[[worse, better]].dropna()
-            family[f"{better} over {worse}, {dataset},"] = (of_units(rows[worse]), of_units(rows[better]))
-        return statistics.family(family)
-
-    def leads(self, table: int, *datasets: str) -> Judged:
-        """Whether the paper's row is ahead of the best other, and in how many classes it is the highest."""
-        parts, text = self.ahead(*((table, dataset, OURS, self.lead(table, dataset)[1]) for dataset in datasets))
-        return parts, f"{text}; {'; '.join(f'{d}: {self.first(table, d)}' for d in datasets)}."
-
-    def first(self, table: int, dataset: str) -> str:
-        """In how many classes the paper's row is the highest."""
-        classes = self.classes(table, dataset)
-        return f"first in {(classes.idxmax(axis=1) == OURS).sum()} of {len(classes)} classes"
-
     def main(self) -> tuple[list[float], str]:
         """`lead` in each of `TABLES`."""
         found = {dataset: self.lead(table, dataset) for dataset, table in TABLES.items()}
@@ -116,6 +97,24 @@ class Printed:
 def about(difference: float, said: float) -> bool:
     """Whether "∼ said %" is a fair word for a difference."""
     return bool(abs(difference - said) <= CLOSE)
+
+
+def ahead(p: Printed, *pairs: tuple[int, str, str, str]) -> Judged:
+    """Whether rows are ahead of others over classes: table, data set, better, worse; one family of tests."""
+    family = {}
+    for table, dataset, better, worse in pairs:
+        rows = p.classes(table, dataset)[[worse, better]].dropna()
+        family[f"{better} over {worse}, {dataset},"] = (of_units(rows[worse]), of_units(rows[better]))
+    return statistics.family(family)
+
+
+def leads(p: Printed, table: int, *datasets: str) -> Judged:
+    """Whether the paper's row is ahead of the best other, and in how many classes it is the highest."""
+    parts, text = ahead(p, *((table, dataset, OURS, p.lead(table, dataset)[1]) for dataset in datasets))
+    for dataset in datasets:
+        classes = p.classes(table, dataset)
+        text += f"; {dataset}: first in {(classes.idxmax(axis=1) == OURS).sum()} of {len(classes)} classes"
+    return parts, f"{text}."
 
 
 def competitive(p: Printed) -> Judged:
@@ -132,12 +131,11 @@ def large_margin(p: Printed) -> Judged:
 
 
 def gt_fails(p: Printed) -> Judged:
-    means = {dataset: p.means(TABLES[dataset], dataset) for dataset in ("cifar10", "mvtec_ad")}
-    cifar, mvtec = (int(each.rank(ascending=False)["GT"]) for each in means.values())
-    lines = (
-        f"{d} {m['GT']:.2f}, number {n} of {len(m)}" for (d, m), n in zip(means.items(), (cifar, mvtec), strict=True)
-    )
-    return [cifar <= 3, mvtec > len(means["mvtec_ad"]) / 2], f"{'; '.join(lines)}."
+    cifar, mvtec = (p.means(TABLES[dataset], dataset) for dataset in ("cifar10", "mvtec_ad"))
+    places = [int(means.rank(ascending=False)["GT"]) for means in (cifar, mvtec)]
+    text = f"cifar10 {cifar['GT']:.2f}, number {places[0]} of {len(cifar)}; "
+    text += f"mvtec_ad {mvtec['GT']:.2f}, number {places[1]} of {len(mvtec)}."
+    return [places[0] <= 3, places[1] > len(mvtec) / 2], text
 
 
 def variances(p: Printed) -> Judged:
@@ -150,10 +148,6 @@ def variances(p: Printed) -> Judged:
     return list(full), text
 
 
-def sota(p: Printed) -> Judged:
-    return p.leads(2, "mnist", "fashion_mnist")
-
-
 def thirteen(p: Printed) -> Judged:
     lead, rival = p.lead(2, "cifar10")
     means = p.means(2, "cifar10")
@@ -163,19 +157,15 @@ def thirteen(p: Printed) -> Judged:
 
 
 def outperform(p: Printed) -> Judged:
-    parts, text = p.leads(2, "fashion_mnist", "cifar10")
+    parts, text = leads(p, 2, "fashion_mnist", "cifar10")
     mnist, rival = p.lead(2, "mnist")
     return [*parts, mnist >= -NEAR], f"{text} MNIST {mnist:+.2f} against {rival}."
 
 
 def ten(p: Printed) -> Judged:
-    parts, text = p.leads(3, "mvtec_ad")
+    parts, text = leads(p, 3, "mvtec_ad")
     lead, _ = p.lead(3, "mvtec_ad")
     return [*parts, about(lead, 10)], f"{text} {lead:+.2f} in the mean."
-
-
-def localization(p: Printed) -> Judged:
-    return p.leads(4, "mvtec_ad")
 
 
 def considerable(p: Printed) -> Judged:
@@ -228,9 +218,8 @@ def partial_anomalies(p: Printed) -> Judged:
 
 def highest_in_each(p: Printed) -> Judged:
     losses = p.losses()
-    return [means.idxmax() == "loss=total" for means in losses.values()], "; ".join(
-        f"{dataset}: {_list(means)}" for dataset, means in losses.items()
-    )
+    text = "; ".join(f"{dataset}: {_list(means)}" for dataset, means in losses.items())
+    return [means.idxmax() == "loss=total" for means in losses.values()], text
 
 
 def each_fails_once(p: Printed) -> Judged:
@@ -241,12 +230,8 @@ def each_fails_once(p: Printed) -> Judged:
     return parts, f"Below the best loss, on MVTec AD and on CIFAR-10: {', '.join(lines)}."
 
 
-def gbp_worst(p: Printed) -> Judged:
-    return p.ahead(*((11, "mvtec_ad", other, "gbp") for other in ("gradients", "smoothgrad")))
-
-
 def filters(p: Printed) -> Judged:
-    parts, text = p.ahead(*((11, "mvtec_ad", "smoothgrad", other) for other in ("gradients", "gbp")))
+    parts, text = ahead(p, *((11, "mvtec_ad", "smoothgrad", other) for other in ("gradients", "gbp")))
     means, classes = p.means(11, "mvtec_ad"), p.classes(11, "mvtec_ad")
     smooth = [m for m in means.index if "+" in m]
     apart, widest = np.ptp(means[smooth]), np.ptp(classes[smooth], axis=1)

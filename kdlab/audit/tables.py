@@ -6,7 +6,7 @@ form instead, so that a test can plant an error and see it found.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import combinations
 from statistics import mode
 from typing import Any, cast
@@ -54,10 +54,11 @@ class Row:
         least = [min(usual, 1) if column == "mean" else usual for column in own.index]
         return 0.5 * 10.0 ** -own.clip(lower=pd.Series(least, own.index))
 
-    @property
+    @cached_property
     def experiment(self) -> object:
         """What was run: a recipe for the paper's own rows, which have several names; else the method's name."""
-        return _experiment(self.dataset, self.method)
+        changes = paper.VARIANTS.get(self.method)
+        return self.method if changes is None else recipe_for(self.dataset).replace(**changes)
 
 
 def rows(frame: pd.DataFrame | None = None) -> list[Row]:
@@ -164,12 +165,6 @@ def against(frame: pd.DataFrame | None = None) -> pd.DataFrame:
             wins, losses = int((d > 0).sum()), int((d < 0).sum())
             found.append((*rival.place, wins, len(d) - wins - losses, losses, d.mean(), p))
     return _frame(found, "table task dataset rival wins ties losses difference p")
-
-
-@cache
-def _experiment(dataset: str, method: str) -> object:
-    changes = paper.VARIANTS.get(method)
-    return method if changes is None else recipe_for(dataset).replace(**changes)
 
 
 def _pairs(frame: pd.DataFrame | None) -> Iterator[tuple[Row, Row]]:

@@ -93,18 +93,16 @@ def _undecided(who: str, changes: Mapping[str, Any], *decided: Mapping[str, Any]
 
 def run_command(experiments: Iterable[Experiment]) -> str:
     """``python -m kdlab run …`` for these experiments and no others; a line each for unlike settings or seeds."""
-    seeds: dict[tuple[str, str, str, Recipe], dict[str, list[int]]] = {}
-    for each in dict.fromkeys(experiments):
-        alike = seeds.setdefault((each.dataset, each.preset, each.profile, each.recipe), {})
-        alike.setdefault(each.normal, []).append(each.seed)
+    alike: dict[tuple[str, str, str, Recipe], dict[str, set[int]]] = {}
+    for each in experiments:
+        settings = each.dataset, each.preset, each.profile, each.recipe
+        alike.setdefault(settings, {}).setdefault(each.normal, set()).add(each.seed)
     lines = []
-    for (dataset, preset, profile, recipe), by_normal in seeds.items():
-        normals: dict[tuple[int, ...], list[str]] = {}
-        for normal, found in by_normal.items():
-            normals.setdefault(tuple(sorted(found)), []).append(normal)
+    for (dataset, preset, profile, recipe), seeds in alike.items():
         default = vars(recipe_for(dataset, preset=preset, profile=profile))
         changes = [f"{name}={_plain(value)}" for name, value in vars(recipe).items() if value != default[name]]
-        for wanted, names in normals.items():
+        for wanted in dict.fromkeys(tuple(sorted(found)) for found in seeds.values()):
+            names = [normal for normal, found in seeds.items() if found == {*wanted}]
             words = ["--dataset", dataset, "--normal-class" if dataset in ONE_VS_REST else "--category", *names]
             words += ["--set", *changes] if changes else []
             words += ["--preset", preset] if preset != "paper" else []

@@ -9,7 +9,7 @@ import torch
 
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.experiments.run_one import CHECKPOINT, FINISHED, attribution_file, evaluated, has_maps, training_folder
+from kdlab.experiments.run_one import CHECKPOINT, FINISHED, attribution_file, evaluated, training_folder, with_maps
 from kdlib.activations import kept_folder
 from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision, parameter_count
 from kdlib.recipe import MANY_PASSES, Recipe
@@ -56,11 +56,10 @@ def seconds(experiments: Sequence[Experiment], known: Iterable[Record]) -> list[
 def work(recipe: Recipe, counts: Counts, *, trains: bool = True) -> float:
     """Arithmetic of an experiment in passes of one pixel through a cloner; without training, of its evaluations."""
     train, test, masks = counts
-    epochs = evaluated(recipe)
-    maps = sum(has_maps(epoch, recipe) for epoch in epochs) if masks else 0
+    epochs, maps = len(evaluated(recipe)), len(with_maps(recipe)) if masks else 0
     gradient = GRADIENT * (recipe.samples if recipe.attribution in MANY_PASSES else 1)
     training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train if trains else 0
-    return recipe.input_size**2 * (training + (EVALUATE * len(epochs) + gradient * maps + SOURCE) * test)
+    return recipe.input_size**2 * (training + (EVALUATE * epochs + gradient * maps + SOURCE) * test)
 
 
 def disk(experiments: Iterable[Experiment]) -> int:
@@ -82,8 +81,8 @@ def disk(experiments: Iterable[Experiment]) -> int:
         sizes[folder / CHECKPOINT] = state + 2 * learned  # and Adam's two moments
         for epoch in evaluated(recipe):
             sizes[folder / f"{epoch}.safetensors"] = state
-            if data.has_masks and has_maps(epoch, recipe):
-                sizes[folder / attribution_file(experiment, epoch)] = 4 * len(data.test) * recipe.input_size**2
+        for epoch in with_maps(recipe) if data.has_masks else ():
+            sizes[folder / attribution_file(experiment, epoch)] = 4 * len(data.test) * recipe.input_size**2
     return sum(size for path, size in sizes.items() if not path.exists())
 
 

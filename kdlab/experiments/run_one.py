@@ -77,7 +77,7 @@ def run(experiment: Experiment, *, results: Path | None = None) -> Record:
 
     def evaluate(epoch: int) -> dict[str, float]:
         found = {"image_auroc": auroc(labels, detector.score_pixels(test, known))}
-        if masks is not None and has_maps(epoch, recipe):
+        if masks is not None and epoch in with_maps(recipe):
             raw = keep_array(folder / attribution_file(experiment, epoch), lambda: detector.attribute(test))
             maps = localization_map(raw, recipe)
             parts = localization_metrics(masks, maps, labels)
@@ -132,7 +132,7 @@ def train(
 ) -> None:
     """Fit a detector and evaluate it on the way; or evaluate the cloners that an earlier training of the kind kept.
 
-    ``detector.training`` holds the evaluations of ``evaluate``, called at the epochs of `is_evaluated`.
+    ``detector.training`` holds the evaluations of ``evaluate``, called at the epochs of `evaluated`.
     """
     recipe, data = experiment.recipe, experiment.data
     epochs = evaluated(recipe)
@@ -161,27 +161,18 @@ def train(
 
 
 def evaluated(recipe: Recipe) -> list[int]:
-    """The epochs of `is_evaluated`."""
-    return [epoch for epoch in range(1, recipe.epochs + 1) if is_evaluated(epoch, recipe.epochs)]
-
-
-def is_evaluated(epoch: int, epochs: int) -> bool:
-    """Whether an epoch is evaluated: the last ten that are a 60th of the training apart, and every fifth before.
+    """The epochs that are evaluated: the last ten that are a 60th of the training apart, and every fifth before.
 
     On MVTec AD that is every 10 epochs at the end, as in the paper.
     """
-    step, left = max(1, epochs // 60), epochs - epoch
-    return left % step == 0 and (is_late(epoch, epochs) or left % (5 * step) == 0)
+    step = max(1, recipe.epochs // 60)
+    left = [*range(0, 10 * step, step), *range(10 * step, recipe.epochs, 5 * step)]
+    return [recipe.epochs - each for each in reversed(left) if each < recipe.epochs]
 
 
-def is_late(epoch: int, epochs: int) -> bool:
-    """Whether an evaluation is one of the last ten, whose maps are measured too."""
-    return epochs - epoch < 10 * max(1, epochs // 60)
-
-
-def has_maps(epoch: int, recipe: Recipe) -> bool:
-    """Whether an evaluation measures maps: the last ten do; of a method that takes many passes only the very last."""
-    return epoch == recipe.epochs if recipe.attribution in MANY_PASSES else is_late(epoch, recipe.epochs)
+def with_maps(recipe: Recipe) -> list[int]:
+    """Those of `evaluated` that measure maps: the last ten; of a method that takes many passes only the very last."""
+    return evaluated(recipe)[-1:] if recipe.attribution in MANY_PASSES else evaluated(recipe)[-10:]
 
 
 def summary(evaluations: list[dict[str, float]]) -> dict[str, Any]:

@@ -5,14 +5,13 @@ A study is to our ablations what a table is to the paper: `kdlab.experiments.cho
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from kdlab.experiments.experiment import Experiment
 from kdlab.presets import paper, reference
 from kdlab.studies.one_factor import MAPS
-from kdlab.textures import CATEGORIES
 from kdlib.errors import unknown
 from kdlib.weights import available
 
@@ -65,40 +64,31 @@ class Study:
 
 
 MASKED = ("textures", "mvtec_ad")
-CLASSES = tuple(Cell(dataset=name, normals=("0", "5", last)) for name, last in (("fashion_mnist", "6"), ("mnist", "8")))
-# Once each: what is said of a data set is tested over its classes, and three of ten decide little.
-OTHERS = tuple(
-    replace(cell, normals=tuple(str(n) for n in range(10) if str(n) not in cell.normals), seeds=(0,))
-    for cell in CLASSES
-)
-MORE = Cell(dataset="mvtec_ad", normals=("bottle", "capsule"), seeds=(1, 2))
-DEFECTS = Cell(dataset="textures", normals=CATEGORIES), replace(MORE, seeds=(0,))
-PHOTOGRAPHS = Cell(dataset="cifar10", normals=("airplane", "automobile", "dog"), seeds=(0,))
-CELLS = {
-    "all": (*CLASSES, *OTHERS, *DEFECTS, PHOTOGRAPHS, MORE),  # cheap ones first
-    "maps": (DEFECTS[0], replace(MORE, profile="paper", seeds=(0, 1, 2))),
-}
 
 
-def read() -> dict[str, dict[str, Any]]:
-    """``studies.toml``, where the settings of each study are written down, and what the paper says of them."""
+def _read() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Cells that many studies share, by name; and what ``studies.toml`` writes down of each study."""
     with resources.files("kdlab.studies").joinpath("studies.toml").open("rb") as file:
-        return tomllib.load(file)
+        found = _tuples(tomllib.load(file))
+    return found.pop("cells"), found
+
+
+def _tuples(found: Any) -> Any:
+    """What TOML has, its lists as tuples: they can be hashed."""
+    if isinstance(found, dict):
+        return {name: _tuples(value) for name, value in found.items()}
+    return tuple(map(_tuples, found)) if isinstance(found, list) else found
 
 
 def _study(about: Mapping[str, Any]) -> Study:
     rows = {label: {int(n): method for n, method in found.items()} for label, found in about.get("rows", {}).items()}
-    settings = {label: _tuples(changes) for label, changes in about["settings"].items()}
-    cells = about["cells"]
-    cells = CELLS[cells] if isinstance(cells, str) else tuple(Cell(**_tuples(each)) for each in cells)
-    return Study(title=about["title"], settings=settings, cells=cells, rows=rows)
+    cells = SHARED[about["cells"]] if isinstance(about["cells"], str) else about["cells"]
+    cells = tuple(Cell(**each) for each in cells)
+    return Study(title=about["title"], settings=about["settings"], cells=cells, rows=rows)
 
 
-def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-
-
-STUDIES: Mapping[str, Study] = {name: _study(about) for name, about in read().items()}
+SHARED, WRITTEN = _read()
+STUDIES: Mapping[str, Study] = {name: _study(about) for name, about in WRITTEN.items()}
 
 
 def study(name: str) -> Study:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -33,13 +34,9 @@ class Comparison:
     severity: str = ""
 
 
-def _comparison(*, pairs: list[list[str]], datasets: Iterable[str] = (), **rest: Any) -> Comparison:
-    return Comparison(pairs=tuple((better, worse) for better, worse in pairs), datasets=tuple(datasets), **rest)
-
-
 COMPARISONS: Mapping[str, tuple[Comparison, ...]] = {
-    name: tuple(_comparison(**each) for each in about["sentences"])
-    for name, about in catalogue.read().items()
+    name: tuple(Comparison(**each) for each in about["sentences"])
+    for name, about in catalogue.WRITTEN.items()
     if "sentences" in about
 }
 CLOSE = 0.5  # points: "∼ x %" is a fair word for a difference that is x to the nearest point
@@ -70,32 +67,26 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
     `paper.HEADLINE`), experiment, record, weights: the source's on which the settings are compared, the same in a data
     set and profile (`one_factor.one_source`). A record counts whatever command made it: its recipe decides.
     """
-    study = catalogue.study(name)
-    known: dict[tuple[str, str, str], dict[Recipe, str]] = {}
     rows = []
     for record in records:
-        experiment = Experiment.from_dict(record["experiment"])
-        dataset, normal, profile = experiment.dataset, experiment.normal, experiment.profile
-        for weights in VGG16S if profile != "smoke" else ():
-            if (dataset, profile, weights) not in known:
-                known[dataset, profile, weights] = _recipes(study, dataset, profile, weights)
-            if (setting := known[dataset, profile, weights].get(experiment.recipe)) is None:
-                continue
-            for task, metric in paper.METRIC.items():
+        made = Experiment.from_dict(record["experiment"])
+        for weights in VGG16S if made.profile != "smoke" else ():
+            setting = _recipes(name, made.dataset, made.profile, weights).get(made.recipe)
+            for task, metric in paper.METRIC.items() if setting is not None else ():
                 for found in paper.by_seed([record], task).values():
-                    place = dataset, normal, experiment.seed, profile, setting, metric, found[experiment.seed]
-                    rows.append((*place, experiment, record, weights))
+                    place = made.dataset, made.normal, made.seed, made.profile, setting, metric, found[made.seed]
+                    rows.append((*place, made, record, weights))
     # Settings are compared on one class and seed.
-    source = one_source(
-        (((row[0], row[3]), row[-1], row[1:3], row[4]) for row in rows), base=next(iter(study.settings))
-    )
+    seen = (((row[0], row[3]), row[-1], row[1:3], str(row[4])) for row in rows)
+    source = one_source(seen, base=next(iter(catalogue.study(name).settings)))
     table = [row for row in rows if row[-1] == source[row[0], row[3]]]
     return pd.DataFrame(table, columns=[*COLUMNS, "experiment", "record", "weights"])
 
 
-def _recipes(study: catalogue.Study, dataset: str, profile: str, weights: str) -> dict[Recipe, str]:
+@cache
+def _recipes(name: str, dataset: str, profile: str, weights: str) -> dict[Recipe, str]:
     """The settings of a study by recipe, on these weights where a setting has none of its own."""
-    found: dict[Recipe, str] = {}
+    study, found = catalogue.study(name), dict[Recipe, str]()
     for setting in [*study.settings][::-1]:  # where two are the same, the first is meant
         own = {"weights": weights} | dict(study.changes(setting, dataset))
         found[Experiment.of(dataset, "", profile=profile, **own).recipe] = setting
@@ -109,14 +100,11 @@ def published_frame(name: str, printed: pd.DataFrame | None = None) -> pd.DataFr
         printed: as of `paper.published`, where it is another than the paper's.
     """
     printed = paper.published() if printed is None else printed
-    rows = [
-        (entry["dataset"], entry["column"], 0, "published", setting, paper.METRIC[entry["task"]], entry["auroc"])
-        for setting, tables in catalogue.study(name).rows.items()
-        for table, method in tables.items()
-        for entry in printed[(printed["table"] == table) & (printed["method"] == method)].to_dict("records")
-        if entry["column"] != "mean"
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    rows = [(s, *row) for s, tables in catalogue.study(name).rows.items() for row in tables.items()]
+    frame = pd.DataFrame(rows, columns=["setting", "table", "method"]).astype({"table": int})
+    frame = frame.merge(printed[printed["column"] != "mean"], on=["table", "method"])
+    frame = frame.assign(seed=0, profile="published", metric=frame["task"].map(paper.METRIC))
+    return frame.rename(columns={"column": "normal"})[COLUMNS]
 
 
 def verdict(comparison: Comparison, frame: pd.DataFrame) -> Verdict:

@@ -1,7 +1,6 @@
 """Ablation studies in small, for a page that runs them while one waits: scores, terms, costs, and constant answers."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -10,38 +9,28 @@ import torch
 from torch import Tensor
 
 from kdlab.cost import passes
-from kdlab.experiments.experiment import Experiment
 from kdlab.studies.catalogue import study
 from kdlab.studies.sentences import COLUMNS
-from kdlib.activations import batch_length, prepare
 from kdlib.data import Images, Split
 from kdlib.detector import Detector
 from kdlib.losses import Activations, discrepancy, loss_terms
 from kdlib.metrics import auroc
-from kdlib.networks import CLONERS, Cloner, Source, parameter_count
+from kdlib.networks import CLONERS, Cloner, parameter_count
 
 SIZES = {"textures": 64, "mvtec_ad": 64}  # pixels; 32 for the others
 
 
-def small(name: str, label: str, dataset: str, normal: str, *, seed: int, epochs: int) -> Experiment:
-    """A setting of a study on at most 100 training images of `SIZES` pixels."""
-    experiment = study(name).experiment(label, dataset, normal, seed=seed, profile="smoke")
-    size = SIZES.get(dataset, 32)
-    recipe = experiment.recipe.replace(size=size, epochs=epochs, batch_size=16, train_limit=100, test_limit=None)
-    return replace(experiment, recipe=recipe)
-
-
 def fitted(name: str, label: str, dataset: str, normal: str, *, seed: int, epochs: int) -> tuple[Detector, Split]:
-    """A detector trained on `small`'s images in a setting of a study, and these images."""
-    experiment = small(name, label, dataset, normal, seed=seed, epochs=epochs)
-    data = experiment.data
-    return Detector(experiment.recipe, seed=seed).fit(data.train, held_out=0, cache=True), data
+    """A detector in a setting of a study, trained on at most 100 images of `SIZES` pixels, and the images."""
+    less = {"size": SIZES.get(dataset, 32), "batch_size": 16, "train_limit": 100, "test_limit": None}
+    made = study(name).experiment(label, dataset, normal, seed=seed, profile="smoke", epochs=epochs, **less)
+    return Detector(made.recipe, seed=seed).fit(made.data.train, held_out=0, cache=True), made.data
 
 
 def studied(
     name: str, cells: Sequence[tuple[str, str]], labels: Sequence[str], *, seeds: Sequence[int] = (0,), epochs: int
 ) -> pd.DataFrame:
-    """Settings of a study run now, each an experiment of `small`, in profile ``"live"``.
+    """Settings of a study run now, each as of `fitted`, in profile ``"live"``.
 
     Columns as of `sentences.frame`, then lam (of the training), good, bad: mean score of normal and anomalous images.
     """
@@ -64,41 +53,34 @@ def costs(size: int = 128) -> pd.DataFrame:
     return pd.DataFrame(found, index=["parameters", "gmac"]).T
 
 
-def _batches(detector: Detector, images: Images) -> Iterator[Tensor]:
-    """Images as the networks of a detector see them: (B, C, H, W)."""
-    pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
-    for part in pixels.split(batch_length(detector.recipe, detector.device)):
-        yield prepare(part, detector.recipe, detector.device)
-
-
 @torch.inference_mode()
 def terms(detector: Detector, images: Images, points: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """L_val and L_dir of each image (Eq. 1 and 3), (N,) each, over all critical points or some."""
-    both = [loss_terms(detector.source(x), detector.cloner(x), points) for x in _batches(detector, images)]
+    pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
+    both = [loss_terms(source, cloner, points) for source, cloner in detector.activations(pixels)]
     value, direction = (torch.cat(each).float().cpu().numpy() for each in zip(*both, strict=True))
     return value, direction
 
 
-@torch.inference_mode()
-def activations(network: Source | Cloner, detector: Detector, images: Images) -> dict[str, Tensor]:
-    """What a network answers to images as the detector prepares them: (N, C, H, W) by critical point."""
-    found = [network(x) for x in _batches(detector, images)]
-    return {point: torch.cat([f[point].float() for f in found]) for point in found[0]}
+def activations(
+    detector: Detector, images: Images, source: Activations | None = None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What source, unless that is known, and cloner answer to images: (N, C, H, W) each, by critical point."""
+    pixels = images.pixels(detector.recipe.size, crop=detector.recipe.crop)
+    both = zip(*detector.activations(pixels, source), strict=True)
+    known, found = ({p: torch.cat([each[p].float() for each in parts]) for p in parts[0]} for parts in both)
+    return known, found
 
 
 def constant_share(found: Activations) -> dict[str, float]:
-    """Share of the power of activations (N, C, H, W) that their mean over images has: 1 where all images get the same.
-
-    The rest is the variance across images.
-    """
+    """Share of the power of activations (N, C, H, W) that their mean over images has; the rest is their variance."""
     return {point: float(a.mean(0).square().sum() * len(a) / a.square().sum()) for point, a in found.items()}
 
 
 def constant(known: Activations, count: int, *, by_channel: bool = False) -> dict[str, Tensor]:
     """The answer of a cloner that does not look: the mean of known activations (N, C, H, W), for ``count`` images.
 
-    Args:
-        by_channel: one value a channel, as a bias gives; else one a channel and position, the best of all constants.
+    It is the best of all constants; ``by_channel`` it has one value a channel, as a bias gives.
     """
     over = (0, 2, 3) if by_channel else (0,)
     return {p: a.mean(over, keepdim=True).expand(count, *a.shape[1:]) for p, a in known.items()}
@@ -114,16 +96,11 @@ def likeness(source: Activations, cloner: Activations, chosen: Tensor, normal: T
         source, cloner: activations (N, C, H, W).
         chosen, normal: indices of the images that count, and of those that the mean is over.
     """
-    found = {}
-    for point, c in cloner.items():
-        s, c = (a[chosen] - a[normal].mean(0) for a in (source[point], c))
-        s, c = s.double(), c.double()  # sums over millions of values
-        length = s.norm() * c.norm()
-        found[point] = float((s * c).sum() / length) if length else 0.0
-    return found
 
+    def change(a: Tensor) -> Tensor:
+        return (a[chosen] - a[normal].mean(0)).double().flatten()  # sums over millions of values
 
-CONSTANTS = ("constant", "constant by channel")
+    return {point: float(torch.cosine_similarity(change(source[point]), change(a), 0)) for point, a in cloner.items()}
 
 
 def constants(
@@ -139,35 +116,36 @@ def constants(
     """
     rows, areas = [], []
     for dataset, normal in cells:
-        data, trained, answers = f"{dataset} {normal}", dict[str, Detector](), dict[str, dict[str, Tensor]]()
+        data, answers = f"{dataset} {normal}", dict[str, dict[str, Tensor]]()
+        trained, splits = {}, {}
         for label in labels:
-            detector, split = fitted("bias", label, dataset, normal, seed=seed, epochs=epochs)
-            if not trained:
-                train, known = (activations(detector.source, detector, part) for part in (split.train, split.test))
-                answers["source"] = known
-            trained[label], before = detector, Detector(detector.recipe, seed=seed)
-            answers[f"{label}, untrained"] = activations(before.cloner, before, split.test)
-            answers[label] = activations(detector.cloner, detector, split.test)
+            trained[label], splits[label] = fitted("bias", label, dataset, normal, seed=seed, epochs=epochs)
+        first, split = trained[labels[0]], splits[labels[0]]
+        train, known = (activations(first, part)[0] for part in (split.train, split.test))
+        answers["source"] = known
+        for label, detector in trained.items():
+            before = Detector(detector.recipe, seed=seed)
+            answers[f"{label}, untrained"] = activations(before, split.test, known)[1]
+            answers[label] = activations(detector, split.test, known)[1]
         kinds = np.asarray(split.test.labels)
         good, bad = (torch.from_numpy(np.flatnonzero(kinds == kind)) for kind in (0, 1))
         for network, found in answers.items():
             share = constant_share({point: a[good] for point, a in found.items()})
             alike = [likeness(known, found, chosen, good) for chosen in (good, bad)]
             rows += [(data, network, point, share[point], *(each[point] for each in alike)) for point in found]
-        fixed = {name: constant(train, len(kinds), by_channel=name != "constant") for name in CONSTANTS}
+        fixed = {"constant": constant(train, len(kinds))}
+        fixed["constant by channel"] = constant(train, len(kinds), by_channel=True)
         for network, found in (fixed | {label: answers[label] for label in labels}).items():
-            lam = trained.get(network, trained[labels[0]]).training.lam
-            scores = discrepancy(known, found, lam=lam).cpu().numpy()
-            power = black(trained[network], found) if network in trained else np.nan
+            detector = trained.get(network, first)
+            scores = discrepancy(known, found, lam=detector.training.lam).cpu().numpy()
+            power = black(detector, found) if network in trained else np.nan
             areas.append((data, network, 100 * (auroc(kinds, scores) or np.nan), power))
     columns = ["data", "network", "point", "share", "normal", "anomalous"]
     return pd.DataFrame(rows, columns=columns), pd.DataFrame(areas, columns=["data", "network", "auroc", "black"])
 
 
-@torch.inference_mode()
 def black(detector: Detector, found: Activations) -> float:
     """Power of the cloner's answer to a black image over that to others, mean over critical points."""
     side = detector.recipe.input_size
-    x = prepare(torch.zeros(1, 3, side, side, dtype=torch.uint8), detector.recipe, detector.device)
-    answer = detector.cloner(x)
+    ((_, answer),) = detector.activations(torch.zeros(1, 3, side, side, dtype=torch.uint8))
     return float(np.mean([answer[p].square().mean().cpu() / a.square().mean().cpu() for p, a in found.items()]))

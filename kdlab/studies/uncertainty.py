@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,7 @@ def _of_one_source(records: Iterable[Record]) -> list[Record]:
     return [record for place, record in known if place[1] not in VGG16S or place[1] == source[place[0]]]
 
 
-def by_entry(
-    records: Iterable[Record], *, pool: bool = True, results: Path | None = None, samples: int = 2000
-) -> pd.DataFrame:
+def by_entry(records: Iterable[Record], *, pool: bool = True, samples: int = 2000) -> pd.DataFrame:
     """What seeds, evaluations and test images do to each entry, AUROC in %: a row a class and settings.
 
     Columns `ENTRY`; the seeds of an entry are one row, or with ``pool=False`` a row each. seed: the first one.
@@ -59,16 +56,16 @@ def by_entry(
         if record["metrics"]["image_auroc"]:
             place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], settings(record)
             groups.setdefault((*place, 0 if pool else experiment["seed"]), []).append(record)
-    rows = [dict(zip(PLACE, place, strict=False)) | _entry(groups[place], results, samples) for place in sorted(groups)]
-    frame = pd.DataFrame(rows, columns=ENTRY).astype({"same_images": bool})
+    rows = [dict(zip(PLACE, place, strict=False)) | _entry(groups[place], samples) for place in sorted(groups)]
     printed = paper.published(task="detection", method=paper.OURS).dropna(subset="plus_minus")
     printed = printed.rename(columns={"column": "normal", "auroc": "published"}).assign(settings=BASE)
     keys = ["dataset", "normal", "settings"]
-    known = printed[[*keys, "published", "plus_minus"]]
-    return frame.drop(columns=["published", "plus_minus"]).merge(known, on=keys, how="left")
+    frame = pd.DataFrame(rows, columns=[name for name in ENTRY if name not in ("published", "plus_minus")])
+    frame = frame.merge(printed[[*keys, "published", "plus_minus"]], on=keys, how="left")
+    return frame.astype({"same_images": bool})
 
 
-def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str, Any]:
+def _entry(group: list[Record], samples: int) -> dict[str, Any]:
     image = [record["metrics"]["image_auroc"] for record in group]
     last, mean, best = (100 * float(np.mean([m[name] for m in image])) for name in ("last", "mean_last_10", "best"))
     found = [[100 * e["image_auroc"] for e in late(r["metrics"]["evaluations"])] for r in group]
@@ -76,7 +73,7 @@ def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str,
     row = {
         "seed": group[0]["experiment"]["seed"],
         "seeds": len(group),
-        "same_images": len({_tested(record) for record in group}) == 1,
+        "same_images": len({record["provenance"]["data"]["test"]["fingerprint"] for record in group}) == 1,
         "last": last,
         "mean": mean,
         "best": best,
@@ -84,10 +81,9 @@ def _entry(group: list[Record], results: Path | None, samples: int) -> dict[str,
         "evaluations": within,
         "between_seeds": between,
         "weights": weights_of(group[0]),
-        "experiments": _experiments(group),
+        "experiments": tuple(Experiment.from_dict(record["experiment"]) for record in group),
     }
-    scored = [pair for record in group if (pair := last_scores(record, results))]
-    if scored:
+    if scored := [pair for pair in map(last_scores, group) if pair]:
         scores, labels = scored[0]
         low, high = bootstrap_interval(labels, scores, samples=samples)
         errors = [100 * standard_error(y, s) for s, y in scored]
@@ -112,11 +108,3 @@ def verdict(entries: pd.DataFrame) -> str:
     below = (f"{name} {(x <= STABLE).sum()} of {len(x)}" for name, x in known.items())
     said = f"within {STABLE:g} point: {', '.join(below)}; below it by: {text}" if known else "no record of the settings"
     return f"{statistics.verdict(parts)}: {said}"
-
-
-def _experiments(records: Iterable[Record]) -> tuple[Experiment, ...]:
-    return tuple(Experiment.from_dict(record["experiment"]) for record in records)
-
-
-def _tested(record: Record) -> str:
-    return str(record["provenance"]["data"]["test"]["fingerprint"])

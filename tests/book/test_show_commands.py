@@ -9,7 +9,6 @@ from bs4 import BeautifulSoup
 
 from book import figures as show
 from book.figures import entries, studies, tables
-from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
 from kdlab.studies import sentences, uncertainty
@@ -45,19 +44,13 @@ def check(html: str, rows: Iterable[Iterable[Experiment]], dry_run: DryRun) -> N
     assert all(wanted)
 
 
-def beside(rows: pd.DataFrame) -> str:
-    return str(tables.numbers(rows.drop(columns="experiments"), rows["experiments"].tolist()).data)
-
-
 def test_rows_beside_the_paper(dry_run: DryRun) -> None:
-    """Seeds of the records; of a class without one the first, in the same settings; the mean is of all."""
     zero = [Experiment.of("mnist", "0", seed=seed, profile="laptop", lam=2.0) for seed in (0, 2)]
     others = [Experiment.of("mnist", str(n), profile="laptop", lam=2.0) for n in range(1, 10)]
-    rows = paper.compare(map(record, [*zero, others[3]]), table=2, dataset="mnist")
-    check(beside(rows), [zero, *([other] for other in others), [*zero, *others]], dry_run)
-    nothing = paper.compare([], table=4, dataset="mvtec_ad").loc[["bottle"]]
-    check(beside(nothing), [[Experiment.of("mvtec_ad", "bottle")]], dry_run)
-    long = beside(pd.concat([nothing] * (tables.LONG + 1), ignore_index=True))
+    behind = [zero, *([other] for other in others), [*zero, *others]]
+    check(tables.numbers(pd.DataFrame({"ours": range(11)}), behind).data, behind, dry_run)
+    many = tables.LONG + 1
+    long = tables.numbers(pd.DataFrame({"ours": range(many)}), [[Experiment.of("mvtec_ad", "bottle")]] * many).data
     assert long.startswith(f'<details class="kd-rows"><summary>All {tables.LONG + 1} rows<')
     one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
     check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)

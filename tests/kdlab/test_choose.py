@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -60,19 +59,6 @@ def test_rows_of_a_table_are_settings() -> None:
 def test_a_table_of_means_is_what_they_are_the_means_of() -> None:
     assert {*choose.of_table(1)} == {*choose.of_table(11)}
     assert len(choose.of_table(1, normals=["bottle"])) == 6
-
-
-@pytest.mark.parametrize(
-    ("table", "chosen", "message"),
-    [
-        (12, {}, "none of its own entries has table=12; its tables are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
-        (2, {"dataset": "mvtec_ad"}, "table 2: no data set 'mvtec_ad'; known are mnist, fashion_mnist, cifar10"),
-        (3, {"normals": ["botle"]}, "table 3: no class 'botle'; did you mean 'bottle'. Known are bottle"),
-    ],
-)
-def test_what_no_table_has(table: int, chosen: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        choose.of_table(table, **chosen)
 
 
 def test_every_entry_that_we_remake_is_known_by_its_row() -> None:

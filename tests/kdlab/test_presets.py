@@ -38,16 +38,3 @@ def test_profiles_reduce_work_and_nothing_else() -> None:
     assert recipe_for("mvtec_ad", profile="laptop").epochs == 601 // 5
     limits = [recipe_for(name, profile="laptop").to_dict() for name in ("mvtec_ad", "cifar10")]
     assert [(r["train_limit"], r["test_limit"]) for r in limits] == [(1000, 2000), (500, 1000)]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"dataset": "minst"}, "no data set 'minst'; did you mean 'mnist'. Known are mnist, fashion_mnist"),
-        ({"dataset": "mnist", "preset": "mine"}, "preset: no 'mine'; known are paper, reference"),
-        ({"dataset": "mnist", "profile": "fast"}, "profile: no 'fast'; known are smoke, laptop, paper"),
-    ],
-)
-def test_unknown_names(settings: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        recipe_for(**settings)

@@ -15,7 +15,7 @@ import filelock
 import numpy as np
 import pytest
 import torch
-from conftest import environment
+from conftest import environment, keep_record
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,8 +23,8 @@ from kdlab.__main__ import main
 from kdlab.experiments import experiment as experiment_module
 from kdlab.experiments import run_one
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import SCHEMA, Record, digest, late, read_record, records
-from kdlab.experiments.run_one import has_maps, is_evaluated, run, summary
+from kdlab.experiments.records import SCHEMA, Record, late, read_record, records
+from kdlab.experiments.run_one import evaluated, run, summary, with_maps
 from kdlib import weights
 from kdlib.distill import CHECKPOINT
 from kdlib.files import read_safetensors
@@ -52,18 +52,15 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results"
 
 
-def write(record: Record, results: Path) -> Path:
-    """A record as `run` would have written it."""
-    path = results / "digits" / f"{record['id']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record | {"sha256": digest(record)}))
-    return path
+def strict(path: Path) -> Any:
+    """What a file of JSON says; NaN and Infinity are none."""
+    return json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
 # --- records ----------------------------------------------------------------------------------------------------------
 
 
-def test_record_says_everything(record: Record) -> None:
+def test_record_says_everything(record: Record, home: Path) -> None:
     assert set(record) == {"schema", "id", "experiment", "metrics", "cost", "training", "provenance", "sha256"}
     assert (record["schema"], record["id"]) == (2, experiment().id)
     named = {"dataset": "digits", "normal_class": "0", "seed": 0, "preset": "paper", "profile": "smoke"}
@@ -77,11 +74,12 @@ def test_record_says_everything(record: Record) -> None:
     assert {"versions", "python", "commit", "machine", "precision", "weights", "data", "date"} <= set(origin)
     assert origin["weights"]["checksum"] == weights.checksum("torchvision")
     assert (origin["data"]["train"]["images"], origin["data"]["test"]["images"]) == (16, 20)
-
-
-def test_record_on_disk_is_strict_json_beside_its_scores(home: Path, record: Record) -> None:
+    git = ["git", "rev-parse", "HEAD"]
+    there = subprocess.run(git, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    commit = origin["commit"]
+    assert there.stdout.startswith(commit.removesuffix("+")) if there.returncode == 0 else commit == ""
     path = home / "results" / "digits" / f"{record['id']}.json"
-    assert json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")) == record
+    assert strict(path) == record
     with np.load(path.with_suffix(".npz")) as kept:
         assert kept["scores"].shape == kept["labels"].shape == (20,)
 
@@ -89,8 +87,7 @@ def test_record_on_disk_is_strict_json_beside_its_scores(home: Path, record: Rec
 def test_infinite_lambda_in_strict_json(results: Path) -> None:
     run(experiment(lam=float("inf"), train_limit=4))
     (path,) = results.glob("digits/*.json")
-    json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert read_record(path)["experiment"]["recipe"]["lam"] == "inf"
+    assert strict(path)["experiment"]["recipe"]["lam"] == "inf"
 
 
 def test_masks_give_pixel_metrics(results: Path) -> None:
@@ -138,8 +135,7 @@ def test_same_experiment_same_figures_with_any_number_of_threads(threads: int, r
 
 def test_records_are_filtered(results: Path, record: Record) -> None:
     for name, changes in (("a", {"seed": 1}), ("b", {"profile": "paper"}), ("c", {})):
-        copy = record | {"id": name, "experiment": record["experiment"] | changes}
-        write(copy, results)
+        keep_record(record | {"id": name, "experiment": record["experiment"] | changes}, results)
 
     def found(**wanted: Any) -> str:
         return "".join(r["id"] for r in records(**wanted))
@@ -167,7 +163,7 @@ def test_foreign_or_damaged_record(edit: Callable[[Record], object], record: Rec
     path.parent.mkdir()
     content = edit(record | {"id": "r"})
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    write(record | {"id": "whole"}, tmp_path)
+    keep_record(record | {"id": "whole"}, tmp_path)
     message = r"r\.json: not a record of schema 2 .*; restore or remove it, and run the experiment again"
     with pytest.raises(ValueError, match=message):
         read_record(path)
@@ -176,7 +172,7 @@ def test_foreign_or_damaged_record(edit: Callable[[Record], object], record: Rec
 
 
 def test_record_edited_by_hand(record: Record, results: Path) -> None:
-    path = write(record, results)
+    path = keep_record(record, results)
     assert read_record(path) == record
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
     with pytest.raises(ValueError, match=r"its checksum differs: it was edited or damaged .*; restore or remove it"):
@@ -185,7 +181,7 @@ def test_record_edited_by_hand(record: Record, results: Path) -> None:
 
 def test_of_two_records_of_one_experiment_the_newer_counts(record: Record, results: Path) -> None:
     for name, date in (("old", "2026-01-01T00:00:00+00:00"), ("new", "2026-02-01T00:00:00+00:00")):
-        write(record | {"id": name, "provenance": record["provenance"] | {"date": date}}, results)
+        keep_record(record | {"id": name, "provenance": record["provenance"] | {"date": date}}, results)
     with pytest.warns(UserWarning, match="record old is of the same experiment as new, but older"):
         assert [r["id"] for r in records()] == ["new"]
 
@@ -193,7 +189,7 @@ def test_of_two_records_of_one_experiment_the_newer_counts(record: Record, resul
 def test_a_setting_that_is_no_more(record: Record, results: Path) -> None:
     """The record is read; it is no experiment that could be run again."""
     recipe = record["experiment"]["recipe"] | {"scaling": "critical_point", "weights": "vgg-release"}
-    path = write(record | {"experiment": record["experiment"] | {"recipe": recipe}}, results)
+    path = keep_record(record | {"experiment": record["experiment"] | {"recipe": recipe}}, results)
     assert read_record(path)["experiment"]["recipe"] == recipe
     with pytest.warns(UserWarning, match=rf"{path.name}: recipe: the scaling 'critical_point' of vgg-release"):
         assert records() == []
@@ -204,14 +200,6 @@ def test_unwritable_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(run_one, "Detector", lambda *_, **__: pytest.fail("worked in vain"))
     with pytest.raises(OSError, match="file/digits: cannot be written"):
         run(experiment(), results=tmp_path / "file")
-
-
-def test_provenance_names_the_commit(record: Record) -> None:
-    there = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    commit = record["provenance"]["commit"]
-    assert there.stdout.startswith(commit.removesuffix("+")) if there.returncode == 0 else commit == ""
 
 
 # --- ids and data -----------------------------------------------------------------------------------------------------
@@ -255,39 +243,40 @@ def test_limits_choose_the_same_images_everywhere() -> None:
 
 @given(st.integers(1, 2000))
 def test_ten_evaluations_at_the_end(epochs: int) -> None:
-    found = [epoch for epoch in range(1, epochs + 1) if is_evaluated(epoch, epochs)]
-    step = max(1, epochs // 60)
-    last = min(10, epochs)
-    assert found[-last:] == [epochs - step * i for i in reversed(range(last))]
+    found, step, last = evaluated(Recipe(epochs=epochs)), max(1, epochs // 60), min(10, epochs)
+    assert found[-last:] == with_maps(Recipe(epochs=epochs)) == [epochs - step * i for i in reversed(range(last))]
     assert all(b - a == 5 * step for a, b in pairwise(found[:-10]))
+    assert 0 < found[0] <= (5 * step if epochs > 10 else 1)
 
 
 def test_mvtec_is_evaluated_every_ten_epochs_at_the_end() -> None:
-    late = list(range(511, 602, 10))
-    assert [e for e in range(1, 602) if is_evaluated(e, 601)][-10:] == late
-    assert [e for e in range(1, 602) if is_evaluated(e, 601) and has_maps(e, Recipe(epochs=601))] == late
-    smooth = Recipe(epochs=601, attribution="smoothgrad")  # fifty times as dear
-    assert [e for e in range(1, 602) if is_evaluated(e, 601) and has_maps(e, smooth)] == [601]
+    assert evaluated(Recipe(epochs=601)) == [*range(1, 502, 50), *range(511, 602, 10)]
+    assert with_maps(Recipe(epochs=601)) == [*range(511, 602, 10)]
+    assert with_maps(Recipe(epochs=601, attribution="smoothgrad")) == [601]  # fifty times as dear
 
 
 def test_summary() -> None:
     evaluations = [{"epoch": e, "image_auroc": a} for e, a in enumerate([0.99, *[0.5] * 5, *[0.7] * 5], 90)]
-    image = summary(evaluations)["image_auroc"]
-    assert image == {"last": 0.7, "mean_last_10": pytest.approx(0.6), "best": 0.99}
-    assert summary([])["image_auroc"] is None
+    for part in evaluations[-2:]:  # maps are measured late, and their mean is of what was measured
+        part |= {f"pixel_auroc_{name}": part["epoch"] / 100 - less for name, less in (("all", 0.0), ("defective", 0.1))}
+        part["aupro"] = part["epoch"] / 200
+    found = summary(evaluations)
+    assert found["image_auroc"] == {"last": 0.7, "mean_last_10": pytest.approx(0.6), "best": 0.99}
+    assert found["pixel_auroc"] == pytest.approx({"all": 0.995, "defective": 0.895})
+    assert found["aupro"] == pytest.approx(0.4975)
+    assert found["evaluations"] == evaluations
+    assert summary([]) == {"image_auroc": None, "evaluations": []}
     rising = summary([{"epoch": e, "image_auroc": e / 100} for e in range(1, 11)])["image_auroc"]
     assert rising == {"last": 0.1, "mean_last_10": pytest.approx(0.09), "best": 0.1}  # epochs 8, 9 and 10
 
 
 @given(st.integers(1, 2000))
 def test_the_last_quarter_of_a_training_counts_and_ten_evaluations_of_a_long_one(epochs: int) -> None:
-    evaluations = [{"epoch": float(e)} for e in range(1, epochs + 1) if is_evaluated(e, epochs)]
+    evaluations = [{"epoch": float(e)} for e in evaluated(Recipe(epochs=epochs))]
     found = late(evaluations)
     assert found == evaluations[-len(found) :]
     assert all(each["epoch"] > 0.75 * epochs for each in found)
-    assert len(found) <= 10
-    if epochs >= 40:
-        assert len(found) == 10
+    assert len(found) == 10 if epochs >= 40 else len(found) <= 10
 
 
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="no records")
@@ -369,13 +358,3 @@ def test_cloners_that_are_kept_are_evaluated_side_by_side(results: Path, monkeyp
     assert free
     with pytest.raises(filelock.Timeout):
         run(experiment(seed=1))  # trains: who asks for the same training has to wait
-
-
-def test_summary_of_maps_is_the_mean_of_those_measured() -> None:
-    maps = [{"pixel_auroc_all": 0.9, "pixel_auroc_defective": 0.8, "aupro": 0.6}]
-    maps += [{"pixel_auroc_all": 0.7, "pixel_auroc_defective": 0.6, "aupro": 0.4}]
-    evaluations = [{"epoch": n, "image_auroc": 0.5, **late} for n, late in enumerate([{}, *maps], 90)]
-    found = summary(evaluations)
-    assert found["pixel_auroc"] == pytest.approx({"all": 0.8, "defective": 0.7})
-    assert found["aupro"] == pytest.approx(0.5)
-    assert found["evaluations"] == evaluations

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
+from kdlab.cost import passes
 from kdlab.studies import small_runs
 from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector, Split
@@ -23,10 +24,13 @@ def _random(count: int, *, seed: int = 0) -> Tensor:
 
 
 def test_activations_are_the_network_s(fitted: Detector, digits: Split) -> None:
-    found = small_runs.activations(fitted.cloner, fitted, digits.test)
     x = prepare(digits.test.pixels(fitted.recipe.size), fitted.recipe, fitted.device)
-    for point, expected in fitted.cloner(x).items():
-        torch.testing.assert_close(found[point], expected.detach(), rtol=1e-4, atol=1e-5)
+    known, found = small_runs.activations(fitted, digits.test)
+    again = small_runs.activations(fitted, digits.test, known)
+    for network, answers in ((fitted.source, (known, again[0])), (fitted.cloner, (found, again[1]))):
+        for point, expected in network(x).items():
+            for answer in answers:
+                torch.testing.assert_close(answer[point], expected.detach(), rtol=1e-4, atol=1e-5)
 
 
 @given(SOME)
@@ -97,7 +101,7 @@ def test_cloners_beside_constants() -> None:
             if isinstance(module, torch.nn.BatchNorm2d):
                 assert module.running_mean is not None
                 module.running_mean.zero_()
-    found = small_runs.activations(detector.cloner, detector, data.test)
+    _, found = small_runs.activations(detector, data.test)
     assert small_runs.black(detector, found) == 0
     assert areas["black"].iloc[-1] > 0
 
@@ -105,12 +109,7 @@ def test_cloners_beside_constants() -> None:
 def test_costs_are_those_of_the_convolutions() -> None:
     costs = small_runs.costs(size=64)
     assert list(costs.index) == list(CLONERS)
-    inputs, total = 3, 0
-    for number, block in enumerate(CLONERS["tiny"]):
-        for outputs in block:
-            total += 9 * inputs * outputs * (64 // 2**number) ** 2
-            inputs = outputs
-    assert costs.loc["tiny", "gmac"] == pytest.approx(total / 1e9)
+    assert costs.loc["tiny", "gmac"] == passes(64, "tiny")["cloner"] / 1e9
     assert costs.loc["tiny", "parameters"] == parameter_count(Cloner("tiny"))
 
 
@@ -131,5 +130,5 @@ def test_a_study_live() -> None:
     assert run["auroc"].between(0, 100).all()
     assert (run["bad"] > run["good"])[run["setting"] == "direction"].all()
     assert list(run.columns[: len(COLUMNS)]) == COLUMNS
-    experiment = small_runs.small("loss_terms", "total", "textures", "brick", seed=0, epochs=3)
-    assert (experiment.recipe.size, experiment.recipe.epochs, len(experiment.data.test)) == (64, 3, 50)
+    detector, data = small_runs.fitted("loss_terms", "total", "textures", "brick", seed=0, epochs=1)
+    assert (detector.recipe.size, len(data.train), len(data.test)) == (64, 80, 50)

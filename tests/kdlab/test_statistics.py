@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import keep_record, record_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from kdlab import cost, paper
 from kdlab.experiments import estimate
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import SCHEMA, Record, digest, records
+from kdlab.experiments.records import Record, records
 from kdlab.studies import statistics
 from kdlab.studies.one_factor import BASE
 from kdlab.studies.statistics import (
@@ -37,7 +38,7 @@ from kdlab.studies.statistics import (
     standard_error,
 )
 from kdlab.studies.uncertainty import STABLE, by_entry, settings, verdict
-from kdlib.networks import CLONERS, VGG16, Cloner
+from kdlib.networks import CLONERS, VGG16, Cloner, Source
 from kdlib.recipe import Recipe
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -53,22 +54,18 @@ def psi(bad: float, good: float) -> float:
     return 1.0 if bad > good else 0.5 if bad == good else 0.0
 
 
-def delong_1988(labels: np.ndarray, scores: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """AUROCs and their covariance, Eq. 1 to 5 of DeLong et al. as they are written: sums over all pairs."""
-    bad, good = ([s[labels == label] for s in scores] for label in (1, 0))
-    m, n = len(bad[0]), len(good[0])
-    v10 = np.array([[sum(psi(x, y) for y in g) / n for x in b] for b, g in zip(bad, good, strict=True)])
-    v01 = np.array([[sum(psi(x, y) for x in b) / m for y in g] for b, g in zip(bad, good, strict=True)])
-    theta = v10.mean(axis=1)
-    s10 = (v10 - theta[:, None]) @ (v10 - theta[:, None]).T / (m - 1)
-    s01 = (v01 - theta[:, None]) @ (v01 - theta[:, None]).T / (n - 1)
-    return theta, s10 / m + s01 / n
+def delong_1988(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The variance of an AUROC, Eq. 1 to 5 of DeLong et al. as they are written: sums over all pairs."""
+    bad, good = scores[labels == 1], scores[labels == 0]
+    v10 = [sum(psi(x, y) for y in good) / len(good) for x in bad]
+    v01 = [sum(psi(x, y) for x in bad) / len(bad) for y in good]
+    return float(np.var(v10, ddof=1) / len(bad) + np.var(v01, ddof=1) / len(good))
 
 
 def test_delong_is_its_literal_transcription() -> None:
-    a, b = made_up(0), made_up(0) + 0.5 * made_up(1)
-    _, covariance = delong_1988(LABELS, [a, b])
-    assert [standard_error(LABELS, s) for s in (a, b)] == pytest.approx(np.sqrt(np.diag(covariance)))
+    for scores in (made_up(0), made_up(0) + 0.5 * made_up(1)):
+        assert standard_error(LABELS, scores) == pytest.approx(math.sqrt(delong_1988(LABELS, scores)))
+    assert math.isnan(standard_error(np.array([0, 1, 1]), np.array([0.0, 1.0, -1.0])))  # one image on a side
 
 
 @given(arrays(np.int8, 30, elements=st.integers(-3, 3)), arrays(np.bool_, 30))
@@ -80,10 +77,6 @@ def test_placements_average_to_the_auroc(scores: np.ndarray, labels: np.ndarray)
     bad, good = placements(labels, scores)
     assert (len(bad), len(good)) == (labels.sum(), (~labels).sum())
     assert bad.mean() == pytest.approx(good.mean()) == pytest.approx(roc_auc_score(labels, scores))
-
-
-def test_one_image_on_a_side_has_no_error() -> None:
-    assert math.isnan(standard_error(np.array([0, 1, 1]), np.array([0.0, 1.0, -1.0])))
 
 
 def test_the_bootstrap_agrees_with_delong_and_with_scipy() -> None:
@@ -103,13 +96,9 @@ def test_the_bootstrap_agrees_with_delong_and_with_scipy() -> None:
 
 def test_the_bootstrap_draws_whole_test_sets_of_each_label() -> None:
     labels, scores = np.array([0, 0, 1, 1]), np.array([1.0, 2.0, 2.0, 3.0])
-    drawn = resampled_aurocs(labels, scores, samples=4000)
-    outcomes = {
-        np.mean([psi(b, g) for b in bad for g in good]): None
-        for bad in ((2, 2), (2, 3), (3, 3))
-        for good in ((1, 1), (1, 2), (2, 2))
-    }
-    assert set(drawn) == set(outcomes)
+    draws = product(((2, 2), (2, 3), (3, 3)), ((1, 1), (1, 2), (2, 2)))
+    outcomes = {np.mean([psi(b, g) for b in bad for g in good]) for bad, good in draws}
+    assert set(resampled_aurocs(labels, scores, samples=4000)) == outcomes
     assert all(math.isnan(edge) for edge in bootstrap_interval(labels, np.array([0.0, 1.0, 2.0, 3.0]), samples=50))
 
 
@@ -151,11 +140,16 @@ def test_seeds_are_no_units() -> None:
         paired_difference(after, after | {("y", 0): math.nan})
 
 
-def test_holm_as_he_writes_it() -> None:
+def test_a_family_shares_its_chances() -> None:
+    """Holm's correction as he writes it."""
     p = [0.01, math.nan, 0.04, 0.03, 0.005]
     assert holm(p) == pytest.approx([0.03, math.nan, 0.06, 0.06, 0.02], nan_ok=True)
     assert holm([0.9, 0.8]).tolist() == [1, 1]
     assert holm([]).size == 0
+    parts, text = family({"up": gains(*range(1, 7)), "two": gains(1, 2)})
+    assert (parts, text) == ([True, None], "up +3.50 (p = 0.031); two +1.50 (too few)")
+    assert family({"up": gains(*range(1, 7)), "down": gains(*range(-6, 0))})[0] == [None, None]  # twice 0.031
+    assert p_text(0.0004) == "p < 0.001"
 
 
 def test_five_verdicts() -> None:
@@ -163,13 +157,6 @@ def test_five_verdicts() -> None:
     assert tuple(map(statistics.verdict, cases)) == VERDICTS
     assert statistics.verdict([False, None]) == "contradicted in part"
     assert statistics.verdict([]) == "not decided"
-
-
-def test_a_family_shares_its_chances() -> None:
-    parts, text = family({"up": gains(*range(1, 7)), "two": gains(1, 2)})
-    assert (parts, text) == ([True, None], "up +3.50 (p = 0.031); two +1.50 (too few)")
-    assert family({"up": gains(*range(1, 7)), "down": gains(*range(-6, 0))})[0] == [None, None]  # twice 0.031
-    assert p_text(0.0004) == "p < 0.001"
 
 
 def test_spread_finds_the_deviations_it_was_made_with() -> None:
@@ -183,46 +170,29 @@ def test_spread_finds_the_deviations_it_was_made_with() -> None:
     assert spread([[1.0], [3.0]])[0] == pytest.approx(math.sqrt(2))
 
 
-def write(folder: Path, normal: str, *, seed: int = 0, aurocs: list[float], shift: float = 0, **more: Any) -> Record:
+def write(folder: Path, normal: str, *, seed: int = 0, aurocs: list[float], images: str = "one", **more: Any) -> Record:
     """A record with scores beside it, of an experiment that was never run."""
-    images = more.pop("images", "one")
-    experiment = Experiment.of("mvtec_ad", normal, seed=seed, **more)
-    record: Record = {
-        "schema": SCHEMA,
-        "id": f"{normal}-{seed}-{len(list(folder.glob('*/*.json')))}",
-        "experiment": experiment.to_dict(),
-        "metrics": {
-            "image_auroc": {"last": aurocs[-1], "mean_last_10": float(np.mean(aurocs[-10:])), "best": max(aurocs)},
-            "evaluations": [{"epoch": n, "image_auroc": a} for n, a in enumerate(aurocs, 1)],
-        },
-        "cost": {
-            "seconds": 110.0,
-            "training_seconds": 100.0,
-            "training_images_per_second": 50.0,
-            "evaluation_seconds": 10.0,
-            "peak_memory_bytes": 2 * 10**9,
-        },
-        "provenance": {
-            "date": "2026",
-            "precision": "bf16",
-            "machine": {"processor": "P"},
-            "data": {"train": {"images": 25}, "test": {"images": 37, "fingerprint": images}},
-        },
+    record = record_of(Experiment.of("mvtec_ad", normal, seed=seed, **more))
+    record["id"] = f"{normal}-{seed}"
+    record["metrics"] = {
+        "image_auroc": {"last": aurocs[-1], "mean_last_10": float(np.mean(aurocs[-10:])), "best": max(aurocs)},
+        "evaluations": [{"epoch": n, "image_auroc": a} for n, a in enumerate(aurocs, 1)],
     }
-    record["sha256"] = digest(record)
-    path = folder / "mvtec_ad" / f"{record['id']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record))
-    np.savez(path.with_suffix(".npz"), scores=made_up() + shift * made_up(seed + 1), labels=LABELS.astype(np.int8))
+    data = {"train": {"images": 25}, "test": {"images": 37, "fingerprint": images}}
+    record["provenance"] |= {"precision": "bf16", "machine": {"processor": "P"}, "data": data}
+    record["cost"] = {"seconds": 110.0, "training_seconds": 100.0, "training_images_per_second": 50.0}
+    record["cost"] |= {"evaluation_seconds": 10.0, "peak_memory_bytes": 2 * 10**9}
+    path = keep_record(record, folder)
+    np.savez(path.with_suffix(".npz"), scores=made_up(), labels=LABELS.astype(np.int8))
     return record
 
 
-def test_an_entry_pools_its_seeds(tmp_path: Path) -> None:
+def test_an_entry_pools_its_seeds(results: Path) -> None:
     for seed, aurocs in enumerate(([0.5, 0.9, 0.8], [0.5, 0.7, 0.9])):
-        write(tmp_path, "bottle", seed=seed, aurocs=aurocs, images="one" if seed else "another")
-    write(tmp_path, "capsule", aurocs=[0.6], lam=1.0, preset="reference")
-    found = records(tmp_path)
-    entries = by_entry(found, results=tmp_path, samples=50)
+        write(results, "bottle", seed=seed, aurocs=aurocs, images="one" if seed else "another")
+    write(results, "capsule", aurocs=[0.6], lam=1.0, preset="reference")
+    found = records()
+    entries = by_entry(found, samples=50)
     bottle, capsule = entries.iloc[0], entries.iloc[1]
     assert bottle[["normal", "settings", "seed", "seeds", "same_images", "good", "bad"]].tolist() == [
         *("bottle", BASE, 0, 2, False, 12, 25)
@@ -237,33 +207,36 @@ def test_an_entry_pools_its_seeds(tmp_path: Path) -> None:
     assert capsule["settings"] == "preset=reference, lam=1.0"
     assert math.isnan(capsule["published"])
     assert math.isnan(capsule["between_seeds"])
-    assert len(by_entry(found, pool=False, results=tmp_path, samples=50)) == 3
+    assert len(by_entry(found, pool=False, samples=50)) == 3
     assert list(by_entry([]).columns) == list(entries.columns)
 
 
-def frame(count: int = 8, **changes: Any) -> pd.DataFrame:
-    row = {"settings": BASE, "profile": "paper", "evaluations": 0.1, "optimism": 0.2, "seeds": 1, "same_images": True}
-    return pd.DataFrame([row | {"between_seeds": math.nan} | changes] * count)
-
-
-def test_the_verdict_follows_the_rule() -> None:
-    seeded = frame(seeds=SEEDS, between_seeds=0.3)
-    assert verdict(frame(profile="laptop")).startswith("not decided: no record")
-    assert verdict(frame()).startswith(
-        "holds in part: within 1 point: last evaluations 8 of 8, best 8 of 8;"
-    )  # no seeds
-    assert verdict(seeded).startswith("holds: ")
-    assert verdict(frame(5)).startswith("not decided: ")
-    assert verdict(frame(optimism=STABLE + 0.1)).startswith("contradicted in part")
-    rough = frame(evaluations=2.0, optimism=2.0, seeds=SEEDS, between_seeds=2.0)
-    assert verdict(rough).startswith("contradicted: ")
-    assert "seeds" not in verdict(frame(seeds=SEEDS, between_seeds=2.0, same_images=False))  # splits are no seeds
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"profile": "laptop"}, "not decided: no record"),
+        ({}, "holds in part: within 1 point: last evaluations 8 of 8, best 8 of 8;"),  # no seeds
+        ({"seeds": SEEDS, "between_seeds": 0.3}, "holds: "),
+        ({"count": 5}, "not decided: "),
+        ({"optimism": STABLE + 0.1}, "contradicted in part"),
+        ({"evaluations": 2.0, "optimism": 2.0, "seeds": SEEDS, "between_seeds": 2.0}, "contradicted: "),
+        # The seeds of a data set that is split by them are no seeds.
+        ({"seeds": SEEDS, "between_seeds": 2.0, "same_images": False}, "holds in part: within 1 point: last"),
+    ],
+)
+def test_the_verdict_follows_the_rule(changes: dict[str, Any], said: str) -> None:
+    row: dict[str, Any] = {"settings": BASE, "profile": "paper", "seeds": 1, "same_images": True}
+    row |= {"evaluations": 0.1, "optimism": 0.2, "between_seeds": math.nan} | changes
+    found = verdict(pd.DataFrame([row] * row.pop("count", 8)))
+    assert found.startswith(said)
+    assert ("seeds" in found) == (row["seeds"] == SEEDS and row["same_images"])
 
 
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="no records")
-def test_the_verdict_is_that_of_the_committed_records() -> None:
-    found = [r for r in records(RESULTS, profile="paper") if settings(r) == BASE and r["metrics"]["image_auroc"]]
-    entries = by_entry(found, results=RESULTS, samples=2)
+def test_the_verdict_is_that_of_the_committed_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDLIB_RESULTS", str(RESULTS))
+    found = [r for r in records(profile="paper") if settings(r) == BASE and r["metrics"]["image_auroc"]]
+    entries = by_entry(found, samples=2)
     calm = (entries["evaluations"] <= STABLE).sum()
     assert f"last evaluations {calm} of {len(entries)}" in verdict(entries)
 
@@ -290,8 +263,13 @@ def test_multiplications_are_those_of_the_channels(side: int) -> None:
         "source, image": source,
         "cloner, image": small,
     }
-    assert cost.passes(side, "equal")["cloner"] == source
-    assert sum(b.numel() for b in cost.networks()["source"].buffers()) == 14_714_688
+    for name, blocks in CLONERS.items():
+        assert cost.passes(side, name)["cloner"] == forward(blocks)
+    frozen = [*Source.pretrained("random").buffers()]
+    assert sum(b.numel() for b in frozen) == 14_714_688
+    assert [tuple(p.shape) for p in Cloner("equal").parameters() if p.dim() == 4] == [
+        tuple(b.shape) for b in frozen if b.dim() == 4
+    ]
 
 
 def test_costs_of_records_and_what_they_leave_out(tmp_path: Path) -> None:
@@ -328,8 +306,3 @@ def test_claims_of_cost(tmp_path: Path) -> None:
     share = step["source"] / (step["source"] + step["cloner"] + step["cloner, weights"])
     assert f"{share:.0%}" in cost.claims(step, {})["one more pass"]
     assert cost.claims(step, {})["inexpensive"].startswith("not decided")
-
-
-def test_the_equal_cloner_stands_for_the_source() -> None:
-    shapes = [tuple(p.shape) for p in Cloner("equal").parameters() if p.dim() == 4]
-    assert shapes == [tuple(b.shape) for b in cost.networks()["source"].buffers() if b.dim() == 4]

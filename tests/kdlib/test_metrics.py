@@ -94,8 +94,7 @@ def test_bad_scores_and_labels(metric: Callable[[np.ndarray, np.ndarray], object
 
 
 def test_pixel_threshold_by_hand() -> None:
-    maps = np.arange(12.0).reshape(3, 2, 2)  # maxima 3, 7, 11
-    assert [pixel_threshold(maps, q, of="images") for q in (0, 0.5, 0.51, 0.99, 1)] == [3, 7, 11, 11, 11]
+    maps = np.arange(12.0).reshape(3, 2, 2)
     assert [pixel_threshold(maps, q) for q in (0, 0.5, 0.99, 1)] == [0, 6, 11, 11]
     assert pixel_threshold(np.arange(6_553_601, dtype=np.float32).reshape(1, 1, -1), 0.99) == 6_488_064  # exact
 
@@ -104,7 +103,6 @@ def test_pixel_threshold_by_hand() -> None:
 def test_pixel_threshold_controls_what_it_says(images: int, levels: int, quantile: float, kind: type) -> None:
     maps: np.ndarray = np.random.default_rng(images).integers(0, levels, (images, 2, 2)).astype(kind)
     assert np.mean(maps <= pixel_threshold(maps, quantile)) >= quantile
-    assert np.mean(maps.max((1, 2)) <= pixel_threshold(maps, quantile, of="images")) >= quantile
 
 
 def test_pixel_threshold_of_bad_input() -> None:
@@ -117,8 +115,6 @@ def test_pixel_threshold_of_bad_input() -> None:
     for quantile in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match=r"quantile is .*, expected 0 to 1"):
             pixel_threshold(maps, quantile)
-    with pytest.raises(ValueError, match="of is 'maxima', expected 'pixels' or 'images'"):
-        pixel_threshold(maps, of="maxima")  # type: ignore[arg-type]
 
 
 def regions_of(mask: np.ndarray) -> list[np.ndarray]:

@@ -20,6 +20,7 @@ import pdf
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, sync_playwright
@@ -33,6 +34,8 @@ from kdlab.studies.sentences import COLUMNS
 from kdlib import Detector, Recipe, Split, load, weights
 from kdlib.networks import Source
 
+settings.register_profile("kdlib", deadline=None)  # how long an example takes is no test of ours
+settings.load_profile("kdlib")
 ROOT = Path(__file__).parent.parent
 PAGES = [*map(str, parse_toc_yaml(ROOT / "_toc.yml"))]  # of the book, in order
 WORK = ROOT / "work" / "test"  # kept: a second run executes only what is stale

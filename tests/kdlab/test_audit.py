@@ -49,7 +49,7 @@ def test_means_by_hand() -> None:
     assert len(means) == sum(len(row.entries) > 0 and "mean" in row.figures for row in tables.rows()) == 67
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 99999), min_size=3, max_size=12), st.integers(0, 2), st.integers(0, 2))
 def test_rounding_alone_is_never_an_error(thousandths: list[int], decimals: int, of_mean: int) -> None:
     """Entries and mean rounded honestly, each to its own digits (the mean to one at least where they have any)."""

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from conftest import Both, categories, known
-from hypothesis import given, settings
+from hypothesis import given
 
 from kdlab.localization import best_f1_on_test, f1_and_iou, localization_metrics
 from kdlib.metrics import aupro, auroc
 
 
-@settings(deadline=None)
 @given(categories())
 def test_best_f1_is_that_of_the_best_threshold(category: Both) -> None:
     masks, maps = category
@@ -28,7 +27,6 @@ def test_best_f1_by_hand() -> None:
     assert best_f1_on_test(0 * masks, maps) is None
 
 
-@settings(deadline=None)
 @given(categories())
 def test_localization_metrics_are_the_single_ones(category: Both) -> None:
     masks, maps = category

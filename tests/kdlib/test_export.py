@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import TINY
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kdlib import Detector, Recipe, Split
@@ -43,7 +43,6 @@ def test_scores_and_maps_of_any_number_of_images(changes: dict[str, Any], digits
         np.testing.assert_allclose(maps, expected := detector.localize(images), atol=1e-4 * expected.max())
 
 
-@settings(deadline=None)
 @given(st.sampled_from([0, 1, 3, 5, 9, 31]), st.floats(0.1, 20), st.integers(0, 2**32))
 def test_gaussian_and_opening_are_those_of_scipy(opening: int, sigma: float, seed: int) -> None:
     recipe = Recipe(size=32, opening=opening, sigma=sigma)

@@ -111,7 +111,7 @@ def test_batches_that_are_taken_in_pieces(shape: tuple[int, ...]) -> None:
     check({"p": source}, {"p": cloner}, 2, "c", rtol=1e-3, atol=1e-8)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.tuples(*[st.integers(1, 5)] * 4), st.integers(0, 2**32), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
 def test_any_shape_and_scale(shape: tuple[int, ...], seed: int, source_scale: float, cloner_scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)

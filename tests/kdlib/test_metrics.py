@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import Both, categories
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
@@ -47,7 +47,6 @@ def test_f1_and_iou_by_hand() -> None:
     assert f1_and_iou(0 * masks + 1, maps, 0.5) == (14 / 15, 7 / 8)  # no normal pixel is needed
 
 
-@settings(deadline=None)
 @given(categories(), st.randoms())
 def test_what_changes_no_metric(category: Both, random: random.Random) -> None:
     """Strictly rising functions of the scores; the order of the images."""
@@ -164,7 +163,6 @@ def test_aupro_by_hand() -> None:
     assert brute_force(mask, maps, 0.3) == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 40), st.floats(0.02, 0.5), st.sampled_from([0.05, 0.3, 1.0]))
 def test_aupro_against_brute_force(seed: int, levels: int, density: float, limit: float) -> None:
     random = np.random.default_rng(seed)

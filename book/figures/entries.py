@@ -29,7 +29,7 @@ from kdlib.data import ABOUT, ONE_VS_REST, SPLIT_BY_SEED, Images, load
 from kdlib.recipe import Recipe
 
 PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
-SOURCES = {"torchvision": "", "vgg-release": ", earlier weights", "random": ", random source"}
+SOURCES = {"torchvision": "", "vgg-release": ", the release", "random": ", random source"}
 WHO = {name + of: (preset, weights) for weights, of in SOURCES.items() for preset, name in PRESETS.items()}
 
 
@@ -151,8 +151,8 @@ def finding(frame: pd.DataFrame) -> str:
 WORDS = {
     "text": "as the paper's text says, with its own source",
     "code": "as its public code does, with its own source",
-    "text, earlier weights": "as the text says, but with the release as the source",
-    "code, earlier weights": "as the code does, but with the release as the source",
+    "text, the release": "as the text says, but with the release as the source",
+    "code, the release": "as the code does, but with the release as the source",
     "text, random source": "as the text says, but with a source of random weights (a control)",
     "code, random source": "as the code does, but with a random source (a control)",
 }

@@ -84,9 +84,9 @@ def test_sources_and_presets_are_columns_of_their_own(record: Write) -> None:
     record("3", dataset="mnist", value=0.1, size=64)  # of another recipe
     record("4", dataset="mnist", value=0.1, profile="smoke")
     rows = show_entries.entries("mnist", 2)
-    assert list(rows["who"].unique()) == ["text", "code", "text, earlier weights"]
+    assert list(rows["who"].unique()) == ["text", "code", "text, the release"]
     ours = rows[rows["entry"] != "mean"].set_index(["entry", "who"])["ours"].dropna().to_dict()
-    assert ours == {("3", "code"): pytest.approx(80), ("3", "text, earlier weights"): pytest.approx(90)}
+    assert ours == {("3", "code"): pytest.approx(80), ("3", "text, the release"): pytest.approx(90)}
     assert show_entries.best_supported(rows)[0] == "code"
     found = str(show_entries.finding(rows))
     printed = float(str(paper.table(2, "mnist").loc[paper.OURS, "3"]))
@@ -94,7 +94,7 @@ def test_sources_and_presets_are_columns_of_their_own(record: Write) -> None:
     assert "10 as the text, 9 as the code" in show_entries.missing(rows).data
     assert "hours on A processor" in show_entries.missing(rows).data
     dots = {c.get_label(): c[0].get_xdata() for c in show_entries.dots(rows).axes[0].containers}
-    assert {"printed", "code", "text, earlier weights"} == dots.keys()
+    assert {"printed", "code", "text, the release"} == dots.keys()
     assert np.nansum(dots["code"]) == pytest.approx(80)
 
 
@@ -140,7 +140,7 @@ def test_gains_compare_with_the_same_class_seed_and_source(record: Write) -> Non
     record(seed=1, value=0.5, lam=1.0, weights="vgg-release")
     record(seed=1, value=0.4)
     assert show_entries.gains("brain_mri").empty
-    found = show_entries.gains("brain_mri", "text, earlier weights")
+    found = show_entries.gains("brain_mri", "text, the release")
     assert found.stack().dropna().to_dict() == {("brain_mri", 0, "lam=1.0"): pytest.approx(3)}
     (axis,) = show_entries.gain_dots(found).axes
     assert [label.get_text() for label in axis.get_yticklabels()] == ["lam=1.0"]

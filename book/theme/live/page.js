@@ -52,10 +52,7 @@
   }
 
   /** Add pictures of the reader. Nothing has seen the last one: it is there to draw on. */
-  function add(pictures) {
-    own.push(...pictures);
-    show(own, own.length - 1);
-  }
+  const add = (pictures) => show(own, own.push(...pictures) - 1);
 
   /** Open files of the reader, pictures or a detector, and say which are neither. */
   async function open(files) {
@@ -251,8 +248,7 @@
   function touch([x0, y0], [x1, y1]) {
     const elsewhere = pen.createPattern(draw, "repeat");
     elsewhere.setTransform(new DOMMatrix().translate(LARGE / 2, LARGE / 2));
-    const tools = { scratch: [7, "#eee"], blot: [40, "#222"], patch: [56, elsewhere] };
-    [pen.lineWidth, pen.strokeStyle] = tools[tool.value];
+    [pen.lineWidth, pen.strokeStyle] = { scratch: [7, "#eee"], blot: [40, "#222"], patch: [56, elsewhere] }[tool.value];
     pen.stroke(new Path2D(`M ${x0} ${y0} L ${x1} ${y1 + 0.01}`));
     update();
   }

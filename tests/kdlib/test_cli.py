@@ -325,9 +325,14 @@ def test_a_log_file_has_no_bars_and_a_closed_output_is_an_error() -> None:
 @pytest.mark.slow
 def test_stopped_by_the_user() -> None:
     command = [*KDLIB, "fit", "new", "e", "--set", "epochs=1000000"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a shell ignore it
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        signal.signal(signal.SIGINT, before)
         time.sleep(12)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, said.decode().splitlines()[-1]) == (130, "kdlib: stopped")
     assert not Path("e").exists()

@@ -1,6 +1,5 @@
 "use strict";
 // The page around the method: pictures, learning, drawing, maps. All stays in this browser.
-
 (async (root) => {
   const all = (selector) => [...root.querySelectorAll(selector)];
   const find = (selector) => root.querySelector(selector);
@@ -74,6 +73,7 @@
     const refused = (error) => say(`The camera stays closed: ${error.message}.`);
     for (const track of video.srcObject?.getTracks() ?? []) track.stop();
     video.srcObject = video.srcObject ? null : await navigator.mediaDevices.getUserMedia(wanted).catch(refused);
+    if (video.srcObject) await video.play(); // before the first frame there is no picture to take
     find(".kd-camera").hidden = !video.srcObject;
     button.textContent = video.srcObject ? "Close the camera" : "Camera";
   }

@@ -182,8 +182,7 @@ def _judged(
         return [judge(images)]
     made_by = hashlib.sha256(options.detector.read_bytes() + options.command.encode()).hexdigest()[:16]
     kept = [work_folder() / "judged" / f"{made_by}-{part.fingerprint}.npy" for part in parts]
-    take = np.asarray if options.command == "localize" else np.array  # maps stay on the disk
-    found = [take(keep_array(path, partial(judge, part))) for path, part in zip(kept, parts, strict=True)]
+    found = [keep_array(path, partial(judge, part)) for path, part in zip(kept, parts, strict=True)]
     for path in kept:
         path.unlink(missing_ok=True)  # what is mapped stays until nobody uses it
     return found

@@ -125,7 +125,8 @@ class Detector:
         if checkpoint:
             ensure_folder(checkpoint.parent)
         levels = (self.recipe.levels or images.levels) if images.deep else None
-        if aside := None if apart is None else as_images(apart):
+        aside = None if apart is None else as_images(apart)
+        if aside:
             _check_alike(aside, images.size, levels)
         recipe = self.recipe
         pixels = images.pixels(recipe.size, crop=recipe.crop, levels=recipe.levels, keep=cache)
@@ -303,9 +304,7 @@ def _warn_of_a_sequence(pixels: Tensor, where: str) -> None:
     nearest = torch.cdist(small, small).fill_diagonal_(math.inf).argmin(1)
     near = ((nearest - torch.arange(len(small))).abs() <= NEAR).double().mean().item()
     if len(small) >= 10 * NEAR and near > 0.5:  # in any order about 2 * NEAR / len(small), a fifth or less
-        what = (
-            f"{near:.0%} of the images are most like one of the {NEAR} before or after them, as frames of a video are"
-        )
+        what = f"{near:.0%} of the images are most like one of the {NEAR} before or after them, as in a video"
         advice = "a threshold from held-out ones is too low; give good images of another day as apart, or calibrate"
         warnings.warn(f"{where}: {what}; {advice}", stacklevel=4)
 

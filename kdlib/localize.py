@@ -78,7 +78,8 @@ def attribution(source: Source, cloner: Cloner, x: Tensor, *, lam: float, recipe
 
     The noise of an image depends on nothing else, so a batch gives what its images give.
     """
-    method = (recipe := without_best(recipe)).attribution
+    recipe = without_best(recipe)
+    method = recipe.attribution
     guided = {"gbp": (cloner,), "gbp_both": (source, cloner)}.get(method, ())
     score = Score(source, cloner, lam=lam, recipe=recipe, guided=guided, through_source=method != "cloner_gradients")
     x = x.detach().clone()
@@ -141,9 +142,9 @@ def stretch(maps: np.ndarray) -> np.ndarray:
 
 
 def localization_map(attributions: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Gaussian, then grey opening with a disk (Eq. 6), as if after a threshold: (N, H, W) from (N, H, W).
+    """Gaussian, then grey opening with a disk (Eq. 6): (N, H, W) from (N, H, W).
 
-    The 3x3 ellipse of Sec. 4.2.2 is a cross, the disk of radius 1.
+    The 3x3 ellipse of Sec. 4.2.2 is a cross, the disk of radius 1. A threshold before or after gives the same regions.
     """
     maps = stretch(attributions) if recipe.stretch else attributions
     if recipe.sigma:

@@ -11,7 +11,10 @@ NEIGHBOURS = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """Area under the ROC curve (Hanley & McNeil, 1982), of any shape; None where only one class is there."""
+    """Area under the ROC curve, in [0, 1] (Hanley & McNeil, 1982); None where only one class is there.
+
+    Labels, anomalous where not zero, and scores, higher is more anomalous, have one shape, whichever it is.
+    """
     if (curve := _curve(*checked(labels, scores))) is None:
         return None
     false, true = curve  # in whole numbers: exact

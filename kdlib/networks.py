@@ -52,7 +52,7 @@ class Source(nn.Module):
         return cls(weights.load(name), **settings)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, points: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Activations of RGB images (B, 3, H, W), H and W at least 32; nothing behind the last point is computed."""
+        """Activations of RGB images (B, 3, H, W), H and W at least 32, at all critical points or ``points``."""
         x = x.to(self.dtype)
         points, found = points or self.critical_points, {}
         for name in weights.CONVOLUTIONS:
@@ -89,7 +89,8 @@ class Cloner(nn.Module):
             raise ValueError(f"cloner: no {channels!r}; known are {', '.join(CLONERS)}")
         blocks = CLONERS[channels] if isinstance(channels, str) else channels
         self.critical_points = check_critical_points(critical_points)
-        inputs, self.blocks = 3, nn.ModuleDict()
+        inputs = 3
+        self.blocks = nn.ModuleDict()
         for number, block in enumerate(blocks[: int(self.critical_points[-1][-1])], start=1):
             layers: list[nn.Module] = []
             for position, outputs in enumerate(block, start=1):

@@ -29,5 +29,6 @@ def load(dataset: str, normal: str, *, root: Path | None = None, seed: int = 0) 
     if dataset not in DATASETS:
         raise ValueError(unknown("data set: no", dataset, DATASETS))
     settings: dict[str, object] = {} if root is None else {"root": Path(root)}
-    settings |= {"seed": seed} if dataset in SPLIT_BY_SEED else {}
+    if dataset in SPLIT_BY_SEED:
+        settings["seed"] = seed
     return DATASETS[dataset](normal, **settings)

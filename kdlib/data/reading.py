@@ -14,12 +14,13 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 # By suffix, as far as PIL reads them. A file of another suffix is one of them if PIL recognises its content.
 SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
 SUFFIXES += (".gif", ".avif", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
-FORMATS = "PNG JPEG BMP DIB TIFF WEBP GIF AVIF PPM JPEG2000 HEIF"  # HEIF by a plug-in
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "AVIF", "PPM", "JPEG2000", "HEIF")  # HEIF by a plug-in
 WITH_FRAMES = (".tif", ".tiff", ".gif", ".webp", ".avif")
 NOTES: tuple[str, ...] = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".yaml", ".yml")
 NOTES += (".toml", ".ini", ".log", ".html", ".py", ".ipynb")
 MASK = re.compile(r"(.+?)[-_ .]?(?:mask|label|gt|seg|segmentation|annotation|ground_?truth)s?", re.IGNORECASE)
-ORIENTATION, PHOTOMETRIC, BITS, WHITE_IS_ZERO = 274, 262, 258, 0  # tags of EXIF and TIFF, and a value
+ORIENTATION, PHOTOMETRIC, BITS = 274, 262, 258  # tags of EXIF and TIFF
+WHITE_IS_ZERO = 0
 DEEP = "IF"  # first letters of the modes that PIL has for grey images with more than 8 bits
 Levels = tuple[float, float]  # values that are shown black and white, of images with more than 8 bits
 
@@ -243,7 +244,7 @@ def max_pixels() -> int:
 
 def _formats() -> list[str]:
     Image.init()
-    return [name for name in FORMATS.split() if name in Image.OPEN]
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _values(file: ImageFile.ImageFile, path: Path) -> np.ndarray:

@@ -147,7 +147,7 @@ class Page:
             lines.append(", ".join([f"{title(dataset)} {len(done)} of {len(cells)}", *sources(rows)]))
             if len(done) < len(cells) or sources(rows):
                 commands.append(f"python -m kdlab run --study {self.name} --dataset {dataset}")
-        code = "\n\nWhat is missing runs, with the paper's source, by:\n\n```bash\n" + "\n".join(commands) + "\n```"
+        code = "\n\nTo run the rest, with the paper's source:\n\n```bash\n" + "\n".join(commands) + "\n```"
         return Markdown(f"Experiments of this study with a record: {'; '.join(lines)}." + code * bool(commands))
 
     def differences(self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None) -> pd.DataFrame:

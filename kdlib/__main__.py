@@ -4,14 +4,13 @@ import argparse
 import ast
 import csv
 import hashlib
-import io
 import itertools
 import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from kdlib.activations import part_length
 from kdlib.data import Images, as_images
 from kdlib.data.reading import SUFFIXES, LeftOut
 from kdlib.detector import DEFAULT, Detector, is_detector
-from kdlib.files import ensure_folder, fill_own, keep_array, refuse_foreign, work_folder
+from kdlib.files import ensure_folder, keep_array, work_folder
 from kdlib.memory import MEMORY, Gaussian, Memory
 
 METHODS = {"cloner": (Detector, DEFAULT), "memory": (Memory, MEMORY), "gaussian": (Gaussian, MEMORY)}
@@ -56,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add = score.add_mutually_exclusive_group().add_argument
     add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
     add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
-    maps = "folder to write <name>_map.png to; new, empty, or of an earlier call"
+    maps = "folder to write <name>_map.png to; new or empty"
     localize.add_argument("maps", type=Path, help=maps)
     scale = "what is black and what is white; lowest and highest of these maps by default"
     localize.add_argument("--scale", type=number, nargs=2, metavar=("LOW", "HIGH"), help=scale)
@@ -119,12 +118,9 @@ def score(options: argparse.Namespace) -> int:
 
 def localize(options: argparse.Namespace) -> int:
     """``<name>_map.png`` for each image, its suffix dropped; the scale to standard error."""
-    for path in options.images:
-        if options.maps.exists() and path.exists() and options.maps.samefile(path):
-            raise ValueError(f"{options.maps}: is the folder of the images; name another one for the maps")
-    if options.maps.is_file():
-        raise ValueError(f"{options.maps}: is a file; localize takes the detector, the images, the folder for the maps")
-    refuse_foreign(options.maps)
+    if options.maps.is_file() or (options.maps.is_dir() and any(options.maps.iterdir())):
+        advice = "localize takes the detector, the images, and a folder for the maps that is new or empty"
+        raise ValueError(f"{options.maps}: is there already; {advice}")
     if options.scale and not options.scale[0] < options.scale[1]:
         raise ValueError("--scale: expected LOW below HIGH, found {:g} and {:g}".format(*options.scale))
     detector, images = _load(options)
@@ -135,15 +131,9 @@ def localize(options: argparse.Namespace) -> int:
     ensure_folder(options.maps)
     maps = _judged(options, detector, images, detector.localize)
     low, high = options.scale or (min(part.min() for part in maps), max(part.max() for part in maps))
-
-    def pictures() -> Iterator[bytes]:
-        for heat in itertools.chain.from_iterable(maps):
-            content = io.BytesIO()
-            grey = 255 * ((heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).clip(0, 1)
-            Image.fromarray(grey.astype(np.uint8)).save(content, format="PNG")
-            yield content.getvalue()
-
-    fill_own(options.maps, [f"{Path(name).stem}_map.png" for name in images.names], pictures())
+    for name, heat in zip(images.names, itertools.chain.from_iterable(maps), strict=True):
+        grey = 255 * ((heat - low) / max(high - low, np.finfo(heat.dtype).tiny)).clip(0, 1)
+        Image.fromarray(grey.astype(np.uint8)).save(options.maps / f"{Path(name).stem}_map.png")
     _note(f"black is {low:.6g}, white is {high:.6g}; other images on this scale: --scale {low:.6g} {high:.6g}")
     return 0
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -48,7 +48,6 @@ def note_read(*what: str) -> None:
             print(*what, file=file)
 
 
-OURS = ".written-by-kdlib"  # in a folder: the names of the files that are ours
 FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA": data_folder}  # what a worker needs
 
 
@@ -65,28 +64,6 @@ def ensure_folder(folder: Path) -> Path:
         other = f"name another folder in {variable}" if variable else "name another folder"
         raise type(error)(f"{folder}: cannot be written ({reason}); free it, or {other}") from error
     return folder
-
-
-def refuse_foreign(folder: Path) -> None:
-    """FileExistsError where a folder holds anything but what `fill_own` wrote there: it names what."""
-    marker = folder / OURS
-    ours = {OURS, *(marker.read_text().splitlines() if marker.is_file() else [])}
-    if others := sorted(p.name for p in folder.iterdir() if p.name not in ours) if folder.is_dir() else []:
-        what = f"holds {len(others)} files that kdlib did not write there, such as {others[0]}"
-        raise FileExistsError(f"{folder}: {what}; name a folder that is new or empty")
-
-
-def fill_own(folder: Path, names: Sequence[str], contents: Iterable[bytes]) -> None:
-    """Write files to a folder of our own, in place of those that an earlier call left there; else `refuse_foreign`."""
-    refuse_foreign(folder)
-    marker = ensure_folder(folder) / OURS
-    earlier = marker.read_text().splitlines() if marker.is_file() else []
-    write_atomically(marker, "".join(f"{name}\n" for name in {*earlier, *names}).encode())
-    for name, content in zip(names, contents, strict=True):
-        write_atomically(folder / name, content)
-    for name in {*earlier} - {*names}:
-        (folder / name).unlink(missing_ok=True)
-    write_atomically(marker, "".join(f"{name}\n" for name in names).encode())
 
 
 def keep_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from PIL import Image
 from kdlib import Detector, Gaussian, Memory, Split
 from kdlib.__main__ import LEFT_OUT, main
 from kdlib.data.reading import LeftOut
-from kdlib.files import OURS, cache_folder, data_folder, fill_own, refuse_foreign, write_atomically
+from kdlib.files import cache_folder, data_folder, write_atomically
 
 TINY_FIT = ["--set", "size=32", "epochs=1", "precision=fp32"]
 Captured = pytest.CaptureFixture[str]
@@ -162,11 +163,8 @@ def test_options_and_globs_anywhere(capsys: Captured) -> None:
         ("score d new --threshold nan", "--threshold"),
         ("score d new --threshold 1 --quantile 0.5", "--threshold"),
         ("localize new d maps", "new: is a folder; localize takes the detector first"),
-        ("localize d new new", "new: is the folder of the images; name another one for the maps"),
-        ("localize d new ./apart/../new", "is the folder of the images"),
-        ("localize d new notes.txt", "notes.txt: is a file; localize takes the detector, the images"),
-        ("localize d new d", "d: is a file"),
-        ("localize d new theirs", "holds 1 files that kdlib did not write there, such as 0_map.png"),
+        ("localize d new notes.txt", "notes.txt: is there already; localize takes the detector, the images"),
+        ("localize d new new", "new: is there already"),
         ("localize d new maps --scale 2 1", "--scale: expected LOW below HIGH, found 2 and 1"),
         ("localize d twins maps", "twins: A.png and a.bmp would have one map; rename one of them"),
     ],
@@ -176,9 +174,7 @@ def test_what_is_refused(arguments: str, message: str, place: Path, monkeypatch:
     for name, size in {"wide/0.png": (16, 8), "twins/A.png": (8, 8), "twins/a.bmp": (8, 8)}.items():
         Path(name).parent.mkdir(exist_ok=True)
         Image.new("L", size).save(name)
-    Path("theirs").mkdir()
-    for name in ("notes.txt", "theirs/0_map.png"):
-        Path(name).write_text("no tensors")
+    Path("notes.txt").write_text("no tensors")
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
     with pytest.raises(SystemExit, match="2"):  # argparse's way, or ours
         sys.exit(main(arguments.split()))
@@ -246,28 +242,12 @@ def test_help_says_what_each_argument_is(command: str, capsys: Captured) -> None
     assert ("0.99 by default" in text) == (command == "score")
 
 
-def test_a_folder_with_anything_else_is_refused_and_stays(tmp_path: Path) -> None:
-    folder = tmp_path / "maps"
-    fill_own(folder, ["a", "b"], [b"1", b"2"])
-    fill_own(folder, ["b"], [b"3"])  # of an earlier call nothing is left
-    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {"b": b"3", OURS: b"b\n"}
-    (folder / "mine").write_bytes(b"4")
-    for act in (lambda: refuse_foreign(folder), lambda: fill_own(folder, ["c"], [b"5"])):
-        with pytest.raises(FileExistsError, match="holds 1 files that kdlib did not write there, such as mine"):
-            act()
-    assert sorted(p.name for p in folder.iterdir()) == sorted(["b", "mine", OURS])
-
-
-def test_maps_of_two_calls_do_not_mix() -> None:
-    assert main(["localize", "d", "new", "maps"]) == main(["localize", "d", "new/0.png", "maps"]) == 0
-    assert [p.name for p in Path("maps").glob("*.png")] == ["0_map.png"]
-
-
 def test_images_in_parts_and_who_was_stopped_goes_on(monkeypatch: Patch, capsys: Captured) -> None:
     monkeypatch.setenv("KDLIB_WORK", "work")
     found = []
     for length in (5, 2):  # images at once: all, fewer
         monkeypatch.setattr("kdlib.__main__.part_length", lambda _, length=length: length)
+        shutil.rmtree("maps", ignore_errors=True)
         assert main(["score", "d", "new"]) == main(["localize", "d", "new", "maps"]) == 0
         scores = {row["name"]: float(row["score"]) for row in rows(capsys.readouterr().out)}
         found.append((scores, written_maps().astype(int)))

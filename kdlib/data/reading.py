@@ -1,6 +1,5 @@
 """Image files: which ones a folder holds, their size, and their pixels as 8-bit RGB, upright; masks of them."""
 
-import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -218,28 +217,13 @@ def _instead(folder: Path) -> str:
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The file, header read; what PIL raises on broken files, here or while it decodes, as ValueError."""
     try:
-        Image.MAX_IMAGE_PIXELS = max_pixels()  # PIL warns of what has more, and refuses what has twice as many
         # Not by name: PIL would map an uncompressed TIFF into memory, and scramble it where EXIF turns it.
         with path.open("rb") as stream, Image.open(stream, formats=_formats()) as file:
-            if file.width * file.height > max_pixels():
-                raise Image.DecompressionBombError
             yield file
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        what = f"{path}: has more than {max_pixels() / 1e6:.0f} million pixels"
-        raise ValueError(f"{what}; if it is to be read, set KDLIB_MAX_PIXELS to more") from error
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         unknown = isinstance(error, UnidentifiedImageError)  # repeats the path
         reason = "of no known format" if unknown else getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: not a readable image ({reason}); replace or remove it") from error
-
-
-def max_pixels() -> int:
-    """Pixels of the largest image that is read: ``$KDLIB_MAX_PIXELS``, or what PIL takes."""
-    text = os.environ.get("KDLIB_MAX_PIXELS", "180_000_000")
-    try:
-        return int(float(text))
-    except ValueError as error:
-        raise ValueError(f"KDLIB_MAX_PIXELS: expected a number of pixels, found {text!r}") from error
 
 
 def _formats() -> list[str]:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from kdlib.activations import part_length
@@ -253,7 +254,7 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
         return 141
-    except (ValueError, OSError, MemoryError, ImportError) as error:
+    except (ValueError, OSError, MemoryError, torch.OutOfMemoryError, ImportError) as error:
         _note(str(error))
         return 2
 

@@ -61,7 +61,7 @@ class Detector:
     @plain_torch()
     def __init__(self, recipe: Recipe = DEFAULT, *, seed: int = 0, device: str | torch.device | None = None) -> None:
         self.recipe, self.seed = recipe, seed
-        self.device = _device(device)
+        self.device = torch.device(device or default_device())
         if self.device.type == "cuda" and not half_precision(recipe.precision, self.device):
             torch.backends.cudnn.allow_tf32 = False  # torch's default rounds to 10 bits: single precision is 23
         self.cloner: Cloner = make_cloner(recipe, self.device, seed=seed).eval()
@@ -245,7 +245,7 @@ class Detector:
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> Self:
         """Read what `save` wrote, in any version. ValueError: damaged, or of another source; OSError: no file there."""
-        device = _device(device)
+        torch.empty(0, device=device or default_device())  # torch says it where there is no such device
         advice = f"expected a file that {cls.__name__}.save wrote"
         tensors, about = read_safetensors(Path(path), format=cls.format, advice=advice)
         try:
@@ -280,16 +280,6 @@ class Detector:
         _check_alike(images, self.image_size, self.levels)
         for start in range(0, len(images), step):
             yield images[start : start + step].pixels(self.recipe.size, crop=self.recipe.crop, levels=self.levels)
-
-
-def _device(name: str | torch.device | None) -> torch.device:
-    try:
-        device = torch.device(name) if name else default_device()
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        here = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-        raise ValueError(f"device: no {str(name)!r} here; expected one of {', '.join(here)}") from error
-    return device
 
 
 def _warn_of_a_sequence(pixels: Tensor, where: str) -> None:

@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
     apart = "good images of another day: the threshold comes from them instead"
     fit.add_argument("--apart", type=Path, metavar="FOLDER", help=apart)
-    settings = "settings, such as size=512 tile=128"
-    fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=settings)
+    settings = "settings, such as size=512 tile=128; behind the file"
+    fit.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=settings)
     for command in (score, localize):
         command.add_argument("detector", type=Path, help="file that fit wrote")
         command.add_argument("images", type=Path, nargs="+", help="folder of images, or files, shaped as the good ones")
@@ -212,18 +212,8 @@ def _readable(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments say; the status is that of `finish`."""
-    options = _parser().parse_args(_settings_apart(sys.argv[1:] if arguments is None else arguments))
+    options = _parser().parse_args(arguments)
     return finish(options, {"fit": fit, "score": score, "localize": localize, "export": export}[options.command])
-
-
-def _settings_apart(words: Sequence[str]) -> list[str]:
-    """``--set a=1 b=2 photos`` as ``--set=a=1 --set=b=2 photos``: what is no setting is not taken for one."""
-    found, setting = [], False
-    for word in words:
-        setting = word == "--set" or (setting and "=" in word and not word.startswith("-"))
-        if word != "--set":
-            found.append(f"--set={word}" if setting else word)
-    return found
 
 
 def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], int]) -> int:

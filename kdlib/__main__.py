@@ -55,11 +55,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("images", type=Path, nargs="+", help="folder of images, or files, shaped as the good ones")
     add = score.add_mutually_exclusive_group().add_argument
     add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
-    add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
+    add("--threshold", type=float, metavar="VALUE", help="score above which an image is anomalous")
     maps = "folder to write <name>_map.png to; new or empty"
     localize.add_argument("maps", type=Path, help=maps)
     scale = "what is black and what is white; lowest and highest of these maps by default"
-    localize.add_argument("--scale", type=number, nargs=2, metavar=("LOW", "HIGH"), help=scale)
+    localize.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help=scale)
     allowed = f"exit 0, not {LEFT_OUT}, though something in a folder was not judged"
     for command in (fit, score, localize):
         command.add_argument("--allow-left-out", action="store_true", help=allowed)
@@ -70,13 +70,6 @@ def _new_file(text: str) -> Path:
     if text.endswith(("/", os.sep)):
         raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it, such as {text}d.safetensors")
     return Path(text)
-
-
-def number(text: str) -> float:
-    """A finite number."""
-    if not math.isfinite(value := float(text)):
-        raise ValueError(text)
-    return value
 
 
 def fit(options: argparse.Namespace) -> int:

@@ -161,7 +161,6 @@ def test_options_and_globs_anywhere(capsys: Captured) -> None:
         ("score nowhere.safetensors new", "nowhere.safetensors: no such file"),
         ("score notes.txt new", "notes.txt: not a safetensors file"),
         ("score d wide", "wide: images of 16x8, the good ones have 8x8: another shape"),
-        ("score d new --threshold nan", "--threshold"),
         ("score d new --threshold 1 --quantile 0.5", "--threshold"),
         ("localize new d maps", "new: is a folder; localize takes the detector first"),
         ("localize d new notes.txt", "notes.txt: is there already; localize takes the detector, the images"),

@@ -230,7 +230,7 @@ def test_not_fitted_or_interrupted_in_a_second_fit(digits: Split, tmp_path: Path
 @pytest.mark.parametrize("device", ["cuda:7", "gpu"])
 def test_a_device_that_is_not_here(device: str, saved: Path) -> None:
     for make in (lambda: Detector(TINY, device=device), lambda: Detector.load(saved, device=device)):
-        with pytest.raises((RuntimeError, AssertionError), match="(?i)device|nvidia|cuda"):  # torch's own words
+        with pytest.raises((RuntimeError, AssertionError), match=r"(?i)device|nvidia|cuda"):  # torch's own words
             make()
 
 

@@ -38,9 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     localize = commands.add_parser("localize", help="write a localization map of each image as PNG, one scale for all")
     export = commands.add_parser("export", help="write a detector's scores and maps as one ONNX file")
     export.add_argument("detector", type=Path, help="file that fit wrote")
-    export.add_argument("onnx", type=_new_file, help="file to write, such as detector.onnx")
+    export.add_argument("onnx", type=Path, help="file to write, such as detector.onnx")
     fit.add_argument("images", type=Path, nargs="+", help="folder of good images, or files, all of one size")
-    fit.add_argument("detector", type=_new_file, help="file to write, such as detector.safetensors")
+    fit.add_argument("detector", type=Path, help="file to write, such as detector.safetensors")
     method = "gaussian: for parts that lie alike; memory: for textures; cloner: the paper's, by default"
     fit.add_argument("--method", choices=METHODS, default="cloner", help=method)
     fit.add_argument("--seed", type=int, default=0, help="of all that is drawn at random, 0")
@@ -66,21 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _new_file(text: str) -> Path:
-    if text.endswith(("/", os.sep)):
-        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it, such as {text}d.safetensors")
-    return Path(text)
-
-
 def fit(options: argparse.Namespace) -> int:
     """Whatever would stop it is found before the training; an existing file is replaced if it is a detector."""
     path, settings = options.detector, options.settings
     if limits := {"train_limit", "test_limit"} & settings.keys():
         raise ValueError(f"--set: {limits.pop()} is for experiments; fit takes all images of the folder")
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder; fit takes the images first, then the file to write")
     if path.exists() and path.stat().st_size and not _method(path):
-        raise ValueError(f"{path}: exists and is no detector; name another file to write")
+        raise ValueError(f"{path}: exists and is no detector; fit takes the images first, then the file to write")
     method, recipe = METHODS[options.method]
     detector = method(recipe.replace(**settings), seed=options.seed)
     images, apart = _images(options.images), options.apart and as_images(options.apart)

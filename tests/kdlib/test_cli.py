@@ -145,9 +145,8 @@ def test_options_and_globs_anywhere(capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("fit good new/0.png", "new/0.png: exists and is no detector; name another file to write"),
-        ("fit good new", "new: is a folder; fit takes the images first, then the file to write"),
-        ("fit good models/", "models/ is a folder; name a file in it"),
+        ("fit good new/0.png", "new/0.png: exists and is no detector; fit takes the images first, then the file"),
+        ("fit good new", "new: exists and is no detector"),
         ("fit d other", "d: not a readable image"),
         ("fit good new/0.png/d", "new/0.png: cannot be written (it is a file); free it, or name another folder"),
         ("fit nowhere other/d", "nowhere: no such folder"),

@@ -35,10 +35,7 @@ def results_folder(dataset: str = "*") -> Path:
 
 
 def _named(variable: str, default: str) -> Path:
-    try:
-        return Path(os.environ.get(variable) or default).expanduser()
-    except RuntimeError as error:  # no HOME, and nobody knows the user's
-        raise FileNotFoundError(f"{variable}: no home folder is known; name a folder in {variable}") from error
+    return Path(os.environ.get(variable) or default).expanduser()
 
 
 def note_read(*what: str) -> None:

@@ -214,8 +214,6 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
         _note(str(message))
 
     try:
-        if sys.stdout is None:
-            raise OSError("standard output is closed; there is nowhere to write to")
         options.settings = parse_settings(getattr(options, "set", []))
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)  # once, not with each part of the images

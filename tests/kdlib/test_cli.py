@@ -291,14 +291,10 @@ def test_names_that_are_not_utf8() -> None:
 
 
 @pytest.mark.slow
-def test_a_log_file_has_no_bars_and_a_closed_output_is_an_error() -> None:
+def test_a_log_file_has_no_bars() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "KDLIB_PROGRESS"}
     done = subprocess.run([*KDLIB, "score", "d", "new"], capture_output=True, check=True, env=environment)
     assert b"\r" not in done.stderr
-    closed = subprocess.run(
-        f"{sys.executable} -m kdlib score d new >&-", shell=True, capture_output=True, text=True, check=False
-    )
-    assert (closed.returncode, closed.stderr) == (2, "kdlib: standard output is closed; there is nowhere to write to\n")
 
 
 @pytest.mark.slow

@@ -76,7 +76,6 @@ def fit(options: argparse.Namespace) -> int:
     method, recipe = METHODS[options.method]
     detector = method(recipe.replace(**settings), seed=options.seed)
     images, apart = _images(options.images), options.apart and as_images(options.apart)
-    _tell_copies(images, apart)
     ensure_folder(path.parent)
     begin = time.monotonic()
     detector.fit(images, held_out=options.held_out, apart=apart)
@@ -175,15 +174,6 @@ def _threshold(detector: Detector, quantile: float) -> tuple[float | None, str]:
         return None, f"no threshold, {why}"
     limit, count = detector.threshold(quantile), len(detector.held_out_scores)
     return limit, f"threshold {limit:.6g}, quantile {quantile:g} of {count} good images"
-
-
-def _tell_copies(images: Images, apart: Images | None) -> None:
-    """Note files with the same bytes: a copy of a trained image makes the threshold too low."""
-    first: dict[bytes, object] = {}
-    files = *images.content, *(apart.content if apart else ())
-    twins = ((path, first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)) for path in files)
-    if copies := [f"{path}, the same as {twin}" for path, twin in twins if twin is not path]:
-        _note(f"{len(copies)} copies, such as {copies[0]}; a threshold from copies is too low")
 
 
 def _note(text: str) -> None:

@@ -106,11 +106,8 @@ def test_threshold_from_images_apart(capsys: Captured) -> None:
     assert "12 images trained on, 0 held out, 6 apart" in capsys.readouterr().out
     detector = Detector.load("e")
     np.testing.assert_array_equal(detector.held_out_scores, detector.score("apart"))
-    Path("good/2.png").write_bytes(Path("apart/4.png").read_bytes())
     assert main(arguments) == 0  # a detector is replaced
-    out, err = capsys.readouterr()
-    assert "10 images trained on, 2 held out, 6 apart" in out
-    assert "1 copies, such as apart/4.png, the same as good/2.png" in err
+    assert "10 images trained on, 2 held out, 6 apart" in capsys.readouterr().out
 
 
 def test_a_given_threshold_and_none(detector: Detector, capsys: Captured) -> None:

@@ -90,9 +90,10 @@ def fit(options: argparse.Namespace) -> int:
 def score(options: argparse.Namespace) -> int:
     """CSV to standard output; the threshold, and what is to be known about it, to standard error."""
     detector, images = _load(options)
-    limit, about = options.threshold, f"threshold {options.threshold or 0:.6g}, as given"
-    if limit is None:
+    if options.threshold is None:
         limit, about = _threshold(detector, options.quantile)
+    else:
+        limit, about = options.threshold, f"threshold {options.threshold:.6g}, as given"
     scores = np.concatenate(_judged(options, detector, images, detector.score))
     _note(about)
     verdicts = [""] * len(scores) if limit is None else (scores > limit).astype(int)

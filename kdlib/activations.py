@@ -103,7 +103,7 @@ def kept_folder(recipe: Recipe, key: str, dtype: torch.dtype) -> Path:
     """Where the activations of the images that ``key`` names are kept, or will be."""
     settings = [recipe.size, recipe.crop, recipe.levels, recipe.normalize, recipe.critical_points, str(dtype)]
     settings += [recipe.tile] if recipe.tile else []  # folders of before stay found
-    name = hashlib.sha256(json.dumps([weights.checksum(recipe.weights), *settings, key]).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps([weights.CHECKSUMS[recipe.weights], *settings, key]).encode()).hexdigest()[:16]
     return work_folder() / "activations" / name
 
 

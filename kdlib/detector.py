@@ -52,8 +52,10 @@ def plain_torch() -> Iterator[None]:
 class Detector:
     """Anomaly detection by multiresolution knowledge distillation.
 
-    The ``recipe`` holds all settings of the method, ``seed`` decides the cloner's weights and the order of training,
-    ``device`` is ``"cuda"`` where there is one, else ``"cpu"``, by default.
+    Args:
+        recipe: all settings of the method.
+        seed: of the cloner's first weights, of the order of training, and of which images are held out.
+        device: ``"cuda"`` where there is one, else ``"cpu"``, by default.
     """
 
     format: ClassVar[str] = FORMAT  # of the file that `save` writes
@@ -82,9 +84,12 @@ class Detector:
     @property
     def lam(self) -> float:
         """lambda of the score (Eq. 4), the recipe's ``score_lam`` or that of the training; ValueError if not fitted."""
+        self._refuse_unfitted()
+        return self.training.lam if self.recipe.score_lam is None else self.recipe.score_lam
+
+    def _refuse_unfitted(self) -> None:
         if not self.training.epoch:
             raise ValueError("detector: not fitted; call fit with normal images, or load one")
-        return self.training.lam if self.recipe.score_lam is None else self.recipe.score_lam
 
     @plain_torch()
     def fit(
@@ -154,7 +159,7 @@ class Detector:
     @plain_torch()
     def score_pixels(self, pixels: Tensor, activations: Activations | None = None) -> np.ndarray:
         """`score` of 8-bit pixels at working size (N, 3, S, S), with the source's activations where they are known."""
-        _ = self.lam  # refuses where not fitted
+        self._refuse_unfitted()
         return self._scores(cut(pixels, self.recipe.tile), activations).view(len(pixels), -1).amax(1).numpy()
 
     def _scores(self, pixels: Tensor, activations: Activations | None) -> Tensor:
@@ -218,14 +223,14 @@ class Detector:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector as one safetensors file, whole or not at all; the source is named, not stored."""
-        _ = self.lam
+        self._refuse_unfitted()
         tensors = self._tensors()
         if self.held_out_scores is not None:
             tensors["held_out_scores"] = torch.from_numpy(self.held_out_scores)
         plain: dict[str, object] = {"recipe": self.recipe.to_dict(), "training": asdict(self.training)}
         plain |= {"image_size": self.image_size, "levels": self.levels}
         about = {name: json.dumps(value) for name, value in plain.items()} | {"seed": str(self.seed)}
-        about |= {"format": self.format, "checksum": weights.checksum(self.recipe.weights)}
+        about |= {"format": self.format, "checksum": weights.CHECKSUMS[self.recipe.weights]}
         write_atomically(Path(path), safetensors.torch.save(tensors, about))
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -257,22 +262,21 @@ class Detector:
             detector.held_out_scores = tensors.pop("held_out_scores").numpy() if "held_out_scores" in tensors else None
             detector._restore(tensors)
             if size := json.loads(about.get("image_size", "null")):  # older files have none
-                width, height = size
-                detector.image_size = int(width), int(height)
+                detector.image_size = int(size[0]), int(size[1])
             if levels := json.loads(about.get("levels", "null")):
-                low, high = levels
-                detector.levels = float(low), float(high)
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+                detector.levels = float(levels[0]), float(levels[1])
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(":")
             advice = f"not a detector of this version of kdlib ({reason}); fit and save it again"
             raise ValueError(f"{path}: {advice}") from error
-        if checksum != (expected := weights.checksum(detector.recipe.weights)):
+        if checksum != (expected := weights.CHECKSUMS[detector.recipe.weights]):
             raise ValueError(f"{path}: made with other source weights ({checksum}, here {expected}); fit it again")
         return detector
 
     def _parts(self, images: ImagesLike) -> Iterator[Tensor]:
         """Pixels at working size, of `part_length` images at a time."""
-        _, side, step = self.lam, self.recipe.side, part_length(self.recipe)  # lam: refuses where not fitted
+        self._refuse_unfitted()
+        side, step = self.recipe.side, part_length(self.recipe)
         if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1:] == (3, side, side):
             yield from images.split(step)
             return

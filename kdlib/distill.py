@@ -103,7 +103,7 @@ def distill(
 
     state, identity = training or Training(), ""
     if checkpoint:  # it is of use to no training in which anything else decides
-        settings = json.dumps([recipe.training_settings(), seed, weights.checksum(recipe.weights)]).encode()
+        settings = json.dumps([recipe.training_settings(), seed, weights.CHECKSUMS[recipe.weights]]).encode()
         identity = hashlib.sha256(settings + pixels.contiguous().numpy().tobytes()).hexdigest()[:16]
     if checkpoint and checkpoint.exists():
         vars(state).update(_load_checkpoint(checkpoint, cloner, adam, identity))

@@ -57,9 +57,12 @@ def loss_terms(source: Activations, cloner: Activations, points: Sequence[str] |
 
 
 def discrepancy(source: Activations, cloner: Activations, *, lam: float, points: Sequence[str] | None = None) -> Tensor:
-    """L_total = L_val + lambda L_dir of each image, Eq. 4: (B,) from activations (B, C, H, W) by critical point.
+    """L_total = L_val + lambda L_dir of each image, Eq. 4: (B,).
 
-    A ``lam`` of 0 leaves the value loss alone, ``inf`` the direction loss. All of the cloner's ``points`` by default.
+    Args:
+        source, cloner: activations (B, C, H, W) by critical point.
+        lam: 0 leaves the value loss alone, ``inf`` the direction loss.
+        points: critical points that count; all of the cloner's by default.
     """
     value, direction = loss_terms(source, cloner, points)
     return direction if lam == float("inf") else value + lam * direction

@@ -1,4 +1,4 @@
-"""`Memory` and `Gaussian`: the interface of `Detector` without a cloner: each position is compared with good images."""
+"""`Memory` and `Gaussian`: the interface of `Detector` without a cloner; each position is compared with good images."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,42 +17,33 @@ MEMORY = DEFAULT.replace(critical_points=("pool3", "pool4"), score_points=("pool
 USED = "critical_points, score_points, weights, size, crop, tile, levels, normalize, precision, sigma, opening, stretch"
 
 
-class Memory(Detector):
-    """As `Detector`, by the distance to the nearest of ``positions`` of good images, wherever in the image they were.
+class Positions(Detector):
+    """What `Memory` and `Gaussian` share: scores and maps from the distance of each position to those of good images.
 
-    The idea is PatchCore's (Roth et al., CVPR 2022). Left out: its coreset (positions are drawn at random), the weight
-    by a neighbour's neighbours, a wider network than the source. A score is the distance of the farthest position.
+    The vector of a position is that of all critical points together. A score is the distance of the farthest position.
     """
 
-    format = "kdlib.memory/1"
-
-    def __init__(self, recipe: Recipe = MEMORY, *, positions: int = 5000, **more: Any) -> None:
+    def __init__(self, recipe: Recipe = MEMORY, *, seed: int = 0, device: str | torch.device | None = None) -> None:
         self.name = type(self).__name__.lower()
         for name, value in vars(recipe).items():
             if name not in USED.split(", ") and value not in (getattr(MEMORY, name), getattr(Recipe, name)):
                 raise ValueError(f"{self.name}: {name} is a setting of the cloner; a {self.name} has {USED}")
-        if positions < 1:
-            raise ValueError(f"memory: {positions} positions, expected 1 or more")
-        super().__init__(recipe, **more)
+        super().__init__(recipe, seed=seed, device=device)
         del self.cloner
-        self.positions = positions
         self.kept: dict[str, Tensor] = {}  # what it knows of good images
+
+    def _kept(self, pixels: Tensor, known: Activations) -> dict[str, Tensor]:
+        """What to keep of good images."""
+        raise NotImplementedError
+
+    def _distances(self, vectors: Tensor) -> Tensor:
+        """From what is kept: (B, h, w) from (B, h, w, C)."""
+        raise NotImplementedError
 
     def _learn(self, pixels: Tensor, known: Any, **how: Any) -> None:
         if any(how.values()):
             raise ValueError(f"fit: a {self.name} has no epochs, so no {' and no '.join(how)}")
         self.kept, self.training.epoch = self._kept(pixels, known), 1
-
-    def _kept(self, pixels: Tensor, known: Activations) -> dict[str, Tensor]:
-        random, each = np.random.default_rng(self.seed), -(-self.positions // len(pixels))
-        rows = (image.flatten(0, 1) for batch in self._vectors(pixels, known) for image in batch)  # all take gigabytes
-        found = torch.cat([image[random.permutation(len(image))[:each]] for image in rows])
-        return {"memory": found[random.permutation(len(found))[: self.positions]]}  # (positions, C)
-
-    def _distances(self, vectors: Tensor) -> Tensor:
-        how = "use_mm_for_euclid_dist"
-        far = [torch.cdist(v.flatten(0, 1), self.kept["memory"], compute_mode=how).amin(1) for v in vectors]
-        return torch.stack(far).view(vectors.shape[:3])
 
     def _vectors(self, pixels: Tensor, known: Activations | None = None) -> Iterator[Tensor]:
         """Of all critical points together, at each position of the finest, a batch at a time: (B, h, w, C)."""
@@ -79,7 +70,34 @@ class Memory(Detector):
         self.kept = {name: tensor.to(self.device) for name, tensor in tensors.items()}
 
 
-class Gaussian(Memory):
+class Memory(Positions):
+    """As `Detector`, by the distance to the nearest of ``positions`` of good images, wherever in the image they were.
+
+    The idea is PatchCore's (Roth et al., CVPR 2022). Left out: its coreset (positions are drawn at random), the weight
+    by a neighbour's neighbours, a wider network than the source.
+    """
+
+    format = "kdlib.memory/1"
+
+    def __init__(self, recipe: Recipe = MEMORY, *, positions: int = 5000, **more: Any) -> None:
+        if positions < 1:
+            raise ValueError(f"memory: {positions} positions, expected 1 or more")
+        super().__init__(recipe, **more)
+        self.positions = positions
+
+    def _kept(self, pixels: Tensor, known: Activations) -> dict[str, Tensor]:
+        random, each = np.random.default_rng(self.seed), -(-self.positions // len(pixels))
+        rows = (image.flatten(0, 1) for batch in self._vectors(pixels, known) for image in batch)  # all take gigabytes
+        found = torch.cat([image[random.permutation(len(image))[:each]] for image in rows])
+        return {"memory": found[random.permutation(len(found))[: self.positions]]}  # (positions, C)
+
+    def _distances(self, vectors: Tensor) -> Tensor:
+        how = "use_mm_for_euclid_dist"
+        far = [torch.cdist(v.flatten(0, 1), self.kept["memory"], compute_mode=how).amin(1) for v in vectors]
+        return torch.stack(far).view(vectors.shape[:3])
+
+
+class Gaussian(Positions):
     """As `Detector`, by the Mahalanobis distance to good vectors of the same place: for parts that lie alike.
 
     The idea is PaDiM's (Defard et al., ICPR 2021 workshops). At each place mean m and covariance S of good vectors, of
@@ -89,14 +107,12 @@ class Gaussian(Memory):
 
     format = "kdlib.gaussian/1"
 
-    def __init__(
-        self, recipe: Recipe = MEMORY, *, channels: int = 100, seed: int = 0, device: str | torch.device | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe = MEMORY, *, channels: int = 100, **more: Any) -> None:
         if recipe.tile:
             raise ValueError(f"gaussian: tile is {recipe.tile}; it compares each place by itself: raise size alone")
         if channels < 1:
             raise ValueError(f"gaussian: {channels} channels, expected 1 or more")
-        super().__init__(recipe, seed=seed, device=device)
+        super().__init__(recipe, **more)
         self.channels = channels
 
     def _kept(self, pixels: Tensor, known: Activations) -> dict[str, Tensor]:

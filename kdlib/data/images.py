@@ -208,12 +208,7 @@ def _from_files(files: Sequence[Path], where: str, *, given: bool) -> Images:
         raise FileNotFoundError(f"{missing}: no such file")
     if given:
         reading.warn_of_left_out(where, reading.frames_left_out(files))
-    sizes = {reading.header(path).size: path for path in files}
-    if len(sizes) > 1:
-        (a, first), (b, second), *_ = sizes.items()
-        found = f"{first.name} is {a[0]}x{a[1]}, {second.name} is {b[0]}x{b[1]}"
-        raise ValueError(f"{where}: images of mixed sizes: {found}; crop or resize them to one size first")
-    return Images(tuple(files), tuple(path.name for path in files), size=next(iter(sizes)), where=where)
+    return Images(tuple(files), tuple(path.name for path in files), size=reading.common_size(files, where), where=where)
 
 
 def _from_array(images: np.ndarray | Tensor) -> Images:

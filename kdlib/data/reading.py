@@ -136,6 +136,15 @@ def header(path: Path) -> Header:
         return Header(size if turn < 5 else size[::-1], turn, file.mode[0] in DEEP)
 
 
+def common_size(files: Iterable[Path], where: str) -> tuple[int, int]:
+    """Width and height of all these images, upright; ValueError: two that differ, or a file that is no image."""
+    sizes = {header(path).size: path for path in files}
+    if len(sizes) > 1:
+        first, second, *_ = ("{} is {}x{}".format(path, *size) for size, path in sizes.items())
+        raise ValueError(f"{where}: images of mixed sizes: {first}, {second}; crop or resize them to one size first")
+    return next(iter(sizes))
+
+
 def list_images(folder: Path) -> tuple[Path, ...]:
     """Image files of a folder, sorted by name, so that every machine sees one order.
 

@@ -20,6 +20,7 @@ from kdlib import Detector, Gaussian, Memory, Split
 from kdlib.__main__ import LEFT_OUT, main
 from kdlib.data.reading import LeftOut
 from kdlib.files import cache_folder, data_folder, write_atomically
+from kdlib.memory import Positions
 
 TINY_FIT = ["--set", "size=32", "epochs=1", "precision=fp32"]
 Captured = pytest.CaptureFixture[str]
@@ -86,7 +87,7 @@ def test_a_folder_from_good_images_to_maps(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("method", [Memory, Gaussian])
-def test_methods_without_a_cloner(method: type[Memory], capsys: Captured) -> None:
+def test_methods_without_a_cloner(method: type[Positions], capsys: Captured) -> None:
     fit = ["fit", "--method", method.__name__.lower(), "good", "d", "--set"]
     for _ in range(2):  # first in place of a cloner
         assert main([*fit, "size=32", "precision=fp32", "sigma=1"]) == 0

@@ -84,7 +84,7 @@ def write_text(name: str, text: str) -> Damage:
         (empty("train/good"), "train/good: no images in it; expected files that end in .png"),
         (remove("test"), "no folder .*test. Layout"),
         (empty("test/good"), "test/good: no images in it"),
-        (empty("ground_truth/hole"), "hole/0.png: no mask .*hole/0_mask.png; add it, or remove ground_truth"),
+        (empty("ground_truth/hole"), "hole/0.png: no mask .*hole/0_mask.png; add it, or remove all masks"),
         (lambda f: save(f / "train/good/2.png", 41), "images of mixed sizes: .*is 40x40, .*2.png is 41x41; crop"),
         (lambda f: save(f / "test/good/1.png", (40, 50)), "mixed sizes: .*1.png is 50x40"),
         (lambda f: save(f / "ground_truth/hole/0_mask.png", 20), "0_mask.png is 20x20, its image 0.png is 40x40"),
@@ -271,7 +271,7 @@ def test_resc_has_another_layout(with_masks: bool, tmp_path: Path) -> None:
     assert (masks.any((1, 2)) == [False, with_masks, with_masks]).all()
     if with_masks:
         (tmp_path / "test" / "Ungood" / "label" / "1.png").unlink()
-        with pytest.raises(FileNotFoundError, match=r"1 masks are missing, first .*1.png; add them, or remove label"):
+        with pytest.raises(FileNotFoundError, match=r"img/1\.png: no mask .*label/1_mask\.png; add it, or remove all"):
             load("retinal_oct", "RESC", root=tmp_path)
 
 
@@ -302,6 +302,7 @@ def drop(name: str) -> Damage:
     [
         ("head_ct", drop("labels.csv"), "no file .*labels.csv"),
         ("head_ct", drop("head_ct/007.png"), "differ in 1 ids, first in 7"),
+        ("head_ct", write_text("labels.csv", "id, hemorrhage\n1, yes\n"), "labels.csv: expected lines id,hemorrhage"),
         ("brain_mri", empty("yes"), "yes: no images in it"),
         ("brain_mri", lambda root: [drop("no/*")(root) for _ in range(5)], "10 normal images; more than 11 are needed"),
         ("retinal_oct", empty("train/NORMAL"), "no images in it"),

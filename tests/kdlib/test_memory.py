@@ -11,7 +11,7 @@ from conftest import known
 from kdlib import Detector, Gaussian, Memory, Split
 from kdlib.activations import prepare
 from kdlib.detector import is_detector
-from kdlib.memory import MEMORY
+from kdlib.memory import MEMORY, Positions
 from kdlib.metrics import auroc
 from kdlib.networks import Source
 
@@ -29,8 +29,8 @@ def gaussian(digits: Split) -> Gaussian:
 
 
 @pytest.fixture(params=["memory", "gaussian"])
-def either(request: pytest.FixtureRequest) -> Memory:
-    fitted: Memory = request.getfixturevalue(request.param)
+def either(request: pytest.FixtureRequest) -> Positions:
+    fitted: Positions = request.getfixturevalue(request.param)
     return fitted
 
 
@@ -41,7 +41,7 @@ def vectors(source: Source, pixels: torch.Tensor) -> torch.Tensor:
     return torch.cat([fine, F.interpolate(coarse, scale_factor=2, mode="bilinear")], 1).permute(0, 2, 3, 1)
 
 
-def check_distances(fitted: Memory, images: Split, distances: torch.Tensor) -> None:
+def check_distances(fitted: Positions, images: Split, distances: torch.Tensor) -> None:
     """They are at the bottom of scores and maps of the first five images to test with: (5, 4, 4)."""
     five = images.test[:5]
     np.testing.assert_allclose(fitted.score(five), distances.amax((1, 2)), rtol=1e-3)
@@ -84,11 +84,11 @@ def test_it_remembers_positions_of_all_images_alike(memory: Memory, source: Sour
     assert whole.held_out_scores is None
 
 
-def test_other_digits_are_anomalous(either: Memory, digits: Split) -> None:
+def test_other_digits_are_anomalous(either: Positions, digits: Split) -> None:
     assert known(auroc(known(digits.test.labels), either.score(digits.test))) > 0.95
 
 
-def test_a_loaded_one_is_the_saved_one(either: Memory, digits: Split, tmp_path: Path) -> None:
+def test_a_loaded_one_is_the_saved_one(either: Positions, digits: Split, tmp_path: Path) -> None:
     either.save(path := tmp_path / "m")
     loaded = type(either).load(path)
     np.testing.assert_array_equal(loaded.score(digits.test[:5]), either.score(digits.test[:5]))
@@ -104,7 +104,7 @@ def test_a_loaded_one_is_the_saved_one(either: Memory, digits: Split, tmp_path: 
 
 
 @pytest.mark.parametrize("method", [Memory, Gaussian])
-def test_what_is_not_its_own(method: type[Memory], digits: Split, tmp_path: Path) -> None:
+def test_what_is_not_its_own(method: type[Positions], digits: Split, tmp_path: Path) -> None:
     name = method.__name__.lower()
     for setting, value in {"epochs": 3, "augment": True, "score_lam": 1.0}.items():
         with pytest.raises(ValueError, match=f"{name}: {setting} is a setting of the cloner; a {name} has critical"):

@@ -49,7 +49,7 @@ def augment(pixels: Tensor, random: torch.Generator) -> Tensor:
     from torchvision.transforms.v2 import functional  # two seconds, as torchvision's models come with it
 
     bilinear = functional.InterpolationMode.BILINEAR
-    empty = torch.empty(2, len(pixels), dtype=torch.float32)
+    empty = torch.empty(2, len(pixels))
     angles, scales = empty[0].uniform_(-20, 20, generator=random), empty[1].uniform_(0.9, 1.05, generator=random)
     drawn = zip(pixels, angles.tolist(), scales.tolist(), strict=True)
     return torch.stack([functional.affine(x, angle, [0, 0], scale, [0.0, 0.0], bilinear) for x, angle, scale in drawn])

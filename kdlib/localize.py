@@ -44,7 +44,6 @@ class Score(nn.Module):
     def activations(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Those of the source and of the cloner."""
         source, cloner = self.networks
-        images = images.float()  # Captum goes by torch's default type
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half_precision(self.precision, images.device)):
             found = cloner(images, self.points)
         with torch.set_grad_enabled(self.through_source and torch.is_grad_enabled()):

@@ -98,9 +98,9 @@ class Cloner(nn.Module):
         for number, block in enumerate(blocks[: int(self.critical_points[-1][-1])], start=1):
             layers: list[nn.Module] = []
             for position, outputs in enumerate(block, start=1):
-                convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=conv_bias, dtype=torch.float32)
+                convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=conv_bias)
                 nn.init.xavier_uniform_(convolution.weight)
-                norm = nn.BatchNorm2d(outputs, dtype=torch.float32)
+                norm = nn.BatchNorm2d(outputs)
                 if not norm_shift:
                     norm.register_parameter("bias", None)
                 # The pool comes before its ReLU: the two commute, and a quarter is left to do.

@@ -141,9 +141,9 @@ def _random() -> Found:
     generator, tensors, inputs = torch.Generator().manual_seed(0), {}, 3
     for name in CONVOLUTIONS:
         outputs, deviation = channels[name[0]], math.sqrt(2 / inputs / 9)
-        kernel = torch.randn(outputs, inputs, 3, 3, generator=generator, dtype=torch.float32)
+        kernel = torch.randn(outputs, inputs, 3, 3, generator=generator)
         tensors[f"conv{name}.weight"] = kernel * deviation
-        tensors[f"conv{name}.bias"] = torch.zeros(outputs, dtype=torch.float32)
+        tensors[f"conv{name}.bias"] = torch.zeros(outputs)
         inputs = outputs
     return tensors, "He-normal, seed 0"
 

@@ -3,14 +3,13 @@
 import json
 import math
 import multiprocessing
-import os
-import re
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,8 +17,6 @@ import safetensors
 import safetensors.torch
 import torch
 from conftest import TINY, known
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
@@ -62,17 +59,15 @@ def test_score_is_the_discrepancy(fitted: Detector, digits: Split, monkeypatch: 
 
 @pytest.mark.parametrize("lam", [0.0, 3.0, math.inf])
 def test_the_score_may_have_its_own_lambda(fitted: Detector, digits: Split, lam: float) -> None:
-    images = digits.test[:5]
-    other = Detector(fitted.recipe.replace(score_lam=lam))
-    other.cloner, other.training = fitted.cloner, fitted.training
-    x = images.pixels(32).float() / 255
+    images, x = digits.test[:5], digits.test[:5].pixels(32).float() / 255
+    other, own = (Detector(fitted.recipe.replace(**{name: lam})) for name in ("score_lam", "map_lam"))
+    for each in (other, own):
+        each.cloner, each.training = fitted.cloner, fitted.training
     with torch.no_grad():
         expected = discrepancy(fitted.source(x), fitted.cloner(x), lam=lam)
     np.testing.assert_allclose(other.score(images), expected, rtol=1e-4)
     assert other.lam == lam != fitted.lam == fitted.training.lam
     # A map explains the score, unless it is given a lambda of its own.
-    own = Detector(fitted.recipe.replace(map_lam=lam))
-    own.cloner, own.training = fitted.cloner, fitted.training
     np.testing.assert_array_equal(other.localize(images), own.localize(images))
 
 
@@ -88,23 +83,17 @@ def test_threshold_is_a_quantile_of_held_out_scores(fitted: Detector) -> None:
         fitted.threshold(1.5)
 
 
-@given(st.integers(1, 300), st.integers(0, 1000))
-def test_too_few_images_for_a_quantile_are_told(count: int, mille: int) -> None:
-    """Where 1 of count + 1, what exceeds the highest of count on average, is more than the quantile lets pass."""
-    quantile = mille / 1000
-    detector = SimpleNamespace(held_out_scores=np.random.default_rng(count).random(count))
-    with warnings.catch_warnings(record=True, action="always") as caught:
-        Detector.threshold(detector, quantile)  # type: ignore[arg-type]
-    assert len(caught) == ((count + 1) * (1000 - mille) < 1000 and mille < 1000)
-    for warning in caught:
-        told = re.fullmatch(r"(\d+) good images cannot give .* in (\d+) to .* with (\d+) or .*", str(warning.message))
-        assert told
-        assert (int(told[1]), int(told[2])) == (count, count + 1)
-        detector.held_out_scores = np.zeros(int(told[3]))
-        Detector.threshold(detector, quantile)  # type: ignore[arg-type]
-        detector.held_out_scores = np.zeros(int(told[3]) - 1)
-        with pytest.warns(UserWarning, match="cannot give"):
-            Detector.threshold(detector, quantile)  # type: ignore[arg-type]
+def test_too_few_images_for_a_quantile_are_told() -> None:
+    """Where 1 of n + 1, what exceeds the highest of n on average, is more than the quantile lets pass."""
+    for mille in range(0, 1000, 3):
+        needed = -(-1000 // (1000 - mille)) - 1
+        for count in (needed - 1, needed, needed + 1):
+            detector, quantile = SimpleNamespace(held_out_scores=np.zeros(max(count, 1))), mille / 1000
+            with warnings.catch_warnings(record=True, action="always") as caught:
+                Detector.threshold(detector, quantile)  # type: ignore[arg-type]
+            expected = f"{count} good images cannot give quantile {quantile:g}: expect 1 good image in {count + 1} to"
+            assert [str(each.message).startswith(expected) for each in caught] == [True] * (0 < count < needed)
+            assert all(f"calibrate with {needed} or more" in str(each.message) for each in caught)
 
 
 def test_frames_of_a_video_are_told_whose_order_is_lost_are_not() -> None:
@@ -137,49 +126,28 @@ def test_fitting_again_begins_anew(digits: Split) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*backward hooks on ReLU")
-def test_every_map_is_made_whatever_torch_s_defaults_are() -> None:
-    scores, maps = {}, dict[str, list[np.ndarray]]()
-    for dtype, device in ((torch.float32, "cpu"), (torch.float64, "cpu"), (torch.float32, "meta")):
-        torch.set_default_dtype(dtype)
-        torch.set_default_device(device)
-        try:
-            detector = Detector(TINY.replace(augment=True, samples=2), device="cpu").fit(GOOD)
-            scores[dtype, device] = detector.score(GOOD)
-            for method in ATTRIBUTIONS:
-                detector.recipe = detector.recipe.replace(attribution=method)
-                maps.setdefault(method, []).append(detector.localize(GOOD[:2]))
-            assert torch.get_default_dtype() == dtype
-        finally:
-            torch.set_default_dtype(torch.float32)
-            torch.set_default_device("cpu")
-    for found in scores.values():
-        np.testing.assert_allclose(found, scores[torch.float32, "cpu"], rtol=1e-5)
-    del maps["smoothgrad"]  # Captum draws its noise in torch's default type
-    for single, *others in maps.values():
-        for other in others:
-            assert other.dtype == np.float32
-            np.testing.assert_allclose(other, single, rtol=1e-3, atol=1e-3 * single.max())
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")])
+def test_whatever_the_caller_s_mode_and_device(mode: Callable[[], AbstractContextManager[object]]) -> None:
+    def fitted_and_used() -> tuple[Detector, list[np.ndarray]]:
+        detector = Detector(TINY.replace(augment=True, samples=2), device="cpu").fit(GOOD)
+        found = [detector.score(GOOD)]
+        for method in ATTRIBUTIONS:
+            detector.recipe = detector.recipe.replace(attribution=method)
+            found.append(detector.localize(GOOD[:2]))
+        return detector, found
 
-
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_in_any_mode(mode: Callable[[], AbstractContextManager[object]], fitted: Detector) -> None:
-    expected, heat = fitted.score(GOOD), fitted.localize(GOOD[:2])
+    _, expected = fitted_and_used()
     with mode():
-        np.testing.assert_array_equal(fitted.score(GOOD), expected)
-        np.testing.assert_array_equal(fitted.localize(GOOD[:2]), heat)
-        inside = Detector(TINY).fit(GOOD)
-    np.testing.assert_allclose(inside.score(GOOD), Detector(TINY).fit(GOOD).score(GOOD), rtol=1e-5)
-    inside.cloner.requires_grad_(True)  # nothing of it was made in inference mode
+        detector, found = fitted_and_used()
+    for inside, outside in zip(found, expected, strict=True):
+        np.testing.assert_allclose(inside, outside, rtol=1e-3, atol=1e-3 * outside.max())
+    detector.cloner.requires_grad_(True)  # nothing of it was made in inference mode
 
 
 def test_threads_score_at_once(fitted: Detector) -> None:
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: fitted.score(GOOD), range(8)):
             np.testing.assert_allclose(found, fitted.score(GOOD), rtol=1e-5)
-
-
-def _scored_in_a_child(detector: Detector, there: "multiprocessing.connection.Connection") -> None:
-    there.send(detector.score(GOOD))
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -189,7 +157,7 @@ def test_a_forked_worker_scores(fitted: Detector) -> None:
     try:
         expected, context = fitted.score(GOOD), multiprocessing.get_context("fork")
         here, there = context.Pipe(duplex=False)
-        child = context.Process(target=_scored_in_a_child, args=(fitted, there))
+        child = context.Process(target=lambda: there.send(fitted.score(GOOD)))
         child.start()
         try:
             assert here.poll(60), "it waits for threads that it does not have"
@@ -311,7 +279,7 @@ def test_a_detector_of_before_gives_the_same_scores(removed: list[str], digits: 
         Detector.load(path)
 
 
-def test_size_infinite_lambda_and_no_threshold_survive(digits: Split, tmp_path: Path) -> None:
+def test_size_infinite_lambda_and_no_threshold_survive(tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (6, 20, 30), dtype=np.uint8)
     detector = Detector(ONE_EPOCH.replace(lam=math.inf)).fit(wide, held_out=0)
     detector.save(tmp_path / "d")
@@ -320,10 +288,6 @@ def test_size_infinite_lambda_and_no_threshold_survive(digits: Split, tmp_path: 
     assert (loaded.image_size, loaded.held_out_scores) == (detector.image_size, None) == ((30, 20), None)
     with pytest.raises(ValueError, match="no held-out images; fit with held_out above 0"):
         loaded.threshold()
-    assert detector.fit(digits.train[:8]).image_size is None
-    detector.save(tmp_path / "d")
-    rewrite(tmp_path / "d", image_size=None)  # as files of before have it
-    assert Detector.load(tmp_path / "d").image_size is None
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "zeros", "cut", "pickle"])
@@ -337,7 +301,7 @@ def test_damaged_file(kind: str, saved: Path, bomb: bytes) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         Detector.load(tmp_path / "nowhere")
     with pytest.raises(IsADirectoryError, match="is a folder, expected a file"):
         Detector.load(tmp_path)
@@ -378,11 +342,7 @@ def test_failed_save_leaves_the_old_file(saved: Path, fitted: Detector, monkeypa
     saved.with_name("new").touch()
     assert saved.stat().st_mode == saved.with_name("new").stat().st_mode  # the usual permissions
     saved.with_name("new").unlink()
-
-    def full(*_: object) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("os.fsync", Mock(side_effect=OSError("no space left")))
     for path in (saved, saved.with_name("new")):
         with pytest.raises(OSError, match="no space left"):
             fitted.save(path)

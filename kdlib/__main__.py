@@ -46,8 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--seed", type=int, default=0, help="of all that is drawn at random, 0")
     held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"
     fit.add_argument("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
-    apart = "good images of another day: the threshold comes from them instead"
-    fit.add_argument("--apart", type=Path, metavar="FOLDER", help=apart)
+    fit.add_argument(
+        "--apart", type=Path, metavar="FOLDER", help="good images of another day, for the threshold instead"
+    )
     settings = "settings, such as size=512 tile=128; behind the file"
     fit.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=settings)
     for command in (score, localize):
@@ -56,8 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add = score.add_mutually_exclusive_group().add_argument
     add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
     add("--threshold", type=float, metavar="VALUE", help="score above which an image is anomalous")
-    maps = "folder to write <name>_map.png to; new or empty"
-    localize.add_argument("maps", type=Path, help=maps)
+    localize.add_argument("maps", type=Path, help="folder to write <name>_map.png to; new or empty")
     scale = "what is black and what is white; lowest and highest of these maps by default"
     localize.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help=scale)
     allowed = f"exit 0, not {LEFT_OUT}, though something in a folder was not judged"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,28 +75,25 @@ def keep_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write ``content``, or what it writes itself, so that ``path`` holds all of it or is untouched."""
     ensure_folder(path.parent)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    scratch = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with scratch.open("wb") as file:
             content(file) if callable(content) else file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)  # mkstemp makes files that only their owner can read
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
+        scratch.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise
 
 
 @contextmanager
 def whole_folder(folder: Path, *, keep: bool = True) -> Iterator[Path]:
     """A folder beside it to fill, which becomes ``folder``; or vanishes, if it should, or where filling it failed."""
-    scratch = Path(tempfile.mkdtemp(dir=ensure_folder(folder.parent), prefix=f".{folder.name}."))
+    scratch = ensure_folder(folder.parent) / f".{folder.name}.{uuid.uuid4().hex[:8]}"
+    scratch.mkdir()
     try:
         yield scratch
-        scratch.chmod(0o755)
         try:
             if keep:
                 scratch.rename(folder)
@@ -115,8 +113,6 @@ def read_safetensors(
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder, expected a file")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             found = file.metadata() or {}

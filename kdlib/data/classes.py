@@ -46,10 +46,8 @@ def _class_folders(folder: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     """Pixels (N, H, W, 3), kept in the work folder; classes (N,); whether they are JPEG files."""
     names = sorted(p.name for p in folder.iterdir() if p.is_dir())
     files = tuple(path for name in names for path in list_images(folder / name))
-    width, height = header(files[0]).size
-    if width != height:
-        raise ValueError(f"{files[0]}: expected a square image, found {width}x{height}")
-    pixels = Images(files, tuple(p.name for p in files)).pixels(width, keep=True).permute(0, 2, 3, 1).numpy()
+    side = header(files[0]).size[0]
+    pixels = Images(files, tuple(p.name for p in files)).pixels(side, keep=True).permute(0, 2, 3, 1).numpy()
     classes = np.array([names.index(p.parent.name) for p in files])
     return pixels, classes, any(p.suffix.lower() in (".jpg", ".jpeg") for p in files)
 
@@ -87,8 +85,6 @@ def _idx_data_set(dataset: str, normal: str, root: Path | None) -> Split:
 @lru_cache(maxsize=2)
 def _read_idx(dataset: str, folder: Path) -> tuple[np.ndarray, ...]:
     """Train pixels, train classes, test pixels, test classes from the four IDX files, gzipped or not."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{dataset}: no folder {folder}; expected there: {ABOUT[dataset].layout}")
     arrays = []
     for name in IDX:
         if not (path := next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)):

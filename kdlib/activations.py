@@ -52,15 +52,14 @@ def fits(size: float, device: torch.device) -> bool:
     return device.type == "cuda" and size + WORKSPACE <= torch.cuda.mem_get_info(device)[0]
 
 
-def source_activations(
-    source: Source, pixels: Tensor, recipe: Recipe, *, key: str = "", memory: float | None = None
-) -> dict[str, Tensor]:
+def source_activations(source: Source, pixels: Tensor, recipe: Recipe, *, key: str = "") -> dict[str, Tensor]:
     """The source's activations of all images, {point: (N, C, H, W)}, in the source's precision.
 
     Pixels are 8-bit, (N, 3, H, W); where the recipe has tiles, all of their tiles count as images. They stay on the
     source's GPU where they fit (`fits`): there a pass takes less than reading its result from a disk. Where a ``key``
-    names the images, they are kept in the work folder and found again. Above ``memory`` bytes, half of what is free by
-    default, they go to mapped files. Raises OSError: the work folder cannot be written, or its disk is too small.
+    names the images, they are kept in the work folder and found again. Where they would take more than half of the
+    memory that is free, they go to mapped files. Raises OSError: the work folder cannot be written, or its disk is too
+    small.
     """
     pixels = cut(pixels, recipe.tile)
     with torch.inference_mode():
@@ -68,7 +67,7 @@ def source_activations(
     shapes = {p: (len(pixels), a.shape[2], a.shape[3], a.shape[1]) for p, a in first.items()}
     size = sum(math.prod(shape) for shape in shapes.values()) * source.dtype.itemsize
     on_gpu = fits(size, source.device)
-    if on_gpu or (not key and size <= (_free_memory() / 2 if memory is None else memory)):
+    if on_gpu or (not key and size <= _free_memory() / 2):
         where = source.device if on_gpu else None
         empty = {p: torch.empty(shape, dtype=source.dtype, device=where) for p, shape in shapes.items()}
         return _fill({p: a.permute(0, 3, 1, 2) for p, a in empty.items()}, source, pixels, recipe)

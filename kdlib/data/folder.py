@@ -48,33 +48,27 @@ def mvtec_layout(root: Path, category: str, *, dataset: str) -> Split:
 
     Raises FileNotFoundError: no such folder or category, or one is empty; ValueError: mixed sizes, of masks too.
     """
-    if not root.is_dir():
-        raise FileNotFoundError(f"{dataset}: no folder {root}; expected there: {LAYOUT}")
     folder = root / category
     if not (folder / "train").is_dir():
-        found = sorted(p.name for p in root.iterdir() if (p / "train").is_dir())
+        found = sorted(p.name for p in root.glob("*") if (p / "train").is_dir())
         what = unknown(f"{dataset}: no category", category, found)
         raise FileNotFoundError(f"{what}, below {root}. Layout: {LAYOUT}")
     kinds = sorted(p.name for p in (folder / "train").iterdir() if p.is_dir() and not is_litter(p.name))
     good = [kind for kind in kinds if kind.lower() in GOOD]
     train = list_images(folder / "train" / (good[0] if len(good) == 1 else "good"))
     warn_of_left_out(str(folder / "train"), {kind: "not trained on" for kind in kinds if kind != train[0].parent.name})
-    if not (folder / "test").is_dir():
-        raise FileNotFoundError(f"{dataset}: no folder {folder / 'test'}. Layout: {LAYOUT}")
-    tested = sorted(p for p in (folder / "test").iterdir() if p.is_dir() and not is_litter(p.name))
-    bad = {kind.name: not is_good(kind.name) for kind in tested}
+    tested = sorted(p for p in folder.glob("test/*") if p.is_dir() and not is_litter(p.name))
+    if not tested:
+        raise FileNotFoundError(f"{dataset}: no folders of test images in {folder / 'test'}. Layout: {LAYOUT}")
+    kind_is_bad = {kind.name: not is_good(kind.name) for kind in tested}
     test = [path for kind in tested for path in list_images(kind)]
-    if not test:
-        raise FileNotFoundError(f"{dataset}: no test images below {folder / 'test'}. Layout: {LAYOUT}")
-    truth = folder / "ground_truth"
-    masks = (
-        [_mask(truth / path.parent.name, path) if bad[path.parent.name] else None for path in test]
-        if truth.is_dir()
-        else None
-    )
+    bad = [kind_is_bad[path.parent.name] for path in test]
+    truth, masks = folder / "ground_truth", None
+    if truth.is_dir():
+        masks = [_mask(truth / p.parent.name, p) if is_bad else None for p, is_bad in zip(test, bad, strict=True)]
     width, height = _check_sizes(dataset, train, test, masks)
     note = f"resized copy, {width}x{height}" if dataset == "mvtec_ad" and width < 700 else ""
-    return _split(dataset, category, train, test, [bad[path.parent.name] for path in test], masks, note)
+    return _split(dataset, category, train, test, bad, masks, note)
 
 
 def _mask(folder: Path, image: Path) -> Path:

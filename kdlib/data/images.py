@@ -53,10 +53,10 @@ class Images:
             masks=None if self.masks is None else tuple(self.masks[i] for i in which),
         )
 
-    def image(self, index: int, levels: Levels | None = None) -> Image.Image:
-        """One image as 8-bit RGB; ``levels`` as for `reading.read_image`, ValueError where it cannot be read."""
+    def image(self, index: int) -> Image.Image:
+        """One image as 8-bit RGB, to look at, as `reading.read_image` has it; ValueError where it cannot be read."""
         content = self.content[index]
-        return reading.read_image(content, levels) if isinstance(content, Path) else reading.shown(content, levels)
+        return reading.read_image(content) if isinstance(content, Path) else reading.shown(content)
 
     @cached_property
     def deep(self) -> bool:
@@ -96,7 +96,7 @@ class Images:
         if keep:
             name = f"{self.fingerprint}-{size}-{crop or size}" + ("-{:g}-{:g}".format(*used) if used else "")
             path = work_folder() / "pixels" / f"{name}.npy"
-            return _as_tensor(keep_array(path, lambda: self.pixels(size, crop=crop, levels=levels).numpy()))
+            return torch.from_numpy(keep_array(path, lambda: self.pixels(size, crop=crop, levels=levels).numpy()))
         start, side = (size - (crop or size)) // 2, crop or size
         out, outside = np.empty((len(self), 3, side, side), dtype=np.uint8), np.zeros(len(self))
 
@@ -121,7 +121,7 @@ class Images:
             what = "values outside the levels {:g} to {:g}".format(*used)
             worst = f"the worst {100 * outside.max():.2g} % of its pixels; they become black or white"
             warnings.warn(f"{self.where}: {found} of {len(self)} images have {what}, {worst}", stacklevel=2)
-        return _as_tensor(out)
+        return torch.from_numpy(out)
 
     def mask_pixels(self, size: int, *, crop: int | None = None) -> np.ndarray:
         """Masks at the same working size, True where defective: (N, S, S); all False without masks."""
@@ -244,11 +244,6 @@ def _from_array(images: np.ndarray | Tensor) -> Images:
         alpha = array[..., 3:] / 255
         array = np.round(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
     return Images(array, tuple(str(i) for i in range(len(array))), size=(array.shape[2], array.shape[1]))
-
-
-def _as_tensor(array: np.ndarray) -> Tensor:
-    with torch.inference_mode(False):  # what is made inside of it cannot be used outside
-        return torch.from_numpy(array)
 
 
 def _small_mask(mask: np.ndarray, size: int, crop: int | None) -> np.ndarray:

@@ -28,16 +28,16 @@ class LeftOut(UserWarning):
     """Something in a folder that may be a picture is not read."""
 
 
-def read_image(path: Path, levels: Levels | None = None) -> Image.Image:
+def read_image(path: Path) -> Image.Image:
     """An 8-bit RGB image, upright as its EXIF note says, on white where it is transparent.
 
-    The values ``levels`` of grey images with more than 8 bits, and of floating-point ones, become black and white; by
-    default `own_levels`, which is right for looking at it and for nothing else. Raises ValueError: not a whole image;
-    values that are not finite; 16-bit colours of which a small part of the range is used, as PIL keeps 8 bits of them.
+    Grey images with more than 8 bits, and floating-point ones, have `own_levels`, which is right for looking at it and
+    for nothing else. Raises ValueError: not a whole image; values that are not finite; 16-bit colours of which a small
+    part of the range is used, as PIL keeps 8 bits of them.
     """
     with _opened(path) as file:
         if file.mode[0] in DEEP:
-            return shown(_values(file, path), levels)
+            return shown(_values(file, path))
         deep = ";16" in str(file.tile) and file.format != "BMP"  # BMP's 16 bits are three colours of 5
         image = as_rgb(file)
         if deep and np.ptp(np.array(image)) < 64:
@@ -70,7 +70,7 @@ def read_values(path: Path) -> np.ndarray:
 
 
 def shown(values: np.ndarray, levels: Levels | None = None) -> Image.Image:
-    """Pixels (H, W) or (H, W, 3) as RGB: of 8 bits as they are, of more with ``levels`` as for `read_image`."""
+    """Pixels (H, W) or (H, W, 3) as RGB: of 8 bits as they are, of more with ``levels`` as black and white."""
     if values.dtype != np.uint8:
         low, high = levels or own_levels(values)
         scaled = (values - low) * (255 / max(high - low, float(np.finfo(np.float32).tiny)))
@@ -92,7 +92,7 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
     as well. Raises ValueError: not an image, or nobody can tell how a turned image and its mask belong together.
     """
     with _opened(path) as file:
-        lossy, (turned, _) = file.format in ("JPEG", "MPO"), _orientation(file)
+        lossy = file.format in ("JPEG", "MPO")
         drawn = upright(file)
         if drawn.mode[0] in DEEP:
             marked = np.array(drawn) != 0
@@ -107,16 +107,15 @@ def read_mask(path: Path, image: Path | None = None) -> Image.Image:
             if not seen.all():
                 marked = marked & seen if (marked & seen).any() else seen
     mask = Image.fromarray(marked).convert("L")
-    if image is None or turned != 1:
+    if image is None or header(path).turn != 1:
         return mask
-    with _opened(image) as file:
-        turn, stored = _orientation(file)
+    size, turn, _ = header(image)
     if turn == 1:
         return mask
-    if turn < 5 or stored[0] == stored[1]:
+    if turn < 5 or size[0] == size[1]:
         what = f"is turned by its EXIF note, and nobody can tell whether {path.name} was drawn before or after"
         raise ValueError(f"{image}: {what}; save the image upright, without the note")
-    if mask.size == stored:
+    if mask.size == size[::-1]:  # drawn before the image was turned
         mask.getexif()[ORIENTATION] = turn
     return upright(mask)
 
@@ -132,8 +131,13 @@ class Header(NamedTuple):
 def header(path: Path) -> Header:
     """Of an image file; ValueError: it is none."""
     with _opened(path) as file:
-        turn, size = _orientation(file)
-        return Header(size if turn < 5 else size[::-1], turn, file.mode[0] in DEEP)
+        turn, size = 1, file.size
+        with suppress(Exception):  # what a damaged note raises depends on its bytes; it is taken for none
+            found = int(file.getexif().get(ORIENTATION, 1))
+            turn = found if found in range(1, 9) else 1
+        if turn > 4 and file.format != "TIFF":  # of a TIFF PIL gives the size of the upright image
+            size = size[::-1]
+        return Header(size, turn, file.mode[0] in DEEP)
 
 
 def common_size(files: Iterable[Path], where: str) -> tuple[int, int]:
@@ -247,14 +251,3 @@ def _values(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError(f"{path}: {np.count_nonzero(~np.isfinite(values))} values are not finite; replace them")
     return 2**bits - 1 - values if inverted else values
-
-
-def _orientation(file: ImageFile.ImageFile) -> tuple[int, tuple[int, int]]:
-    """How EXIF turns an image that is not decoded yet, 1 for upright, and its size as stored: from 5 on they swap."""
-    turn, size = 1, file.size
-    with suppress(Exception):  # what a damaged note raises depends on its bytes; it is taken for none
-        found = int(file.getexif().get(ORIENTATION, 1))
-        turn = found if found in range(1, 9) else 1
-    if file.format == "TIFF" and turn > 4:  # PIL gives the size of the upright image
-        size = size[::-1]
-    return turn, size

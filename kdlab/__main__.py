@@ -136,8 +136,8 @@ def _say_folder(count: int) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     _say_folder(len(records()))
-    rows = [row for preset in PRESETS for row in coverage.status(preset=preset, weights=options.weights)]
-    print(json.dumps(rows, indent=1) if options.json else coverage.as_text(rows))
+    found = coverage.status(weights=options.weights)
+    print(found.to_json(orient="records", indent=1) if options.json else found.to_string(index=False, na_rep=""))
     return 0
 
 

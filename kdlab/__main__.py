@@ -1,7 +1,6 @@
 """``python -m kdlab``: ``run`` experiments, ``status`` of the paper's tables, what ``data`` is here."""
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -12,7 +11,7 @@ from kdlab import coverage
 from kdlab.experiments import choose, estimate, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late, record_path, records
-from kdlab.originals import as_text, inventory, normals
+from kdlab.originals import inventory, normals
 from kdlab.presets import PRESETS, PROFILES, VGG16S
 from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish
@@ -41,10 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     data.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
     status = commands.add_parser("status", help="how much of the paper has records, by preset")
     status.add_argument("--weights", default=VGG16S[0], choices=VGG16S, help="of the source in the records that count")
+    status.add_argument("--json", action="store_true")
     for command, action in ((run, _run), (data, _data), (status, _status)):
         command.set_defaults(action=action)
-        if command is not run:
-            command.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     return finish(options, options.action)
 
@@ -125,9 +123,9 @@ def _name(experiment: Experiment) -> str:
 
 
 def _data(options: argparse.Namespace) -> int:
-    found = [inventory(dataset) for dataset in options.dataset or ABOUT]
-    print(json.dumps(found, indent=1) if options.json else "\n\n".join(map(as_text, found)))
-    return 1 if any(each["problems"] for each in found) else 0
+    texts, problems = zip(*map(inventory, options.dataset or ABOUT), strict=True)
+    print("\n\n".join(texts))
+    return 1 if any(problems) else 0
 
 
 def _say_folder(count: int) -> None:

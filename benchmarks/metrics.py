@@ -19,7 +19,7 @@ from skimage.morphology import disk
 from sklearn.metrics import roc_auc_score
 
 from kdlab.experiments.records import commit, processor
-from kdlab.localization import best_f1_on_test, f1_and_iou, localization_metrics, pixel_threshold
+from kdlab.localization import f1_and_iou, localization_metrics, pixel_threshold
 from kdlib import metrics
 
 ROUNDS = 5
@@ -50,9 +50,8 @@ def main(images: int = 100, size: int = 256) -> None:
         "pixel AUROC, scikit-learn": lambda: roc_auc_score(masks.ravel(), maps.ravel()),
         "AUPRO": lambda: metrics.aupro(masks, maps),
         "F1 and IoU": lambda: f1_and_iou(masks, maps, threshold),
-        "best F1": lambda: best_f1_on_test(masks, maps),
         "threshold": lambda: pixel_threshold(maps),
-        "all, and all of defective": lambda: localization_metrics(masks, maps, labels, threshold=threshold),
+        "all, and all of defective": lambda: localization_metrics(masks, maps, labels),
     }
     distinct = np.unique(maps).size
     print(f"{maps.size:,} pixels, {distinct:,} different values, {masks.mean():.1%} defective, {maps.nbytes:,} bytes")

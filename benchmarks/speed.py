@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdlab.cost import passes
 from kdlab.experiments.records import commit, processor
 from kdlab.presets import recipe_for
 from kdlib import Detector, load, weights
@@ -132,20 +133,10 @@ def source() -> dict[str, float]:
         with torch.inference_mode():
             return network(x)
 
-    multiplications = 32 * source_multiplications(128)
+    multiplications = 32 * passes(128)["source"]
     found = seconds({"source": forward, "matrix": lambda: [matrix @ matrix for _ in range(16)]}, rounds=9)
     rates = {"source": 2e-9 * multiplications / found["source"], "matrix": 2e-9 * 16 * 2048**3 / found["matrix"]}
     return {f"{k}, GFLOP/s": v for k, v in rates.items()} | {"source / matrix": rates["source"] / rates["matrix"]}
-
-
-def source_multiplications(size: int) -> int:
-    """Multiplications of the source's convolutions for one image."""
-    total, inputs = 0, 3
-    for number, block in enumerate(VGG16):
-        for outputs in block:
-            total += 9 * inputs * outputs * (size >> number) ** 2
-            inputs = outputs
-    return total
 
 
 def scoring() -> dict[str, float]:

@@ -1,7 +1,6 @@
 """``python -m kdlab``: ``run`` experiments, ``status`` of the paper's tables, what ``data`` is here."""
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -12,7 +11,7 @@ from kdlab import coverage
 from kdlab.experiments import choose, estimate, run_many
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, late, record_path, records
-from kdlab.originals import as_text, inventory, normals
+from kdlab.originals import inventory, normals
 from kdlab.presets import PRESETS, PROFILES, VGG16S
 from kdlab.studies.catalogue import STUDIES
 from kdlib.__main__ import finish
@@ -36,15 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="such as lam=1")
     run.add_argument("--workers", type=int, help="processes; one per processor by default, one with a GPU")
     run.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster")
-    run.add_argument("--dry-run", action="store_true", help="list the experiments, their records, time and disk")
+    run.add_argument("--dry-run", action="store_true", help="list the experiments, their records, and time")
     data = commands.add_parser("data", help="what data is there, against the originals; damaged files")
     data.add_argument("dataset", nargs="*", help=f"some of {', '.join(ABOUT)}; all by default")
     status = commands.add_parser("status", help="how much of the paper has records, by preset")
     status.add_argument("--weights", default=VGG16S[0], choices=VGG16S, help="of the source in the records that count")
+    status.add_argument("--json", action="store_true")
     for command, action in ((run, _run), (data, _data), (status, _status)):
         command.set_defaults(action=action)
-        if command is not run:
-            command.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     return finish(options, options.action)
 
@@ -69,8 +67,7 @@ def _run(options: argparse.Namespace) -> int:
             note = f" (record {other} is of other data or weights)" if other else ""
             state = f"to do, {estimate.duration(estimates[experiment])}{note}" if experiment in waiting else "done"
             print(_name(experiment), state)
-        disk = f"{estimate.disk(waiting) / 1e9:.1f} GB of disk in the work folder"
-        print(f"{len(waiting)} to do: {estimate.duration(work)} of work, {disk}")
+        print(f"{len(waiting)} to do: {estimate.duration(work)} of work")
         return 0
     # One thread each, see `run_one.run`; on a GPU every process more takes of its memory.
     by_default = 1 if default_device().type == "cuda" else os.cpu_count() or 1
@@ -126,9 +123,9 @@ def _name(experiment: Experiment) -> str:
 
 
 def _data(options: argparse.Namespace) -> int:
-    found = [inventory(dataset) for dataset in options.dataset or ABOUT]
-    print(json.dumps(found, indent=1) if options.json else "\n\n".join(map(as_text, found)))
-    return 1 if any(each["problems"] for each in found) else 0
+    texts, problems = zip(*map(inventory, options.dataset or ABOUT), strict=True)
+    print("\n\n".join(texts))
+    return 1 if any(problems) else 0
 
 
 def _say_folder(count: int) -> None:
@@ -137,8 +134,8 @@ def _say_folder(count: int) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     _say_folder(len(records()))
-    rows = [row for preset in PRESETS for row in coverage.status(preset=preset, weights=options.weights)]
-    print(json.dumps(rows, indent=1) if options.json else coverage.as_text(rows))
+    found = coverage.status(weights=options.weights)
+    print(found.to_json(orient="records", indent=1) if options.json else found.to_string(index=False, na_rep=""))
     return 0
 
 

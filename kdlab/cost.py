@@ -10,10 +10,9 @@ import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdlab.experiments.estimate import activation_values
 from kdlab.experiments.records import Record, made_on
 from kdlib.files import note_read
-from kdlib.networks import Cloner
+from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner
 from kdlib.recipe import Recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks" / "measured.jsonl"  # not there in an installed package
@@ -82,6 +81,13 @@ def of_records(records: Iterable[Record]) -> pd.DataFrame:
         rows.append((*made, *trained, test_rate, memory, width * images * activation_values(recipe) / 1e9))
     names = "dataset profile machine side epochs images tested seconds training_rate test_rate memory kept"
     return pd.DataFrame(rows, columns=names.split())
+
+
+def activation_values(recipe: Recipe) -> int:
+    """Numbers in the source's activations of one image."""
+    blocks = dict(zip(("pool1", *CRITICAL_POINTS), enumerate(VGG16, start=1), strict=True))
+    chosen = (blocks[point] for point in recipe.critical_points)
+    return sum(channels[-1] * (recipe.input_size // 2**halvings) ** 2 for halvings, channels in chosen)
 
 
 def benchmarks(path: Path = BENCHMARKS) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from kdlab.audit.claims import TABLES
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
-from kdlab.presets import PRESETS, PROFILES, VGG16S, recipe_for
+from kdlab.presets import PRESETS, VGG16S, recipe_for
 from kdlab.studies.statistics import PairedDifference, holm, paired_difference
 from kdlib.recipe import Recipe
 
@@ -25,50 +25,32 @@ COLUMNS = (
     *("profile", "seeds", "spread", "command", "preset", "note"),
 )
 Entry = dict[str, Any]  # a row of `paper.own_entries`
+Rows = dict[tuple[str, str, Recipe], list[Record]]
 
 
-class Measured:
-    """The records of a preset and source weights, sorted once by what makes an entry of the paper."""
+def by_row(found: Iterable[Record]) -> Rows:
+    """Records by data set, profile and recipe: what makes a row of a table."""
+    rows: Rows = {}
+    for record in found:
+        made = Experiment.from_dict(record["experiment"])  # with the settings that the library learned since
+        rows.setdefault((made.dataset, made.profile, made.recipe), []).append(record)
+    return rows
 
-    def __init__(self, found: Iterable[Record], *, preset: str = "paper", weights: str = VGG16S[0]) -> None:
-        self.preset, self.weights = preset, weights
-        self._groups: dict[Hashable, list[Record]] = {}
-        for record in found:
-            made = Experiment.from_dict(record["experiment"])  # with the settings that the library learned since
-            self._groups.setdefault((made.dataset, made.profile, made.recipe), []).append(record)
 
-    def records(self, entry: Entry, profile: str) -> list[Record]:
-        """Those of an entry's row of the table."""
-        recipe = _recipe(entry["dataset"], entry["method"], self.preset, profile, self.weights)
-        return self._groups.get((entry["dataset"], profile, recipe), [])
+def behind(
+    rows: Rows, entry: Entry, *, preset: str, profile: str, weights: str, value: str | None = None
+) -> tuple[list[Record], paper.Ours]:
+    """The records behind an entry, of one profile, and what they say of it.
 
-    def by_seed(self, entry: Entry, profile: str) -> dict[str, dict[int, float]]:
-        """AUROC in % by class or category, then by seed, of an entry's row of the table."""
-        return paper.by_seed(self.records(entry, profile), entry["task"])
-
-    def ours(self, entry: Entry, profile: str) -> paper.Ours:
-        """Our side of an entry. A mean is of one profile: it needs all classes or categories in that one."""
-        return paper.ours(self.by_seed(entry, profile), paper.normals(entry["dataset"], entry["column"]))
-
-    def beside(self, entry: Entry, elsewhere: Sequence[str]) -> dict[str, Any]:
-        """All columns of an entry in `scoreboard`; the note is also of the copies of the data behind it."""
-        shown = next((p for p in SHOWN if self.ours(entry, p).seeds), None)
-        profile, behind = shown or SHOWN[0], paper.normals(entry["dataset"], entry["column"])
-        ours = self.ours(entry, profile)
-        found = [r for r in self.records(entry, profile) if paper.normal_of(r["experiment"]) in behind] if shown else []
-        seeds = sorted({record["experiment"]["seed"] for record in found}) or [0]
-        notes = {(paper.normal_of(r["experiment"]), r["provenance"]["data"].get("copy_note")) for r in found}
-        copies = sorted(note if len(behind) == 1 else f"{normal}: {note}" for normal, note in notes if note)
-        return {
-            **entry,
-            "published": entry["auroc"],
-            **ours._asdict(),
-            "difference": ours.ours - entry["auroc"],
-            "profile": shown or NOT_RUN,
-            "command": command(entry, preset=self.preset, weights=self.weights, profile=profile, seeds=seeds),
-            "preset": self.preset,
-            "note": "; ".join([*elsewhere, *copies]),
-        }
+    Args:
+        rows: as of `by_row`.
+        value: of the metric, as of `paper.by_seed`.
+    """
+    recipe = _recipe(entry["dataset"], entry["method"], preset, profile, weights)
+    normals = paper.normals(entry["dataset"], entry["column"])
+    its = rows.get((entry["dataset"], profile, recipe), [])
+    its = [record for record in its if paper.normal_of(record["experiment"]) in normals]
+    return its, paper.ours(paper.by_seed(its, entry["task"], value), normals)
 
 
 def scoreboard(
@@ -85,16 +67,34 @@ def scoreboard(
         found: records, of the preset; where left out, all that there are.
         weights: of the source, one of `presets.VGG16S`; records of others do not count.
     """
-    measured = Measured(records(preset=preset) if found is None else found, preset=preset, weights=weights)
+    kept = by_row(records(preset=preset) if found is None else found)
     entries, same = _plain(paper.own_entries()), dict[Hashable, dict[int, float]]()
     for entry in entries:
         same.setdefault(_made_of(entry, preset), {})[entry["table"]] = entry["auroc"]
     rows = []
     for entry in entries:
+        sides = {p: behind(kept, entry, preset=preset, profile=p, weights=weights) for p in SHOWN}
+        shown = next((profile for profile, (_, ours) in sides.items() if ours.seeds), None)
+        its, ours = sides[shown] if shown else ([], paper.Ours())
+        seeds = sorted({record["experiment"]["seed"] for record in its}) or [0]
         others = same[_made_of(entry, preset)].items()
         apart = [f"Table {table} prints {auroc:.2f}" for table, auroc in others if abs(auroc - entry["auroc"]) > 0.1]
-        rows.append(measured.beside(entry, apart))
+        row = {
+            "published": entry["auroc"],
+            "difference": ours.ours - entry["auroc"],
+            "profile": shown or NOT_RUN,
+            "command": command(entry, preset=preset, weights=weights, profile=shown or SHOWN[0], seeds=seeds),
+            "preset": preset,
+            "note": "; ".join([*apart, *_copy_notes(entry, its)]),
+        }
+        rows.append(entry | ours._asdict() | row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _copy_notes(entry: Entry, its: Iterable[Record]) -> list[str]:
+    """Where the data of records differs from its publisher's; of a mean with the class or category before it."""
+    found = {(paper.normal_of(r["experiment"]), r["provenance"]["data"].get("copy_note")) for r in its}
+    return sorted(f"{normal}: {note}" if entry["column"] == "mean" else note for normal, note in found if note)
 
 
 def data_sets(found: Iterable[Record]) -> pd.DataFrame:
@@ -105,22 +105,20 @@ def data_sets(found: Iterable[Record]) -> pd.DataFrame:
     ``paper``: ``paper_ours`` (mean over what was run), and with ``paper_`` before it what `paired_difference` tells of
     ours minus printed, p corrected for the whole table.
     """
-    rows = []
-    by = {(preset, w): Measured(found, preset=preset, weights=w) for preset in PRESETS for w in (*VGG16S, "random")}
+    kept, rows = by_row(found), []
     for dataset, table in TABLES.items():
         printed = paper.published(table=table, dataset=dataset, method=paper.OURS).set_index("column")["auroc"]
-        entry = {"task": "detection", "dataset": dataset, "method": paper.OURS}
         row: dict[str, Any] = {"dataset": dataset, "printed": printed.iloc[-1], "of": len(paper.normals(dataset))}
         for preset in PRESETS:
-            ours = _flat(by[preset, VGG16S[0]].by_seed(entry, "paper"))
+            ours = _aurocs(kept, dataset, preset=preset, profile="paper", weights=VGG16S[0])
             test = paired_difference({place: printed[place[0]] for place in ours}, ours) if ours else NO_DIFFERENCE
             row[f"{preset}_ours"] = printed[list({normal for normal, _ in ours})].mean() + test.mean
             row |= {f"{preset}_{name}": value for name, value in test._asdict().items()}
-        for profile, weights in product(SHOWN[::-1], VGG16S[::-1]):  # the last that has both counts
-            both = [_flat(by["paper", source].by_seed(entry, profile)) for source in ("random", weights)]
+        for profile, trained in product(SHOWN[::-1], VGG16S[::-1]):  # the last that has both counts
+            both = [_aurocs(kept, dataset, preset="paper", profile=profile, weights=w) for w in ("random", trained)]
             if shared := both[0].keys() & both[1].keys():
-                control, trained = (float(np.mean([each[place] for place in shared])) for each in both)
-                row |= {"control": control, "trained": trained, "control_profile": profile}
+                means = (float(np.mean([each[place] for place in shared])) for each in both)
+                row |= dict(zip(("control", "trained"), means, strict=True)) | {"control_profile": profile}
         rows.append(row)
     columns = [f"{preset}_{name}" for preset in PRESETS for name in ("ours", *NO_DIFFERENCE._fields)]
     about = ["dataset", "printed", "of", *columns, "control", "trained", "control_profile"]
@@ -130,46 +128,22 @@ def data_sets(found: Iterable[Record]) -> pd.DataFrame:
     return frame
 
 
-def _flat(by_seed: dict[str, dict[int, float]]) -> dict[tuple[str, int], float]:
-    return {(normal, seed): auroc for normal, seeds in by_seed.items() for seed, auroc in seeds.items()}
+def _aurocs(kept: Rows, dataset: str, **settings: str) -> dict[tuple[str, int], float]:
+    """Image AUROC in % of the paper's own row of a data set, by class or category and seed."""
+    entry = {"task": "detection", "dataset": dataset, "method": paper.OURS, "column": "mean"}
+    found = paper.by_seed(behind(kept, entry, **settings)[0], "detection")
+    return {(normal, seed): auroc for normal, seeds in found.items() for seed, auroc in seeds.items()}
 
 
-def status(*, preset: str = "paper", weights: str = VGG16S[0]) -> list[dict[str, Any]]:
-    """How much of the paper has records, by table, data set and profile that has any.
+def status(*, weights: str = VGG16S[0]) -> pd.DataFrame:
+    """How much of the paper has records: of each preset, table and data set how many entries, by profile.
 
-    Each has preset, table, dataset, entries (how many the paper prints of its own, means too), profile ("" where
-    nothing ran), records (entries that have what they need) and mean_absolute_difference (points of AUROC, over
-    those; None in profile smoke, which says nothing).
+    Columns: preset, table, dataset, profile (one of `SHOWN`, or `NOT_RUN`), entries (that the paper prints of its own,
+    means too), mean_absolute_difference (points of AUROC).
     """
-    measured = Measured(records(preset=preset), preset=preset, weights=weights)
-    rows: list[dict[str, Any]] = []
-    for (table, dataset), printed in paper.own_entries().groupby(["table", "dataset"]):
-        about: dict[str, Any] = {"preset": preset, "table": table, "dataset": dataset, "entries": len(printed)}
-        counted = []
-        for profile in PROFILES:
-            found = [(measured.ours(entry, profile), entry["auroc"]) for entry in _plain(printed)]
-            if differences := [abs(ours.ours - auroc) for ours, auroc in found if ours.seeds]:
-                mean = None if profile not in SHOWN else round(float(np.mean(differences)), 2)
-                counted.append({"profile": profile, "records": len(differences), "mean_absolute_difference": mean})
-        none = {"profile": "", "records": 0, "mean_absolute_difference": None}
-        rows += [about | figures for figures in counted or [none]]
-    return rows
-
-
-def as_text(rows: Iterable[dict[str, Any]]) -> str:
-    """What `status` found of one preset or several, side by side, for a terminal."""
-    frame, lines = pd.DataFrame(rows), []
-    presets = frame["preset"].unique()
-    for (table, dataset), its in frame.groupby(["table", "dataset"]):
-        for profile in [name for name in its["profile"].unique() if name] or [""]:
-            line = [table, dataset, profile]
-            for preset in presets:
-                ran = its[(its["preset"] == preset) & (its["profile"] == profile)]
-                means = ran["mean_absolute_difference"].dropna()
-                line += [f"{ran['records'].sum()} of {its['entries'].iloc[0]:>3}", "".join(f"{x:.2f}" for x in means)]
-            lines.append(line)
-    heads = [head for preset in presets for head in (preset, "|difference|")]
-    return pd.DataFrame(lines, columns=["table", "data set", "profile", *heads]).to_string(index=False)
+    board = pd.concat([scoreboard(preset=preset, weights=weights) for preset in PRESETS])
+    apart = board.assign(apart=board["difference"].abs()).groupby(["preset", "table", "dataset", "profile"])["apart"]
+    return apart.agg(entries="size", mean_absolute_difference="mean").round(2).reset_index()
 
 
 def command(

@@ -1,9 +1,8 @@
-"""What records and pages say of localization: every metric at once, of all test images and of the defective ones."""
+"""What records and pages say of localization: the metrics of records, and what a threshold of pixels gives."""
 
 import math
 
 import numpy as np
-from sklearn.metrics import precision_recall_curve
 
 from kdlib.metrics import aupro, auroc, check_finite, checked
 
@@ -47,30 +46,15 @@ def pixel_threshold(normal_maps: np.ndarray, quantile: float = 0.99) -> float:
     return float(np.partition(maps.ravel(), index)[index])
 
 
-def best_f1_on_test(masks: np.ndarray, maps: np.ndarray) -> float | None:
-    """The highest F1 of any threshold; None where no pixel is defective.
-
-    Chosen by the labels that it is measured with: what the maps could give, not what a user gets. Never a headline.
-    """
-    masks, maps = checked(masks, maps)
-    if not masks.any():
-        return None
-    precision, recall, _ = precision_recall_curve(masks.ravel(), maps.ravel(), drop_intermediate=True)
-    return float((2 * precision * recall / np.maximum(precision + recall, 1 / masks.size)).max())
-
-
-def localization_metrics(
-    masks: np.ndarray, maps: np.ndarray, labels: np.ndarray, *, threshold: float | None = None
-) -> dict[str, dict[str, float | None]]:
-    """Every metric of localization, over ``"all"`` test images and over the ``"defective"`` ones.
+def localization_metrics(masks: np.ndarray, maps: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Pixel AUROC and AUPRO over ``"all"`` test images and over the ``"defective"`` ones.
 
     Args:
         masks, maps: (N, H, W), as for `aupro`.
         labels: of the images, (N,); a normal one has an empty mask.
-        threshold: for F1 and IoU, which are None without; see `pixel_threshold`.
 
     Returns:
-        For each set ``pixel_auroc``, ``aupro``, ``f1``, ``iou``, ``best_f1_on_test``.
+        For each set ``pixel_auroc`` and ``aupro``; None where they are undefined.
     """
     masks, maps = checked(masks, maps, dimensions=3)
     defective = np.asarray(labels) != 0
@@ -78,10 +62,5 @@ def localization_metrics(
         raise ValueError(f"metrics: expected {len(masks)} labels, one per image; found {defective.shape}")
     if (wrong := np.flatnonzero(masks.any((1, 2)) & ~defective)).size:
         raise ValueError(f"metrics: {wrong.size} normal images have defective pixels, the first is image {wrong[0]}")
-    found = {}
-    for part, chosen in {"all": slice(None), "defective": defective}.items():
-        m, a = masks[chosen], maps[chosen]
-        f1, iou = (None, None) if threshold is None else f1_and_iou(m, a, threshold)
-        found[part] = {"pixel_auroc": auroc(m, a), "aupro": aupro(m, a), "f1": f1, "iou": iou}
-        found[part]["best_f1_on_test"] = best_f1_on_test(m, a)
-    return found
+    parts = {"all": (masks, maps), "defective": (masks[defective], maps[defective])}
+    return {part: {"pixel_auroc": auroc(m, a), "aupro": aupro(m, a)} for part, (m, a) in parts.items()}

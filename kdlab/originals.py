@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from kdlab.textures import CATEGORIES, GRAFTED
 from kdlib.data import ABOUT, DATASETS, Images, Split, find
@@ -47,21 +46,22 @@ def normals(dataset: str) -> tuple[str, ...]:
     return tuple(normal for normal in listed[dataset] if folder is None or (folder / normal).is_dir())
 
 
-def inventory(dataset: str) -> dict[str, Any]:
-    """One data set of the paper, every file of it read.
+def inventory(dataset: str) -> tuple[str, list[str]]:
+    """What is here of a data set of the paper, every file of it read: a text for a terminal, and its problems.
 
-    Returns:
-        dataset, licence, publisher; folder (empty: not here); parts: of each class or category normal, counts (images
-        for training, normal and anomalous ones for testing), official (those of the original), fingerprints (training,
-        test) and copy_note; absent: categories of the original that are not here; problems.
+    A line for each class or category: images for training, normal and anomalous ones for testing, fingerprints of
+    both, and how they differ from the original.
 
     Raises:
         ValueError: no such data set.
     """
     if dataset not in ABOUT:
         raise ValueError(unknown("data: no data set", dataset, ABOUT))
-    about, folder, parts, problems = ABOUT[dataset], find(dataset), [], list[str]()
-    here = normals(dataset) if folder else ()
+    about, folder, problems = ABOUT[dataset], find(dataset), list[str]()
+    lines = [f"{about.title}: {about.terms}", f"  {folder or f'not here; offered at {about.publisher}'}"]
+    if not folder:
+        return "\n".join([*lines, f"  layout expected in $KDLIB_DATA/{dataset}: {about.layout}"]), problems
+    here = normals(dataset)
     for normal in here:
         try:
             split = DATASETS[dataset](normal)
@@ -69,37 +69,16 @@ def inventory(dataset: str) -> dict[str, Any]:
             problems.append(str(error))
             continue
         anomalous = 0 if split.test.labels is None else int(split.test.labels.sum())
-        part = {"normal": normal, "counts": (len(split.train), len(split.test) - anomalous, anomalous)}
-        part |= {"official": ORIGINALS[dataset][normal], "copy_note": copy_note(split)}
-        parts.append(part | {"fingerprints": (split.train.fingerprint, split.test.fingerprint)})
+        counts, official = (len(split.train), len(split.test) - anomalous, anomalous), ORIGINALS[dataset][normal]
+        text = "  {:<12} {:>6} for training, {:>5} normal and {:>5} anomalous for testing".format(normal, *counts)
+        text += f"  {split.train.fingerprint} {split.test.fingerprint}"
+        text += "  DIFFERS from the original's {} + {} + {}".format(*official) if counts != official else ""
+        lines.append(text + (f" ({note})" if (note := copy_note(split)) else ""))
         problems += _unreadable(split.train, split.test)
-    return {
-        "dataset": dataset,
-        "folder": str(folder or ""),
-        "licence": about.terms,
-        "publisher": about.publisher,
-        "parts": parts,
-        "absent": [normal for normal in about.normals if folder and normal not in here],
-        "problems": list(dict.fromkeys(problems)),  # all classes of a damaged file fail alike
-    }
-
-
-def as_text(found: dict[str, Any]) -> str:
-    """An `inventory` for a terminal."""
-    about = ABOUT[found["dataset"]]
-    lines = [f"{about.title}: {found['licence']}", f"  {found['folder']}"]
-    if not found["folder"]:
-        lines[1] += f"not here; offered at {found['publisher']}"
-        lines += [f"  layout expected in $KDLIB_DATA/{found['dataset']}: {about.layout}"]
-    for part in found["parts"]:
-        text = "  {:<12} {:>6} for training, {:>5} normal and {:>5} anomalous for testing  {} {}".format(
-            part["normal"], *part["counts"], *part["fingerprints"]
-        )
-        if part["counts"] != part["official"]:
-            text += "  DIFFERS from the original's {} + {} + {}".format(*part["official"])
-        lines.append(text + (f" ({part['copy_note']})" if part["copy_note"] else ""))
-    lines += [f"  not here: {', '.join(found['absent'])}"] if found["absent"] else []
-    return "\n".join([*lines, *(f"  PROBLEM {problem}" for problem in found["problems"])])
+    absent = [normal for normal in about.normals if normal not in here]
+    lines += [f"  not here: {', '.join(absent)}"] if absent else []
+    problems = list(dict.fromkeys(problems))  # all classes of a damaged file fail alike
+    return "\n".join([*lines, *(f"  PROBLEM {problem}" for problem in problems)]), problems
 
 
 def _unreadable(*sets: Images) -> list[str]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS, strips
 from book.figures.tables import folded, linked, reproducible
-from kdlab import paper
+from kdlab import coverage, paper
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.estimate import work
 from kdlab.experiments.experiment import Experiment
@@ -47,7 +47,11 @@ def own(
     wanted = recipe_for(dataset, preset=preset, profile=profile).replace(**{"weights": weights} | changed)
     known = records(dataset=dataset, profile=profile) if among is None else among
     found = [each for each in known if Recipe.from_dict(each["experiment"]["recipe"]) == wanted]
-    return sorted(found, key=lambda each: (paper.normal_of(each["experiment"]), each["experiment"]["seed"]))
+    return sorted(found, key=_place)
+
+
+def _place(record: Record) -> tuple[str, int]:
+    return paper.normal_of(record["experiment"]), record["experiment"]["seed"]
 
 
 def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFrame:
@@ -59,23 +63,23 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
     """
     rows = []
     printed = paper.own_entries(table=table, dataset=dataset)
-    several, known = printed["method"].nunique() > 1, records(dataset=dataset, profile="paper")
+    by_place = sorted(records(dataset=dataset, profile="paper"), key=_place)
+    several, known = printed["method"].nunique() > 1, coverage.by_row(by_place)
     for who, (preset, weights) in WHO.items():
-        found = {name: own(who, dataset, among=known, **paper.VARIANTS[name]) for name in printed["method"].unique()}
-        if weights != "torchvision" and not any(found.values()):
+        settings: dict[str, Any] = {"preset": preset, "weights": weights}
+        lines: list[dict[str, Any]] = printed.to_dict("records")  # type: ignore[assignment]
+        sides = [coverage.behind(known, each, profile="paper", value=value, **settings) for each in lines]
+        if weights != "torchvision" and not any(of_it for of_it, _ in sides):
             continue
-        for each in printed.to_dict("records"):
-            behind, settings = paper.normals(dataset, each["column"]), paper.VARIANTS[each["method"]]
-            of_it = [r for r in found[each["method"]] if paper.normal_of(r["experiment"]) in behind]
+        for each, (of_it, numbers) in zip(lines, sides, strict=True):
             run = {paper.normal_of(r["experiment"]) for r in of_it}
             made = [Experiment.from_dict(r["experiment"]) for r in of_it]
             made += [
-                Experiment.of(dataset, normal, seed=seed, preset=preset, weights=weights, **settings)
-                for normal in behind
+                Experiment.of(dataset, normal, seed=seed, **settings | paper.VARIANTS[each["method"]])
+                for normal in paper.normals(dataset, each["column"])
                 for seed in (range(10) if dataset in SPLIT_BY_SEED else (0,))
                 if normal not in run
             ]
-            numbers = paper.ours(paper.by_seed(of_it, each["task"], value), behind)
             entry = each["method" if several else "column"]
             rows.append((entry, who, each["auroc"], each["plus_minus"], *numbers, of_it, tuple(made)))
     columns = ["entry", "who", "printed", "plus_minus", "ours", "spread", "seeds", "records", "experiments"]

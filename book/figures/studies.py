@@ -21,7 +21,6 @@ from book.figures.tables import few, linked, reproducible
 from kdlab.audit.claims import claims
 from kdlab.experiments.records import Record, records
 from kdlab.presets import VGG16S
-from kdlab.studies import one_factor
 from kdlab.studies import sentences as judge
 from kdlab.studies.catalogue import study
 from kdlab.studies.one_factor import weights_of
@@ -55,12 +54,6 @@ def one_source(records: Iterable[Record]) -> list[Record]:
     places = [(r["experiment"]["dataset"], r["experiment"]["profile"], weights_of(r)) for r in kept]
     wanted = {(*place, next(w for w in VGG16S if (*place, w) in places)) for *place, w in places if w in VGG16S}
     return [record for record, place in zip(kept, places, strict=True) if place in wanted]
-
-
-def lambdas(records: Iterable[Record]) -> pd.DataFrame:
-    """`one_factor.lambdas` of either source, one below the other."""
-    kept = list(records)
-    return pd.concat([one_factor.lambdas(r for r in kept if weights_of(r) == w) for w in VGG16S], ignore_index=True)
 
 
 def title(dataset: str) -> str:

@@ -1,9 +1,9 @@
 """What the paper says of its own numbers, sentence by sentence, each with the rule by which its tables judge it.
 
-The sentences are in ``claims.toml``, each with its judge, a function of this file, and what it is asked about; those
+The sentences are in ``claims.toml``, each with its judges, functions of this file, and what they are asked about; those
 that set one setting of a study above another are judged by `kdlab.studies.sentences`, like our records. A judge gives
-the parts of its sentence, true, false or None (not decided), and the numbers: what is said of single numbers is
-arithmetic; that a row is ahead of another over classes is tested.
+parts of its sentence, true, false or None (not decided), and the numbers: what is said of single numbers is arithmetic;
+that a row is ahead of another over classes is tested.
 """
 
 import tomllib
@@ -44,9 +44,10 @@ def claims(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     frame = paper.published() if frame is None else frame
     printed, rows = Printed(frame), []
     for claim in CLAIMS:
-        parts, evidence = globals()[claim["judge"]](printed, *claim.get("about", ()))
-        verdict = statistics.verdict(parts)
-        rows.append((claim["place"], claim["quote"], verdict, evidence, claim.get("severity", ""), ""))
+        judged: list[Judged] = [globals()[judge](printed, *about) for judge, *about in claim["judges"]]
+        verdict = statistics.verdict(part for parts, _ in judged for part in parts)
+        evidence = "; ".join(text for _, text in judged)
+        rows.append((claim["place"], claim["quote"], verdict, f"{evidence}.", claim.get("severity", ""), ""))
     for study, comparisons in COMPARISONS.items():
         known = published_frame(study, frame)
         for each in comparisons if len(known) else ():
@@ -114,27 +115,45 @@ def leads(p: Printed, table: int, *datasets: str) -> Judged:
     for dataset in datasets:
         classes = p.classes(table, dataset)
         text += f"; {dataset}: first in {(classes.idxmax(axis=1) == OURS).sum()} of {len(classes)} classes"
-    return parts, f"{text}."
+    return parts, text
+
+
+def margins(p: Printed, *pairs: tuple[int, str, str, str, str | float]) -> Judged:
+    """Whether printed means are as far apart as the paper says: table, data set, better, worse, and its word for it.
+
+    The word is a number of points, ``"ahead"``, ``"considerable"``, ``"similar"``, or ``"not far below"``. Worse may be
+    ``"the others"``: the best of them.
+    """
+    parts, said = [], []
+    for table, dataset, better, worse, word in pairs:
+        other = p.lead(table, dataset)[1] if worse == "the others" else worse
+        means = p.means(table, dataset)
+        over = float(means[better] - means[other])
+        said.append(f"mean of {better} over {other}, {dataset}, {over:+.2f}")
+        fair = {"ahead": over > 0, "considerable": over > NEAR, "similar": abs(over) <= NEAR}
+        fair["not far below"] = over >= -NEAR
+        parts.append(fair[word] if isinstance(word, str) else about(over, word))
+    return parts, "; ".join(said)
 
 
 def competitive(p: Printed) -> Judged:
     leads, text = p.main()
     maps = set(p.frame[p.frame["task"] == "localization"]["dataset"])
-    text = f"Lead over the best other: {text}. Localization is printed for {', '.join(sorted(maps))} only."
+    text = f"Lead over the best other: {text}. Localization is printed for {', '.join(sorted(maps))} only"
     return [min(leads) >= -NEAR, maps == set(TABLES)], text
 
 
 def large_margin(p: Printed) -> Judged:
     leads, text = p.main()
     large = sum(lead > NEAR for lead in leads)
-    return [large >= 3, min(leads) >= -NEAR], f"By more than {NEAR:g} points on {large} of {len(leads)}: {text}."
+    return [large >= 3, min(leads) >= -NEAR], f"By more than {NEAR:g} points on {large} of {len(leads)}: {text}"
 
 
 def gt_fails(p: Printed) -> Judged:
     cifar, mvtec = (p.means(TABLES[dataset], dataset) for dataset in ("cifar10", "mvtec_ad"))
     places = [int(means.rank(ascending=False)["GT"]) for means in (cifar, mvtec)]
     text = f"cifar10 {cifar['GT']:.2f}, number {places[0]} of {len(cifar)}; "
-    text += f"mvtec_ad {mvtec['GT']:.2f}, number {places[1]} of {len(mvtec)}."
+    text += f"mvtec_ad {mvtec['GT']:.2f}, number {places[1]} of {len(mvtec)}"
     return [places[0] <= 3, places[1] > len(mvtec) / 2], text
 
 
@@ -144,7 +163,7 @@ def variances(p: Printed) -> Judged:
     full = given["sum"] == given["size"]
     every, none = (", ".join(map(str, given.index[chosen])) for chosen in (full, ~full))
     text = f"± at {given['sum'].sum()} of {given['size'].sum()} entries of its own: all of "
-    text += f"{f'Tables {every}' if every else 'no table'}, none of {f'Tables {none}' if none else 'no table'}."
+    text += f"{f'Tables {every}' if every else 'no table'}, none of {f'Tables {none}' if none else 'no table'}"
     return list(full), text
 
 
@@ -153,66 +172,26 @@ def thirteen(p: Printed) -> Judged:
     means = p.means(2, "cifar10")
     over = (means[OURS] - means).drop(OURS)
     at = ", ".join(f"{m} {x:+.2f}" for m, x in over.items() if about(x, 13)) or "no other"
-    return [about(lead, 13)], f"Over {rival}, the best other: {lead:+.2f}. About 13 it is over {at}."
+    return [about(lead, 13)], f"Over {rival}, the best other: {lead:+.2f}. About 13 it is over {at}"
 
 
-def outperform(p: Printed) -> Judged:
-    parts, text = leads(p, 2, "fashion_mnist", "cifar10")
-    mnist, rival = p.lead(2, "mnist")
-    return [*parts, mnist >= -NEAR], f"{text} MNIST {mnist:+.2f} against {rival}."
-
-
-def ten(p: Printed) -> Judged:
-    parts, text = leads(p, 3, "mvtec_ad")
-    lead, _ = p.lead(3, "mvtec_ad")
-    return [*parts, about(lead, 10)], f"{text} {lead:+.2f} in the mean."
-
-
-def considerable(p: Printed) -> Judged:
-    lead, rival = p.lead(5, "retinal_oct")
-    return [lead > 0, lead > NEAR], f"{lead:+.2f} over {rival}."
-
-
-def variance(p: Printed) -> Judged:
-    means = p.means(6, "brain_mri")
+def lowest_spread(p: Printed) -> Judged:
     spread = p.frame[p.frame["dataset"] == "brain_mri"].set_index("method")["plus_minus"]
-    less = means["LSA"] - means[OURS]
-    text = f"{less:.2f} less than LSA; ± {', '.join(f'{m} {x:.3f}' for m, x in spread.items())}."
-    return [less > 0 and about(less, 0.5), spread.idxmin() == OURS], text
-
-
-def lsa_elsewhere(p: Printed) -> Judged:
-    cifar, mvtec = (m[OURS] - m["LSA"] for m in (p.means(2, "cifar10"), p.means(3, "mvtec_ad")))
-    return [about(cifar, 23), about(mvtec, 25)], f"CIFAR-10 {cifar:.2f}, MVTec AD {mvtec:.2f} below."
-
-
-def head_ct(p: Printed) -> Judged:
-    over = p.means(6, "head_ct")[OURS] - p.means(6, "head_ct")[["OCGAN", "GT", "LSA"]]
-    text = ", ".join(f"{m} {x:+.2f}" for m, x in over.items())
-    return [over["OCGAN"] > NEAR, over["GT"] > NEAR, about(-over["LSA"], 3)], f"Against {text}."
-
-
-def augmented(p: Printed) -> Judged:
-    head = p.means(6, "head_ct")
-    near = head[f"{OURS}+aug"] - head["LSA"]
-    rest = {d: p.means(t, d) for d, t in TABLES.items() if d != "head_ct"}
-    over = {d: m[OURS] - m["LSA"] for d, m in rest.items() if "LSA" in m}
-    text = ", ".join(f"{d} {x:+.2f}" for d, x in over.items())
-    return [abs(near) <= NEAR, min(over.values()) > 0], f"HeadCT with augmentation {near:+.2f} against LSA; {text}."
+    return [spread.idxmin() == OURS], f"± {', '.join(f'{m} {x:.3f}' for m, x in spread.items())}"
 
 
 def near_random(p: Printed) -> Judged:
     last = p.classes(7, "mvtec_ad")["last-1"].sort_values()
     near = last[(last - 50).abs() <= CHANCE]
     names = ", ".join(f"{c} {x:.1f}" for c, x in near.items()) or "none"
-    return ["screw" in near], f"Within {CHANCE:g} of 50: {names}."
+    return ["screw" in near], f"Within {CHANCE:g} of 50: {names}"
 
 
 def partial_anomalies(p: Printed) -> Judged:
     classes = p.classes(9, "mvtec_ad")
     gain = (classes["cloner=small"] - classes["cloner=equal"]).sort_values(ascending=False)
     text = f"Largest gains: {', '.join(f'{c} {x:+.1f}' for c, x in gain.head(3).items())}. Small is ahead in "
-    text += f"{(gain > 0).sum()} of {len(gain)}; without {gain.index[0]} the mean gain is {gain.iloc[1:].mean():+.2f}."
+    text += f"{(gain > 0).sum()} of {len(gain)}; without {gain.index[0]} the mean gain is {gain.iloc[1:].mean():+.2f}"
     return [name in gain.index[:3] for name in ("toothbrush", "screw")], text
 
 
@@ -227,16 +206,15 @@ def each_fails_once(p: Printed) -> Judged:
     parts = [min(b["loss=total"] for b in below) >= -NEAR]
     parts += [sum(b[loss] < -NEAR for b in below) == 1 for loss in ("loss=dir", "loss=val")]
     lines = (f"{m} {below[0][m]:+.2f} and {below[1][m]:+.2f}" for m in below[0].index)
-    return parts, f"Below the best loss, on MVTec AD and on CIFAR-10: {', '.join(lines)}."
+    return parts, f"Below the best loss, on MVTec AD and on CIFAR-10: {', '.join(lines)}"
 
 
-def filters(p: Printed) -> Judged:
-    parts, text = ahead(p, *((11, "mvtec_ad", "smoothgrad", other) for other in ("gradients", "gbp")))
+def almost_the_same(p: Printed) -> Judged:
     means, classes = p.means(11, "mvtec_ad"), p.classes(11, "mvtec_ad")
     smooth = [m for m in means.index if "+" in m]
     apart, widest = np.ptp(means[smooth]), np.ptp(classes[smooth], axis=1)
-    text += f". With: {_list(means[smooth])}; means {apart:.2f} apart, single classes up to {widest.max():.2f}."
-    return [*parts, bool(apart <= SAME)], text
+    text = f"with filters {_list(means[smooth])}; means {apart:.2f} apart, single classes up to {widest.max():.2f}"
+    return [bool(apart <= SAME)], text
 
 
 def _list(means: pd.Series) -> str:

@@ -1,17 +1,14 @@
-"""What experiments will cost before they run: time from earlier records, disk from their shapes."""
+"""How long experiments will take, from earlier records, before they run."""
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cache
 
 import numpy as np
-import torch
 
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
-from kdlab.experiments.run_one import CHECKPOINT, FINISHED, attribution_file, evaluated, training_folder, with_maps
-from kdlib.activations import kept_folder
-from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner, default_device, half_precision, parameter_count
+from kdlab.experiments.run_one import FINISHED, evaluated, training_folder, with_maps
+from kdlib.networks import default_device
 from kdlib.recipe import MANY_PASSES, Recipe
 
 Counts = tuple[int, int, bool]  # training images, test images, whether these have masks
@@ -60,45 +57,6 @@ def work(recipe: Recipe, counts: Counts, *, trains: bool = True) -> float:
     gradient = GRADIENT * (recipe.samples if recipe.attribution in MANY_PASSES else 1)
     training = (TRAIN + (SOURCE if recipe.augment else 0)) * recipe.epochs * train if trains else 0
     return recipe.input_size**2 * (training + (EVALUATE * epochs + gradient * maps + SOURCE) * test)
-
-
-def disk(experiments: Iterable[Experiment]) -> int:
-    """Bytes that the experiments will keep in the work folder beside what is there; what they share counts once.
-
-    Activations of the source, a cloner an evaluation with its attribution maps where there are masks, a checkpoint.
-    """
-    device = default_device()
-    sizes = {}
-    for experiment in experiments:
-        recipe, data = experiment.recipe, experiment.data
-        dtype = torch.bfloat16 if half_precision(recipe.precision, device) else torch.float32
-        for images, kept in ((data.train, not recipe.augment), (data.test, True)):
-            if kept:
-                folder = kept_folder(recipe, images.fingerprint, dtype)
-                sizes[folder] = len(images) * activation_values(recipe) * dtype.itemsize
-        folder = training_folder(experiment, device)
-        state, learned = _cloner(recipe.cloner, recipe.critical_points, recipe.norm_shift, recipe.conv_bias)
-        sizes[folder / CHECKPOINT] = state + 2 * learned  # and Adam's two moments
-        for epoch in evaluated(recipe):
-            sizes[folder / f"{epoch}.safetensors"] = state
-        for epoch in with_maps(recipe) if data.has_masks else ():
-            sizes[folder / attribution_file(experiment, epoch)] = 4 * len(data.test) * recipe.input_size**2
-    return sum(size for path, size in sizes.items() if not path.exists())
-
-
-@cache
-def _cloner(channels: str, critical_points: tuple[str, ...], norm_shift: bool, conv_bias: bool) -> tuple[int, int]:
-    """Bytes of a cloner's state, and of what it learns."""
-    with torch.device("meta"):
-        cloner = Cloner(channels, critical_points=critical_points, norm_shift=norm_shift, conv_bias=conv_bias)
-    return sum(values.nbytes for values in cloner.state_dict().values()), 4 * parameter_count(cloner)
-
-
-def activation_values(recipe: Recipe) -> int:
-    """Numbers in the source's activations of one image."""
-    blocks = dict(zip(("pool1", *CRITICAL_POINTS), enumerate(VGG16, start=1), strict=True))
-    chosen = (blocks[point] for point in recipe.critical_points)
-    return sum(channels[-1] * (recipe.input_size // 2**halvings) ** 2 for halvings, channels in chosen)
 
 
 def duration(seconds: float) -> str:

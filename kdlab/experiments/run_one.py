@@ -32,7 +32,6 @@ from kdlib.networks import half_precision
 from kdlib.recipe import MANY_PASSES, MAP, Recipe
 
 FINISHED = "training.json"  # in the folder of a training that is done
-CHECKPOINT = "checkpoint.safetensors"  # in that of any
 
 
 @contextmanager
@@ -149,7 +148,7 @@ def train(
         if was_finished := finished.is_file():
             detector.training = Training(**json.loads(finished.read_text()) | {"evaluation_seconds": 0.0})
         else:
-            checkpoint = folder / CHECKPOINT
+            checkpoint = folder / "checkpoint.safetensors"
             detector.fit(data.train, held_out=0, evaluate=keep_and_evaluate, checkpoint=checkpoint, cache=True)
             write_atomically(finished, json.dumps(vars(detector.training) | {"evaluations": []}).encode())
     if was_finished:  # outside the lock: any number of experiments may evaluate the same cloners at once

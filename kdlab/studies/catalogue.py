@@ -36,10 +36,9 @@ class Study:
     that print a setting: method by table. ``studies.toml`` says more of both.
     """
 
-    title: str
     settings: Mapping[str, Changes]
     cells: tuple[Cell, ...]
-    rows: Mapping[str, Mapping[int, str]]
+    rows: Mapping[str, Mapping[str, str]]
 
     def changes(self, label: str, dataset: str) -> Changes:
         """What a setting changes in the recipe of a data set."""
@@ -66,13 +65,6 @@ class Study:
 MASKED = ("textures", "mvtec_ad")
 
 
-def _read() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Cells that many studies share, by name; and what ``studies.toml`` writes down of each study."""
-    with resources.files("kdlab.studies").joinpath("studies.toml").open("rb") as file:
-        found = _tuples(tomllib.load(file))
-    return found.pop("cells"), found
-
-
 def _tuples(found: Any) -> Any:
     """What TOML has, its lists as tuples: they can be hashed."""
     if isinstance(found, dict):
@@ -81,13 +73,14 @@ def _tuples(found: Any) -> Any:
 
 
 def _study(about: Mapping[str, Any]) -> Study:
-    rows = {label: {int(n): method for n, method in found.items()} for label, found in about.get("rows", {}).items()}
     cells = SHARED[about["cells"]] if isinstance(about["cells"], str) else about["cells"]
     cells = tuple(Cell(**each) for each in cells)
-    return Study(title=about["title"], settings=about["settings"], cells=cells, rows=rows)
+    return Study(settings=about["settings"], cells=cells, rows=about.get("rows", {}))
 
 
-SHARED, WRITTEN = _read()
+with resources.files("kdlab.studies").joinpath("studies.toml").open("rb") as _file:
+    WRITTEN: dict[str, Any] = _tuples(tomllib.load(_file))  # what there is of each study
+SHARED = WRITTEN.pop("cells")  # those of many studies, by name
 STUDIES: Mapping[str, Study] = {name: _study(about) for name, about in WRITTEN.items()}
 
 

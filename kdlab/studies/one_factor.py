@@ -1,6 +1,6 @@
 """One factor at a time: records sorted by the settings in which they differ from the paper's."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -28,44 +28,22 @@ def weights_of(record: Record) -> str:
     return str(Recipe.from_dict(record["experiment"]["recipe"]).weights)
 
 
-def one_source(seen: Iterable[tuple[Hashable, str, Hashable, str]], base: str = BASE) -> dict[Hashable, str]:
-    """Which of `VGG16S` a group of records is told of: never both, as they give other numbers.
-
-    The paper's own, where a setting can be compared with ``base`` on it, or none can on the release's either.
-
-    Args:
-        seen: a group, the weights, where they are compared (such as class and seed), and the setting, of each record.
-    """
-    settings: dict[tuple[Hashable, str], dict[Hashable, set[str]]] = {}
-    for group, weights, place, setting in seen:
-        settings.setdefault((group, weights), {}).setdefault(place, set()).add(setting)
-    most = {key: max(len(s) * (base in s) for s in places.values()) for key, places in settings.items()}
-    found = {}
-    for group, _ in most:
-        own, other = (most.get((group, weights), 0) for weights in VGG16S)
-        found[group] = VGG16S[0] if (group, VGG16S[0]) in most and own >= min(2, other) else VGG16S[1]
-    return found
-
-
 def lambdas(records: Iterable[Record]) -> pd.DataFrame:
     """The lambda that balances both terms of Eq. 4 on the untrained cloner, a row a training with the paper's settings.
 
     Columns: dataset, normalize (whether the input was; the one setting that may be another), balanced, code: the fixed
-    lambda of the reference code, and weights (of `one_source`, by data set).
+    lambda of the reference code, and weights: those of the source, the paper's own above the release's.
     """
     found = {}
     for record in records:
         experiment, recipe = record["experiment"], Recipe.from_dict(record["experiment"]["recipe"])
         if recipe.lam is None and changes(record).keys() - set(SCORING) <= {"normalize"}:
-            training = experiment["dataset"], recipe.normalize, recipe.weights
-            found[*training, paper.normal_of(experiment), experiment["seed"]] = float(record["training"]["lam"])
-    source = one_source((dataset, weights, 0, BASE) for dataset, _, weights, *_ in found)
-    rows = [
-        (dataset, normalize, lam, reference(dataset).lam, weights)
-        for (dataset, normalize, weights, *_), lam in found.items()
-        if weights == source[dataset]
-    ]
-    return pd.DataFrame(rows, columns=["dataset", "normalize", "balanced", "code", "weights"])
+            dataset, normal, seed = experiment["dataset"], paper.normal_of(experiment), experiment["seed"]
+            training = dataset, recipe.normalize, recipe.weights, normal, seed
+            balanced = float(record["training"]["lam"])
+            found[training] = dataset, recipe.normalize, balanced, reference(dataset).lam, recipe.weights
+    frame = pd.DataFrame(found.values(), columns=["dataset", "normalize", "balanced", "code", "weights"])
+    return frame.sort_values("weights", key=lambda w: w.map(VGG16S.index), kind="stable", ignore_index=True)
 
 
 def label(changed: Mapping[str, Any]) -> str:

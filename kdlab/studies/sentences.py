@@ -12,7 +12,6 @@ from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record
 from kdlab.presets import VGG16S
 from kdlab.studies import catalogue, statistics
-from kdlab.studies.one_factor import one_source
 from kdlab.studies.statistics import OPEN, PairedDifference, finding, holm, paired_difference
 from kdlib.recipe import Recipe
 
@@ -65,7 +64,7 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
 
     Columns: dataset, normal, seed, profile, setting, metric (a value of `paper.METRIC`), auroc (that of
     `paper.HEADLINE`), experiment, record, weights: the source's on which the settings are compared, the same in a data
-    set and profile (`one_factor.one_source`). A record counts whatever command made it: its recipe decides.
+    set and profile (`_of_one_source`). A record counts whatever command made it: its recipe decides.
     """
     rows = []
     for record in records:
@@ -76,11 +75,22 @@ def frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
                 for found in paper.by_seed([record], task).values():
                     place = made.dataset, made.normal, made.seed, made.profile, setting, metric, found[made.seed]
                     rows.append((*place, made, record, weights))
-    # Settings are compared on one class and seed.
-    seen = (((row[0], row[3]), row[-1], row[1:3], str(row[4])) for row in rows)
-    source = one_source(seen, base=next(iter(catalogue.study(name).settings)))
-    table = [row for row in rows if row[-1] == source[row[0], row[3]]]
-    return pd.DataFrame(table, columns=[*COLUMNS, "experiment", "record", "weights"])
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "experiment", "record", "weights"])
+    return _of_one_source(table, base=next(iter(catalogue.study(name).settings)))
+
+
+def _of_one_source(table: pd.DataFrame, base: str) -> pd.DataFrame:
+    """The rows of one VGG-16 in each data set and profile: never of both, as they give other numbers.
+
+    The paper's own, where a setting can be compared with ``base`` on it, or none can on the release's either.
+    """
+    where = ["dataset", "profile"]
+    settings = table.groupby([*where, "weights", "normal", "seed"])["setting"]  # are compared on one class and seed
+    compared = settings.agg(lambda found: found.nunique() * (base in set(found))).astype(int)
+    most = compared.groupby([*where, "weights"]).max().unstack().reindex(columns=[*VGG16S])
+    own, other = (most[weights] for weights in VGG16S)
+    source = own.ge(other.fillna(0).clip(upper=2)).map({True: VGG16S[0], False: VGG16S[1]}).rename("weights")
+    return table.merge(source.reset_index(), on=[*where, "weights"])
 
 
 @cache

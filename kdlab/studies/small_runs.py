@@ -86,23 +86,6 @@ def constant(known: Activations, count: int, *, by_channel: bool = False) -> dic
     return {p: a.mean(over, keepdim=True).expand(count, *a.shape[1:]) for p, a in known.items()}
 
 
-def likeness(source: Activations, cloner: Activations, chosen: Tensor, normal: Tensor) -> dict[str, float]:
-    """Cosine between what changes from image to image in the source and in the cloner, in [-1, 1], by critical point.
-
-    What changes is what an image's activations have beyond the network's own mean over normal images. 1: the cloner
-    changes as the source does. 0: it has no part in that, as a constant cloner has none.
-
-    Args:
-        source, cloner: activations (N, C, H, W).
-        chosen, normal: indices of the images that count, and of those that the mean is over.
-    """
-
-    def change(a: Tensor) -> Tensor:
-        return (a[chosen] - a[normal].mean(0)).double().flatten()  # sums over millions of values
-
-    return {point: float(torch.cosine_similarity(change(source[point]), change(a), 0)) for point, a in cloner.items()}
-
-
 def constants(
     cells: Sequence[tuple[str, str]], labels: Sequence[str], *, seed: int, epochs: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -110,38 +93,34 @@ def constants(
 
     Returns:
         By network and critical point: data, network (``"source"``, a setting, the same with ``", untrained"``),
-        point, share (`constant_share` on normal test images), normal and anomalous (`likeness` of test images).
+        point, share (`constant_share` on normal test images).
         And by scorer: data, network (also ``"constant"``, ``"constant by channel"``), auroc in %, black: power of
         the answer to a black image over that to test images, mean over critical points; NaN for constants.
     """
     rows, areas = [], []
     for dataset, normal in cells:
-        data, answers = f"{dataset} {normal}", dict[str, dict[str, Tensor]]()
-        trained, splits = {}, {}
-        for label in labels:
-            trained[label], splits[label] = fitted("bias", label, dataset, normal, seed=seed, epochs=epochs)
-        first, split = trained[labels[0]], splits[labels[0]]
+        data = f"{dataset} {normal}"
+        trained = {label: fitted("bias", label, dataset, normal, seed=seed, epochs=epochs) for label in labels}
+        first, split = trained[labels[0]]
         train, known = (activations(first, part)[0] for part in (split.train, split.test))
-        answers["source"] = known
-        for label, detector in trained.items():
+        answers = {"source": known}
+        for label, (detector, _) in trained.items():
             before = Detector(detector.recipe, seed=seed)
             answers[f"{label}, untrained"] = activations(before, split.test, known)[1]
             answers[label] = activations(detector, split.test, known)[1]
         kinds = np.asarray(split.test.labels)
-        good, bad = (torch.from_numpy(np.flatnonzero(kinds == kind)) for kind in (0, 1))
         for network, found in answers.items():
-            share = constant_share({point: a[good] for point, a in found.items()})
-            alike = [likeness(known, found, chosen, good) for chosen in (good, bad)]
-            rows += [(data, network, point, share[point], *(each[point] for each in alike)) for point in found]
+            shares = constant_share({point: a[kinds == 0] for point, a in found.items()})
+            rows += [(data, network, point, share) for point, share in shares.items()]
         fixed = {"constant": constant(train, len(kinds))}
         fixed["constant by channel"] = constant(train, len(kinds), by_channel=True)
         for network, found in (fixed | {label: answers[label] for label in labels}).items():
-            detector = trained.get(network, first)
+            detector, _ = trained.get(network, (first, split))
             scores = discrepancy(known, found, lam=detector.training.lam).cpu().numpy()
             power = black(detector, found) if network in trained else np.nan
             areas.append((data, network, 100 * (auroc(kinds, scores) or np.nan), power))
-    columns = ["data", "network", "point", "share", "normal", "anomalous"]
-    return pd.DataFrame(rows, columns=columns), pd.DataFrame(areas, columns=["data", "network", "auroc", "black"])
+    points = pd.DataFrame(rows, columns=["data", "network", "point", "share"])
+    return points, pd.DataFrame(areas, columns=["data", "network", "auroc", "black"])
 
 
 def black(detector: Detector, found: Activations) -> float:

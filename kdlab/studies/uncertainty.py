@@ -10,9 +10,8 @@ import pandas as pd
 from kdlab import paper
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, last_scores, late
-from kdlab.presets import VGG16S
 from kdlab.studies import statistics
-from kdlab.studies.one_factor import BASE, changes, label, one_source, weights_of
+from kdlab.studies.one_factor import BASE, changes, label, weights_of
 from kdlab.studies.statistics import SEEDS, bootstrap_interval, of_units, spread, standard_error
 
 STABLE = 1.0  # points of AUROC: how far apart what this book calls stable may be
@@ -29,19 +28,8 @@ def settings(record: Record) -> str:
     return label(({"preset": preset} if preset != "paper" else {}) | changes(record))
 
 
-def _of_one_source(records: Iterable[Record]) -> list[Record]:
-    """Of each class and profile the records of the VGG-16 that `one_factor.one_source` says."""
-    known = []
-    for record in records:
-        e = record["experiment"]
-        group = e["dataset"], paper.normal_of(e), e["profile"]
-        known.append(((group, weights_of(record), e["seed"], settings(record)), record))
-    source = one_source(place for place, _ in known)
-    return [record for place, record in known if place[1] not in VGG16S or place[1] == source[place[0]]]
-
-
 def by_entry(records: Iterable[Record], *, pool: bool = True, samples: int = 2000) -> pd.DataFrame:
-    """What seeds, evaluations and test images do to each entry, AUROC in %: a row a class and settings.
+    """What seeds, evaluations and test images do to each entry, AUROC in %: a row a class, settings and source.
 
     Columns `ENTRY`; the seeds of an entry are one row, or with ``pool=False`` a row each. seed: the first one.
     same_images: all seeds were tested on one set; good, bad: test images of the first. last, mean (of those of
@@ -51,11 +39,11 @@ def by_entry(records: Iterable[Record], *, pool: bool = True, samples: int = 200
     settings. weights: those of the source. experiments: behind the row. NaN where there is nothing to tell from.
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record in sorted(_of_one_source(records), key=lambda r: r["experiment"]["seed"]):
+    for record in sorted(records, key=lambda r: r["experiment"]["seed"]):
         experiment = record["experiment"]
         if record["metrics"]["image_auroc"]:
             place = experiment["dataset"], paper.normal_of(experiment), experiment["profile"], settings(record)
-            groups.setdefault((*place, 0 if pool else experiment["seed"]), []).append(record)
+            groups.setdefault((*place, weights_of(record), 0 if pool else experiment["seed"]), []).append(record)
     rows = [dict(zip(PLACE, place, strict=False)) | _entry(groups[place], samples) for place in sorted(groups)]
     printed = paper.published(task="detection", method=paper.OURS).dropna(subset="plus_minus")
     printed = printed.rename(columns={"column": "normal", "auroc": "published"}).assign(settings=BASE)

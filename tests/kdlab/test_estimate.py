@@ -1,20 +1,15 @@
-"""Estimates of time and disk, and the words of errors."""
+"""Estimates of time, and the words of errors."""
 
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from kdlab.experiments import estimate
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.run_one import evaluated, run, with_maps
-from kdlib.activations import make_source, source_activations
-from kdlib.data import Split
+from kdlab.experiments.run_one import run
 from kdlib.errors import unknown
-from kdlib.networks import CRITICAL_POINTS, Cloner, parameter_count
-from kdlib.recipe import Recipe
 
 SMALL: dict[str, Any] = {"profile": "smoke", "train_limit": 16, "test_limit": 20}
 
@@ -62,40 +57,6 @@ def test_a_shared_training_counts_once() -> None:
     assert rest == pytest.approx([whole, whole], rel=0.05)
     run(first)
     assert estimate.seconds([first, other], known) == [evaluated, evaluated]
-
-
-def test_disk_is_what_the_activations_take(digits: Split) -> None:
-    for points in (CRITICAL_POINTS, ("pool5",), ("pool3", "pool4")):
-        recipe = Recipe(size=40, critical_points=points, score_points=points)
-        found = source_activations(make_source(recipe, torch.device("cpu")), digits.train[:2].pixels(40), recipe)
-        assert estimate.activation_values(recipe) == sum(a[0].numel() for a in found.values())
-
-
-def test_disk_counts_what_is_shared_once_and_nothing_that_is_there() -> None:
-    first, second, augmented, scored = (
-        Experiment.of("digits", "0", seed=seed, precision="fp32", **SMALL | changes)
-        for seed, changes in ((0, {}), (1, {}), (2, {"augment": True}), (0, {"score_points": ("pool5",)}))
-    )
-    image = 4 * estimate.activation_values(first.recipe)
-    trained = estimate.disk([first]) - 36 * image  # a training's cloners and its checkpoint
-    assert trained > 4 * parameter_count(Cloner()) * (3 + len(evaluated(first.recipe)))
-    assert estimate.disk([first, second]) == 36 * image + 2 * trained
-    assert estimate.disk([first, scored]) == estimate.disk([first])
-    assert estimate.disk([augmented]) == 20 * image + trained  # what is augmented is never kept
-    run(first)
-    assert estimate.disk([first, second, augmented, scored]) == 2 * trained
-
-
-def test_disk_is_what_a_run_leaves_there(tmp_path: Path) -> None:
-    experiment = Experiment.of("textures", "brick", **SMALL, size=32)
-    expected = estimate.disk([experiment])
-    run(experiment)
-    folders = [tmp_path / "WORK" / name for name in ("activations", "trainings")]
-    kept = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
-    assert expected < kept < 1.02 * expected  # and the heads of the files
-    assert estimate.disk([experiment]) == 0
-    maps = estimate.disk([Experiment.of("textures", "brick", **SMALL, size=32, attribution="discrepancy")])
-    assert maps == 4 * 20 * 32**2 * len(with_maps(experiment.recipe))
 
 
 def test_duration() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import keep_record, record_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,6 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from kdlab import cost, paper
-from kdlab.experiments import estimate
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, records
 from kdlab.studies import statistics
@@ -38,7 +38,7 @@ from kdlab.studies.statistics import (
     standard_error,
 )
 from kdlab.studies.uncertainty import STABLE, by_entry, settings, verdict
-from kdlib.networks import CLONERS, VGG16, Cloner, Source
+from kdlib.networks import CLONERS, CRITICAL_POINTS, VGG16, Cloner, Source
 from kdlib.recipe import Recipe
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -272,6 +272,13 @@ def test_multiplications_are_those_of_the_channels(side: int) -> None:
     ]
 
 
+def test_activations_are_counted_without_a_run() -> None:
+    found = Source.pretrained("random")(torch.zeros(1, 3, 40, 40))
+    for points in (CRITICAL_POINTS, ("pool5",), ("pool3", "pool4")):
+        recipe = Recipe(size=40, critical_points=points, score_points=points)
+        assert cost.activation_values(recipe) == sum(found[point].numel() for point in points)
+
+
 def test_costs_of_records_and_what_they_leave_out(tmp_path: Path) -> None:
     record = write(tmp_path, "bottle", aurocs=[0.5, 0.6])
     resumed = json.loads(json.dumps(record))
@@ -287,7 +294,7 @@ def test_costs_of_records_and_what_they_leave_out(tmp_path: Path) -> None:
     assert found["test_rate"].tolist() == pytest.approx([2 * 37 / 10, math.nan, math.nan], nan_ok=True)
     assert found["seconds"].tolist() == [100] * 3
     recipe = Recipe.from_dict(record["experiment"]["recipe"])
-    assert found["kept"].iloc[0] == pytest.approx(2 * 25 * estimate.activation_values(recipe) / 1e9)
+    assert found["kept"].iloc[0] == pytest.approx(2 * 25 * cost.activation_values(recipe) / 1e9)
     assert list(cost.of_records([]).columns) == list(found.columns)
 
 

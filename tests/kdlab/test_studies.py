@@ -47,7 +47,7 @@ def test_a_study_is_its_cells_seeds_and_settings() -> None:
 
 def test_a_study_may_have_cells_of_its_own() -> None:
     cells = [{"dataset": "digits", "normals": ["3"], "seeds": [0]}]
-    about = {"title": "How many images per step", "settings": {"64": {}}, "cells": cells}
+    about = {"settings": {"64": {}}, "cells": cells}
     made = catalogue._study(catalogue._tuples(about))
     assert made.cells == (Cell(dataset="digits", normals=("3",), profile="laptop", seeds=(0,)),)
 

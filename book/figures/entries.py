@@ -14,14 +14,15 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS, strips
-from book.figures.tables import folded, linked, reproducible
+from book.figures.tables import folded, linked, numbers
 from kdlab import paper
+from kdlab.coverage import Measured
 from kdlab.experiments.choose import run_command
 from kdlab.experiments.estimate import work
 from kdlab.experiments.experiment import Experiment
 from kdlab.experiments.records import Record, made_on, records
 from kdlab.originals import ORIGINALS
-from kdlab.presets import recipe_for
+from kdlab.presets import VGG16S
 from kdlab.studies.one_factor import BASE, MAPS, changes, label
 from kdlab.studies.statistics import UNITS
 from kdlab.studies.statistics import finding as decided
@@ -29,28 +30,37 @@ from kdlib.data import ABOUT, ONE_VS_REST, SPLIT_BY_SEED, Images, load
 from kdlib.recipe import Recipe
 
 PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
-SOURCES = {"torchvision": "", "vgg-release": ", the release", "random": ", random source"}
-WHO = {name + of: (preset, weights) for weights, of in SOURCES.items() for preset, name in PRESETS.items()}
+SOURCES = {  # how the weights of a source are called: in the head of a column, in a sentence
+    "torchvision": ("", "its own source"),
+    "vgg-release": (", the release", "the release as the source"),
+    "random": (", random source", "a source of random weights (a control)"),
+}
+WHO = {name + of: (preset, weights) for weights, (of, _) in SOURCES.items() for preset, name in PRESETS.items()}
 
 
 def own(
-    who: str, dataset: str, *, profile: str = "paper", among: Iterable[Record] | None = None, **changed: Any
+    who: str,
+    dataset: str,
+    *,
+    profile: str = "paper",
+    method: str = paper.OURS,
+    among: Iterable[Record] | None = None,
 ) -> list[Record]:
     """Records of exactly one recipe, by class or category and seed.
 
     Args:
         who: a key of `WHO`: the preset and the weights of the source.
+        method: a key of `paper.VARIANTS`.
         among: records of the data set and profile, where they are read already.
-        changed: settings of the recipe.
     """
     preset, weights = WHO[who]
-    wanted = recipe_for(dataset, preset=preset, profile=profile).replace(**{"weights": weights} | changed)
     known = records(dataset=dataset, profile=profile) if among is None else among
-    found = [each for each in known if Recipe.from_dict(each["experiment"]["recipe"]) == wanted]
+    measured = Measured(known, preset=preset, weights=weights)
+    found = measured.records({"dataset": dataset, "method": method}, profile)
     return sorted(found, key=lambda each: (paper.normal_of(each["experiment"]), each["experiment"]["seed"]))
 
 
-def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFrame:
+def entries(dataset: str, table: int) -> pd.DataFrame:
     """The paper's own entries of a table and our records of them in profile ``paper``, AUROC in %.
 
     A row is an entry seen by one of `WHO`; without any record only that of the paper's own source is there. Columns:
@@ -58,11 +68,12 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
     (mean over seeds), spread (over seeds), seeds, records, experiments (behind it, run or not).
     """
     rows = []
-    printed = paper.own_entries(table=table, dataset=dataset)
-    several, known = printed["method"].nunique() > 1, records(dataset=dataset, profile="paper")
+    printed, known = paper.own_entries(table=table, dataset=dataset), records(dataset=dataset, profile="paper")
+    methods = printed["method"].unique()
+    seeds = range(10) if dataset in SPLIT_BY_SEED else range(1)  # of a class that was not run
     for who, (preset, weights) in WHO.items():
-        found = {name: own(who, dataset, among=known, **paper.VARIANTS[name]) for name in printed["method"].unique()}
-        if weights != "torchvision" and not any(found.values()):
+        found = {method: own(who, dataset, method=method, among=known) for method in methods}
+        if weights != VGG16S[0] and not any(found.values()):
             continue
         for each in printed.to_dict("records"):
             behind, settings = paper.normals(dataset, each["column"]), paper.VARIANTS[each["method"]]
@@ -72,12 +83,12 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
             made += [
                 Experiment.of(dataset, normal, seed=seed, preset=preset, weights=weights, **settings)
                 for normal in behind
-                for seed in (range(10) if dataset in SPLIT_BY_SEED else (0,))
+                for seed in seeds
                 if normal not in run
             ]
-            numbers = paper.ours(paper.by_seed(of_it, each["task"], value), behind)
-            entry = each["method" if several else "column"]
-            rows.append((entry, who, each["auroc"], each["plus_minus"], *numbers, of_it, tuple(made)))
+            ours = paper.ours(paper.by_seed(of_it, each["task"]), behind)
+            entry = each["method" if len(methods) > 1 else "column"]
+            rows.append((entry, who, each["auroc"], each["plus_minus"], *ours, of_it, made))
     columns = ["entry", "who", "printed", "plus_minus", "ours", "spread", "seeds", "records", "experiments"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -101,12 +112,11 @@ def table(frame: pd.DataFrame, *, controls: pd.DataFrame | None = None) -> HTML:
     first = some[["printed", "plus_minus"]].first()
     bars = [f"{auroc:.2f}" + (f" ± {bar:g}" if bar > 0 else "") for auroc, bar in first.to_numpy()]
     shown = frame.assign(cell=cell).pivot(index="entry", columns="who", values="cell").loc[first.index]
-    shown = shown[list(frame["who"].unique())].rename_axis(index=None, columns=None)
+    shown = shown[list(frame["who"].unique())]
     shown.insert(0, "printed", bars)
     if controls is not None:
-        shown = shown.join(controls.map("{:.1f}".format).rename(index=str)).fillna("–")
-    made = [sum(some.get_group(entry)["experiments"], ()) for entry in first.index]
-    return reproducible(shown.to_html(classes="kd-table", border=0), made)
+        shown = shown.join(controls.map("{:.1f}".format).rename(index=str))
+    return numbers(shown, some["experiments"].sum()[shown.index], limit=len(shown))
 
 
 def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
@@ -130,9 +140,11 @@ def finding(frame: pd.DataFrame) -> str:
     """What a frame of `entries` found: a sentence per `WHO`, then what was not run."""
     said, not_run = [], []
     for who, rows in frame[frame["entry"] != "mean"].groupby("who", sort=False):
+        preset, weights = WHO[str(who)]
+        words = f"as the {PRESETS[preset]} says, with {SOURCES[weights][1]}"
         have = rows.dropna(subset="ours")
         if have.empty:
-            not_run.append(WORDS[str(who)])
+            not_run.append(words)
             continue
         count = f" ({len(have)} of {len(rows)})" if len(have) < len(rows) else ""
         if len(have) > 2:
@@ -143,19 +155,9 @@ def finding(frame: pd.DataFrame) -> str:
             found = "; ".join(
                 f"**{r['ours']:.2f}** for {r['entry']}, printed {r['printed']:.2f}" for r in have.to_dict("records")
             )
-        said.append(f"Our AUROC {WORDS[str(who)]}{count}: {found}.")
+        said.append(f"Our AUROC {words}{count}: {found}.")
     said += [f"Not run yet: {'; '.join(not_run)}."] if not_run else []
     return " ".join(said) or "The paper prints no number of this data set."
-
-
-WORDS = {
-    "text": "as the paper's text says, with its own source",
-    "code": "as its public code does, with its own source",
-    "text, the release": "as the text says, but with the release as the source",
-    "code, the release": "as the code does, but with the release as the source",
-    "text, random source": "as the text says, but with a source of random weights (a control)",
-    "code, random source": "as the code does, but with a random source (a control)",
-}
 
 
 def missing(frame: pd.DataFrame) -> HTML | Markdown:

@@ -17,7 +17,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from book.figures import figure
-from book.figures.tables import few, linked, reproducible
+from book.figures.tables import few, linked, numbers, plain
 from kdlab.audit.claims import claims
 from kdlab.experiments.records import Record, records
 from kdlab.presets import VGG16S
@@ -264,12 +264,11 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
     cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()
     cells = cells[[label for label in labels if label in cells]]
     several = cells.notna().sum(axis=1) > 1
-    cells = (cells[several] if several.any() else cells).fillna("–").rename_axis(columns=None)
+    cells = (cells[several] if several.any() else cells).rename_axis(columns=None)
     cells["seeds"] = rows.groupby(places)["seed"].nunique()
     rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
     behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]
-    shown = reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
-    return few(shown, len(cells), 5)
+    return numbers(cells.reset_index(), behind.tolist(), index=False, limit=5)
 
 
 def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure:
@@ -282,15 +281,15 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
     fig, panels = plt.subplots(
         1, len(axes), figsize=(2 + 3.6 * len(axes), 3), sharey=True, squeeze=False, layout="tight"
     )
-    for axis, (name, numbers) in zip(panels.flat, axes, strict=True):
-        for (dataset, profile), part in compared(frame, list(numbers.index)):
+    for axis, (name, places) in zip(panels.flat, axes, strict=True):
+        for (dataset, profile), part in compared(frame, list(places.index)):
             wide = part.pivot_table(index=["normal", "seed"], columns="setting", values="auroc").dropna()
             classes = wide.groupby("normal").mean()
             wide = classes if len(classes) > 1 else wide  # seeds of a class resemble each other
-            wide = wide[[label for label in numbers.sort_values().index if label in wide]]
+            wide = wide[[label for label in places.sort_values().index if label in wide]]
             error = wide.sub(wide.mean(axis=1), axis=0).sem()
             label = ", ".join([title(dataset), profile, *sources(part)])
-            axis.errorbar(numbers[wide.columns], wide.mean(), yerr=error, marker="o", capsize=2, label=label)
+            axis.errorbar(places[wide.columns], wide.mean(), yerr=error, marker="o", capsize=2, label=label)
         axis.set(xscale="log", xlabel=name)
         axis.grid(alpha=0.4)
     panels[0, 0].set_ylabel("image AUROC, %")
@@ -378,8 +377,7 @@ def evidence(rows: pd.DataFrame) -> HTML:
     )
     columns = ["pair", "data", "figures", "mean", "low", "high", "units", "p", "finding", "source"]
     shown = shown[columns].rename(columns={"mean": "difference", "low": "from", "high": "to"})
-    style = shown.style.hide().format("{:+.2f}", subset=["difference", "from", "to"], na_rep="–")
-    return few(HTML(style.set_table_attributes('class="kd-table"').to_html()), len(rows), 0)
+    return few(plain(shown, "{:+.2f}"), len(rows), 0)
 
 
 def overview(records: Iterable[Record]) -> pd.DataFrame:

@@ -103,10 +103,9 @@ def test_comparison_marks_what_is_more_than_2_off() -> None:
     rows = pd.DataFrame({"published": 90.0, "difference": difference}, index=list("abcde"))
     html = show_tables.numbers(rows, [(Experiment.of("mnist", "3"),)] * 5, signed=["difference"]).data
     style, body = html.split("</style>")
-    marked = re.findall(r"#(T_\w+_row\d+_col1)", style)
-    assert [name[name.index("row") : name.index("_col")] for name in marked] == ["row0", "row3"]
+    assert re.findall(r"#T_\w+_row(\d)_col3", style) == ["0", "3"]
     assert "bold" in style
-    cells = re.findall(r'class="data row\d col1" ?>([^<]*)<', body)
+    cells = re.findall(r'class="data row\d col3" ?>([^<]*)<', body)
     assert cells == ["-2.01", "-2.00", "+0.50", "+2.50", "–"]
 
 

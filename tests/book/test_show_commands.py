@@ -96,9 +96,8 @@ def test_rows_of_statistics(dry_run: DryRun) -> None:
 
 
 def test_a_row_without_a_command_is_refused() -> None:
-    table = pd.DataFrame({"a": [1, 2]}).to_html()
     with pytest.raises(ValueError, match="2 rows, there are commands for 1"):
-        tables.reproducible(table, ["python -m kdlab run --table 1"])
+        tables.numbers(pd.DataFrame({"a": [1, 2]}), ["python -m kdlab run --table 1"])
 
 
 def test_a_figure_carries_the_command_of_its_records(plots: None, dry_run: DryRun) -> None:

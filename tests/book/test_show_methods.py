@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import Write
 
-from book.figures.methods import SIX, claims, few, signed_gradients, six
+from book.figures.methods import SIX, claims, signed_gradients, six
 from kdlab import coverage, paper
 from kdlib import Detector, Split
 from kdlib.activations import prepare
@@ -101,9 +101,3 @@ def test_signed_gradients_leave_nothing_behind_are_seeded_and_a_cloner_s_own(fit
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert not np.allclose(signed_gradients(fitted, pixels, cloner=Detector(fitted.recipe, seed=5).cloner), before)
-
-
-def test_a_set_in_small_has_as_many_as_asked_for() -> None:
-    digits = few("digits", "3", train=7, each=2)
-    assert len(digits.train) == 7
-    assert np.asarray(digits.test.labels).tolist() == [0, 0] + [1] * 18

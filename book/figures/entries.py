@@ -182,46 +182,37 @@ def data_sets(frame: pd.DataFrame) -> HTML:
     """A frame of `coverage.data_sets` as a table: a row a data set, linked to its page as seen from the first one."""
     rows = []
     for each in frame.to_dict("records"):
-        row = {
-            "data set": f'<a href="../../notebooks/datasets/{each["dataset"]}.html">{ABOUT[each["dataset"]].title}</a>'
-        }
+        name, both = each["dataset"], {who: apart(each, preset) for preset, who in PRESETS.items()}
+        row = {"data set": f'<a href="../../notebooks/datasets/{name}.html">{ABOUT[name].title}</a>'}
         row["printed"] = f"{each['printed']:.2f}"
-        for preset, who in PRESETS.items():
-            ours, mean, low, high, units = (each[f"{preset}_{n}"] for n in ("ours", "mean", "low", "high", "units"))
-            many = f"; {_of_all(each, units)}" if units < each["of"] else ""
-            ends = f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
-            whole = f"<b>{ours:.2f}</b>, " if units == each["of"] else ""  # a mean over some would mislead
-            row[f"as the {who}"] = f"{whole}{mean:+.2f}{ends}{many}" if units else "not run"
-        known = np.isfinite(each["control"])
-        short = f" ({each['control_profile']})"
+        row |= {f"as the {who}": cell for who, (cell, _) in both.items()}
+        known, short = np.isfinite(each["control"]), f" ({each['control_profile']})"
         row["random source"] = f"{each['control']:.1f}, trained {each['trained']:.1f}{short}" if known else "–"
-        row["what it means"] = meaning(each)
+        said = "; ".join(words for _, words in both.values() if words) or "not run with the paper's source"
+        row["what it means"] = said.capitalize() + "."
         rows.append(row)
     return linked(pd.DataFrame(rows))
 
 
-def meaning(row: Mapping[Any, Any]) -> str:
-    """What a row of `coverage.data_sets` comes to, in a sentence."""
-    said = []
-    for preset, who in PRESETS.items():
-        mean, low, high, units = (row[f"{preset}_{name}"] for name in ("mean", "low", "high", "units"))
-        side = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} the printed number"
-        if not units:
-            continue
-        if units < UNITS and units < row["of"]:
-            said.append(f"as the {who}, {_of_all(row, units)} decide nothing")
-        elif units >= UNITS and decided(mean, row[f"{preset}_p"]) is None:
-            most = max(abs(low), abs(high))
-            said.append(f"as the {who}, no difference is found, and one above {most:.1f} points is unlikely")
-        elif units < UNITS and not low * high > 0:  # one class: over its seeds, or a single training
-            said.append(f"as the {who}, {side}, which seeds could explain")
-        else:
-            said.append(f"as the {who}, {side}")
-    return ("; ".join(said) or "not run with the paper's source").capitalize() + "."
-
-
-def _of_all(row: Mapping[Any, Any], units: int) -> str:
-    return f"{units} of {row['of']} {'classes' if row['dataset'] in ONE_VS_REST else 'categories'}"
+def apart(row: Mapping[Any, Any], preset: str) -> tuple[str, str]:
+    """Ours with a preset minus printed, of a row of `coverage.data_sets`: as a cell, and what it means in words."""
+    ours, mean, low, high, units, p = (
+        row[f"{preset}_{name}"] for name in ("ours", "mean", "low", "high", "units", "p")
+    )
+    if not units:
+        return "not run", ""
+    many = f"{units} of {row['of']} {'classes' if row['dataset'] in ONE_VS_REST else 'categories'}"
+    difference = f"{mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else "")
+    complete = units == row["of"]  # a mean over some would mislead
+    said = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} the printed number"
+    if units < UNITS and not complete:
+        said = f"{many} decide nothing"
+    elif units >= UNITS and decided(mean, p) is None:
+        said = f"no difference is found, and one above {max(abs(low), abs(high)):.1f} points is unlikely"
+    elif units < UNITS and not low * high > 0:  # one class: over its seeds, or a single training
+        said += ", which seeds could explain"
+    cell = f"<b>{ours:.2f}</b>, {difference}" if complete else f"{difference}; {many}"
+    return cell, f"as the {PRESETS[preset]}, {said}"
 
 
 def gains(dataset: str, who: str = "text", *, profile: str = "paper") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from conftest import Write
 from PIL import Image
 
@@ -160,16 +161,22 @@ def test_what_a_data_set_comes_to() -> None:
     """A sentence by how many classes were run, and by what the rule says of the difference."""
 
     def said(units: int, mean: float, low: float, high: float, p: float, of: int = 10, dataset: str = "mnist") -> str:
-        text = {"mean": mean, "low": low, "high": high, "units": units, "p": p}
-        nothing = {"mean": np.nan, "low": np.nan, "high": np.nan, "units": 0, "p": np.nan}
+        text = {"ours": 97.0, "mean": mean, "low": low, "high": high, "units": units, "p": p}
+        nothing = dict.fromkeys(text, np.nan) | {"units": 0}
         row = {f"paper_{k}": v for k, v in text.items()} | {f"reference_{k}": v for k, v in nothing.items()}
-        return show_entries.meaning(row | {"of": of, "dataset": dataset})
+        row |= {"of": of, "dataset": dataset, "printed": 98.0, "control": np.nan, "control_profile": ""}
+        html = show_entries.data_sets(pd.DataFrame([row])).data
+        *_, cell, _, _, words = (td.get_text() for td in BeautifulSoup(html, "html.parser").select("td"))
+        return f"{cell} | {words}"
 
-    assert said(0, np.nan, np.nan, np.nan, np.nan) == "Not run with the paper's source."
-    assert said(4, -2.0, -3.0, -1.0, np.nan) == "As the text, 4 of 10 classes decide nothing."
+    assert said(0, np.nan, np.nan, np.nan, np.nan) == "not run | Not run with the paper's source."
+    assert (
+        said(4, -2.0, -3.0, -1.0, np.nan)
+        == "-2.00 (-3.00 to -1.00); 4 of 10 classes | As the text, 4 of 10 classes decide nothing."
+    )
     few = said(1, -2.0, -3.0, -1.0, np.nan, of=15, dataset="mvtec_ad")
-    assert few == "As the text, 1 of 15 categories decide nothing."
-    assert said(8, -0.2, -0.7, 0.3, 0.6).startswith("As the text, no difference is found, and one above 0.7 points")
-    assert said(10, -2.0, -3.0, -1.0, 0.002) == "As the text, 2.0 points below the printed number."
+    assert few.endswith("| As the text, 1 of 15 categories decide nothing.")
+    assert "| As the text, no difference is found, and one above 0.7 points" in said(8, -0.2, -0.7, 0.3, 0.6)
+    assert said(10, -2.0, -3.0, -1.0, 0.002).startswith("97.00, -2.00 (-3.00 to -1.00) | As the text, 2.0 points below")
     assert said(1, 3.0, -1.0, 7.0, np.nan, of=1).endswith("above the printed number, which seeds could explain.")
-    assert said(1, 3.0, 1.0, 5.0, np.nan, of=1) == "As the text, 3.0 points above the printed number."
+    assert said(1, 3.0, 1.0, 5.0, np.nan, of=1).endswith("As the text, 3.0 points above the printed number.")

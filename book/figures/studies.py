@@ -158,14 +158,16 @@ class Page:
         """Pairs of settings, by default all that the verdicts rest on, each once, on every data set.
 
         Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, pair (in words) and source (in words; of
-        ours). Of each data set the profile that says most.
+        ours). Pairs of one's own take of each data set the profile that says most.
         """
         chosen: dict[frozenset[str], tuple[str, str]] = {}
         for pair in pairs or [pair for each in COMPARISONS.get(self.name, ()) for pair in each.pairs]:
             chosen.setdefault(frozenset(pair), pair)
         judge_by = metric or (self.metric if pairs else COMPARISONS[self.name][0].metric)
         each = Comparison(quote="", place="", pairs=tuple(chosen.values()), metric=judge_by)
-        profiles = {d: judged(replace(each, datasets=(d,)), self.ours)[0] for d in self.ours["dataset"].unique()}
+        profiles = dict.fromkeys(self.ours["dataset"], judged(each, self.ours)[0])
+        if pairs:
+            profiles = {d: judged(replace(each, datasets=(d,)), self.ours)[0] for d in profiles}
         here = self.ours[self.ours["profile"] == self.ours["dataset"].map(profiles)]
         words = {d: ", ".join([profiles[d], *sources(part)]) for d, part in here.groupby("dataset")}
         printed, ours = (verdict(each, frame).tests for frame in (self.printed, here))

@@ -172,7 +172,7 @@ class Page:
         words = {d: ", ".join([profiles[d], *sources(part)]) for d, part in here.groupby("dataset")}
         printed, ours = (verdict(each, frame).tests for frame in (self.printed, here))
         printed, ours = printed.assign(figures="printed", source=""), ours.assign(figures="ours")
-        rows = pd.concat([printed, ours.assign(source=ours["dataset"].map(words))], ignore_index=True)
+        rows = pd.concat([printed, ours.assign(source=ours["dataset"].map(words))]).infer_objects()
         rows["pair"] = pd.Categorical(
             rows["better"] + " over " + rows["worse"], [f"{a} over {b}" for a, b in each.pairs]
         )

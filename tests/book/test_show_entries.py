@@ -1,7 +1,6 @@
 """Printed numbers beside ours on the pages of data sets: with no record, with some, of which source."""
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from conftest import Write
+from conftest import Write, keep_record, record_of
 from PIL import Image
 
 from book.figures import entries as show_entries
 from book.figures import images as show_images
 from kdlab import paper
-from kdlab.experiments.records import digest
+from kdlab.experiments.experiment import Experiment
 from kdlib import load
 
 LABELS = np.array([0] * 10 + [1] * 4)
@@ -25,36 +24,15 @@ pytestmark = pytest.mark.usefixtures("plots")
 
 
 @pytest.fixture
-def brain_mri(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """BrainMRI's layout with images of noise, and an empty results folder."""
-    for name in ("data", "cache"):
-        monkeypatch.setenv(f"KDLIB_{name.upper()}", str(tmp_path / name))
-    rng = np.random.default_rng(0)
-    for folder, count in (("no", 14), ("yes", 4)):
-        (tmp_path / "data" / "brain_mri" / folder).mkdir(parents=True)
-        for n in range(count):
-            noise = rng.integers(0, 256, (40, 40), dtype=np.uint8)
-            Image.fromarray(noise).save(tmp_path / "data" / "brain_mri" / folder / f"{n}.png")
-    return results
-
-
-@pytest.fixture
-def record(write: Write, brain_mri: Path) -> Write:
+def record(results: Path) -> Write:
     """Write a record as far as these functions read it, with scores beside it."""
 
     def record(
-        normal: str = "brain_mri",
-        *,
-        dataset: str = "brain_mri",
-        value: float = 0.9,
-        test: dict[str, Any] | None = None,
-        **settings: Any,
+        normal: str = "brain_mri", *, dataset: str = "brain_mri", value: float = 0.9, test: str = "a", **settings: Any
     ) -> None:
-        write(dataset, normal, value, **settings)
-        path = max(brain_mri.glob("*/*.json"), key=lambda each: each.stem)
-        written = json.loads(path.read_text())
-        written["provenance"]["data"] = {"test": test or {"fingerprint": "a"}}
-        path.write_text(json.dumps(written | {"sha256": digest(written)}))
+        made = record_of(Experiment.of(dataset, normal, **settings), value)
+        made["provenance"]["data"] = {"test": {"fingerprint": test}}
+        path = keep_record(made | {"id": f"{len(list(results.glob('*/*.json'))):016}"}, results)
         np.savez(path.with_suffix(".npz"), scores=SCORES, labels=LABELS)
 
     return record
@@ -93,7 +71,7 @@ def test_sources_and_presets_are_columns_of_their_own(record: Write) -> None:
     assert np.nansum(dots["code"]) == pytest.approx(80)
 
 
-def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(record: Write, brain_mri: Path) -> None:
+def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(record: Write, results: Path) -> None:
     for seed, value in ((2, 0.92), (0, 0.9)):
         record(seed=seed, value=value)
     rows = show_entries.entries("brain_mri", 6)
@@ -107,18 +85,15 @@ def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(record: 
     assert "91.00 ± 1.41" in html
     assert ">61.2</td>" in html
     assert "--seed 0 1 2 3 4 5 6 7 8 9" in html, "what is missing of a drawn split is ten of them"
-    min(brain_mri.glob("*/*.npz")).unlink()
+    min(results.glob("*/*.npz")).unlink()
     ((_, scores, labels),) = show_images.scored(show_entries.behind(rows))  # a record without them is left out
     assert (scores.tolist(), labels.tolist()) == (SCORES.tolist(), LABELS.tolist())
 
 
-def test_augmentation_is_an_entry_of_its_own(record: Write) -> None:
+def test_augmentation_is_an_entry_of_its_own_and_reduced_records_are_none(record: Write) -> None:
     record("head_ct", dataset="head_ct", value=0.7, augment=True)
     rows = show_entries.entries("head_ct", 6).set_index(["entry", "who"])["ours"]
     assert rows.dropna().to_dict() == {(f"{paper.OURS}+aug", "text"): pytest.approx(70)}
-
-
-def test_reduced_records_stand_by_themselves(record: Write) -> None:
     assert show_entries.reduced("cifar10").empty
     record("cat", dataset="cifar10", profile="laptop", value=0.6)
     record("cat", dataset="cifar10", profile="laptop", value=0.5, weights="random")
@@ -144,9 +119,18 @@ def test_gains_compare_with_the_same_class_seed_and_source(record: Write) -> Non
     assert content.splitlines()[:2] == ["normal,seed,lam=1.0", "brain_mri,0,3.000"]
 
 
-def test_tested_are_the_images_of_the_scores_or_none(record: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tested_are_the_images_of_the_scores_or_none(
+    record: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    random = np.random.default_rng(0)
+    for folder, count in (("no", 14), ("yes", 4)):
+        (tmp_path / "brain_mri" / folder).mkdir(parents=True)
+        for n in range(count):
+            noise = Image.fromarray(random.integers(0, 256, (40, 40), dtype=np.uint8))
+            noise.save(tmp_path / "brain_mri" / folder / f"{n}.png")
     test = load("brain_mri", "brain_mri", seed=3).test
-    record(seed=3, test={"fingerprint": test.fingerprint})
+    record(seed=3, test=test.fingerprint)
     (found,) = show_entries.own("text", "brain_mri")
     images = show_entries.tested(found)
     assert images is not None

@@ -11,6 +11,7 @@ import numpy as np
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
@@ -114,7 +115,7 @@ def localization(
 ) -> Figure:
     """Three rows: image with the mask's contour, localization map, both overlaid; one colour scale for all maps."""
     shown = np.stack([_channels_last(image) for image in images]) / 255
-    heat = plt.get_cmap(HEAT)(plt.Normalize(maps.min(), np.quantile(maps, 0.999))(maps))[..., :3]
+    heat = plt.get_cmap(HEAT)(Normalize(maps.min(), np.quantile(maps, 0.999))(maps))[..., :3]
     rows = [*shown, *heat, *(0.4 * shown + 0.6 * heat)]
     fig = pictures(rows, titles=titles, rows=("image", "map", "overlay"), columns=len(maps), scale=1.4)
     if masks is not None:

@@ -6,6 +6,7 @@ first and are there even where nothing was run.
 
 import base64
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def table(frame: pd.DataFrame, *, controls: pd.DataFrame | None = None) -> HTML:
     shown.insert(0, "printed", bars)
     if controls is not None:
         shown = shown.join(controls.map("{:.1f}".format).rename(index=str))
-    return numbers(shown, some["experiments"].sum()[shown.index], limit=len(shown))
+    return numbers(shown, some["experiments"].sum()[shown.index].tolist(), limit=len(shown))
 
 
 def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
@@ -164,7 +165,7 @@ def missing(frame: pd.DataFrame) -> HTML | Markdown:
         return Markdown("Every entry has a record of both presets.")
     by = ", ".join(f"{count} as the {who}" for who, count in rows["who"].value_counts(sort=False).items())
     summary = "<summary>Command that makes them, and goes on where it stopped</summary>"
-    return HTML(f"<p>No record yet: {by}.</p>" + folded(run_command(rows["experiments"].sum()), summary))
+    return HTML(f"<p>No record yet: {by}.</p>" + folded(run_command(chain(*rows["experiments"])), summary))
 
 
 def reduced(dataset: str) -> pd.DataFrame:

@@ -224,7 +224,8 @@ def map_by_layer(parts: pd.DataFrame, alone: np.ndarray, so_far: np.ndarray, pai
 
 def _steps(axis: Axes, parts: pd.DataFrame) -> list[str]:
     points = list(parts.columns.unique(0))
-    ends, look = parts.cumsum(axis=1), {"hatch": ["", "////"] * len(points), "edgecolor": "white", "linewidth": 0}
+    ends = parts.cumsum(axis=1)
+    look: dict[str, Any] = {"hatch": ["", "////"] * len(points), "edgecolor": "white", "linewidth": 0}
     for row, colour in enumerate(KINDS.values()):
         place = np.arange(len(points)) + 0.4 * (row - 0.5)
         widths, reached = parts.iloc[row], ends.iloc[row]

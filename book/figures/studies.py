@@ -106,7 +106,7 @@ class Page:
     def finding(self) -> Markdown:
         """The verdicts in a few words, and the largest differences that are decided: for the top of the page."""
         lines = []
-        decided: dict[tuple[frozenset[str], str], dict[Hashable, Any]] = {}  # one turned round is the same
+        decided: dict[tuple[frozenset[str], str], dict[Any, Any]] = {}  # one turned round is the same
         for each, printed, found, which in self.judged():
             parts = [f"{PRINTED}: **{printed}**"] if len(printed.tests) else []
             parts.append(f"our runs{which}: **{found}**")
@@ -207,7 +207,7 @@ def compared(frame: pd.DataFrame, labels: Sequence[str]) -> dict[str, pd.DataFra
     """The rows of each data set and profile where two or more of the settings have numbers, by its name in words."""
     groups = frame[frame["setting"].isin(labels)].groupby(["dataset", "profile"], sort=False)
     return {
-        ", ".join([title(str(dataset)), PROFILES[profile], *sources(part)]): part
+        ", ".join([title(str(dataset)), PROFILES[str(profile)], *sources(part)]): part
         for (dataset, profile), part in groups
         if part["setting"].nunique() > 1
     }
@@ -336,7 +336,7 @@ def forest(rows: pd.DataFrame) -> Figure:
     pairs, known = dict(list(rows.groupby("pair", observed=True))), set(rows["figures"])
     heights = [part["dataset"].nunique() for part in pairs.values()]
     size = (5.2, 1 + 0.4 * len(pairs) + 0.36 * sum(heights))  # narrow: a phone shows it whole
-    look = {"height_ratios": heights, "layout": "constrained"}
+    look: dict[str, Any] = {"height_ratios": heights, "layout": "constrained"}
     fig, axes = plt.subplots(len(pairs), 1, figsize=size, sharex=True, squeeze=False, **look)
     for axis, (pair, here) in zip(axes.flat, pairs.items(), strict=True):
         names = here["dataset"].unique().tolist()

@@ -1,6 +1,7 @@
 """The command behind each row: what it lists is what the row was made from, and nothing else."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -45,7 +46,9 @@ def test_rows_beside_the_paper(dry_run: DryRun) -> None:
     assert long.startswith(f'<details class="kd-rows"><summary>All {tables.LONG + 1} rows<')
     one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
     check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)
-    runs = [{"seed": seed, "preset": preset} for preset in ("paper", "reference") for seed in range(10)]
+    runs: list[dict[str, Any]] = [
+        {"seed": seed, "preset": preset} for preset in ("paper", "reference") for seed in range(10)
+    ]
     both = [[Experiment.of("head_ct", "head_ct", augment=augment, **run) for run in runs] for augment in (False, True)]
     check(entries.table(entries.entries("head_ct", 6)).data, both, dry_run)
 

@@ -145,9 +145,11 @@ def test_what_a_data_set_comes_to() -> None:
     """A sentence by how many classes were run, and by what the rule says of the difference."""
 
     def said(units: int, mean: float, low: float, high: float, p: float, of: int = 10, dataset: str = "mnist") -> str:
-        text = {"ours": 97.0, "mean": mean, "low": low, "high": high, "units": units, "p": p}
+        text: dict[str, Any] = {"ours": 97.0, "mean": mean, "low": low, "high": high, "units": units, "p": p}
         nothing = dict.fromkeys(text, np.nan) | {"units": 0}
-        row = {f"paper_{k}": v for k, v in text.items()} | {f"reference_{k}": v for k, v in nothing.items()}
+        row: dict[str, Any] = {f"paper_{k}": v for k, v in text.items()} | {
+            f"reference_{k}": v for k, v in nothing.items()
+        }
         row |= {"of": of, "dataset": dataset, "printed": 98.0, "control": np.nan, "control_profile": ""}
         html = show_entries.data_sets(pd.DataFrame([row])).data
         *_, cell, _, _, words = (td.get_text() for td in BeautifulSoup(html, "html.parser").select("td"))

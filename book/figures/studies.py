@@ -1,7 +1,7 @@
 """Pages of studies: sentences of the paper, what it prints, what our records say, in pictures, tables and verdicts."""
 
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape

@@ -11,6 +11,7 @@ import numpy as np
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
@@ -113,24 +114,14 @@ def localization(
     titles: Sequence[str] = (),
 ) -> Figure:
     """Three rows: image with the mask's contour, localization map, both overlaid; one colour scale for all maps."""
-    fig, axes = plt.subplots(3, len(maps), figsize=(1.4 * len(maps), 4.4), squeeze=False)
-    scale = {"cmap": HEAT, "vmin": maps.min(), "vmax": np.quantile(maps, 0.999)}
-    for column, (image, heat) in enumerate(zip(images, maps, strict=True)):
-        picture = _channels_last(image)
-        axes[0, column].imshow(picture)
-        axes[1, column].imshow(heat, **scale)
-        axes[2, column].imshow(picture)
-        axes[2, column].imshow(heat, alpha=0.6, **scale)
-        if masks is not None:
-            outline(axes[0, column], masks[column])
-            outline(axes[1, column], masks[column], colour="white")
-        if titles:
-            axes[0, column].set_title(titles[column], fontsize=8)
-    for axis, name in zip(axes[:, 0], ("image", "map", "overlay"), strict=True):
-        axis.set_ylabel(name)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    fig.tight_layout(pad=0.3)
+    shown = np.stack([_channels_last(image) for image in images]) / 255
+    heat = plt.get_cmap(HEAT)(Normalize(maps.min(), np.quantile(maps, 0.999))(maps))[..., :3]
+    rows = [*shown, *heat, *(0.4 * shown + 0.6 * heat)]
+    fig = pictures(rows, titles=titles, rows=("image", "map", "overlay"), columns=len(maps), scale=1.4)
+    if masks is not None:
+        for above, below, mask in zip(fig.axes, fig.axes[len(maps) :], masks, strict=False):
+            outline(above, mask)
+            outline(below, mask, colour="white")
     return fig
 
 

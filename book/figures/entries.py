@@ -6,6 +6,7 @@ first and are there even where nothing was run.
 
 import base64
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,47 +15,44 @@ from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 from book.figures import ANOMALOUS, strips
-from book.figures.tables import folded, linked, reproducible
+from book.figures.tables import folded, linked, numbers
 from kdlab import coverage, paper
 from kdlab.experiments.choose import run_command
-from kdlab.experiments.estimate import work
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record, made_on, records
-from kdlab.originals import ORIGINALS
-from kdlab.presets import recipe_for
+from kdlab.experiments.records import Record, records
+from kdlab.presets import VGG16S, recipe_for
 from kdlab.studies.one_factor import BASE, MAPS, changes, label
 from kdlab.studies.statistics import UNITS
 from kdlab.studies.statistics import finding as decided
 from kdlib.data import ABOUT, ONE_VS_REST, SPLIT_BY_SEED, Images, load
-from kdlib.recipe import Recipe
 
 PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
-SOURCES = {"torchvision": "", "vgg-release": ", the release", "random": ", random source"}
-WHO = {name + of: (preset, weights) for weights, of in SOURCES.items() for preset, name in PRESETS.items()}
+SOURCES = {  # how the weights of a source are called: in the head of a column, in a sentence
+    "torchvision": ("", "its own source"),
+    "vgg-release": (", the release", "the release as the source"),
+    "random": (", random source", "a source of random weights (a control)"),
+}
+WHO = {name + of: (preset, weights) for weights, (of, _) in SOURCES.items() for preset, name in PRESETS.items()}
 
 
-def own(
-    who: str, dataset: str, *, profile: str = "paper", among: Iterable[Record] | None = None, **changed: Any
-) -> list[Record]:
+def own(who: str, dataset: str, *, profile: str = "paper", among: Iterable[Record] | None = None) -> list[Record]:
     """Records of exactly one recipe, by class or category and seed.
 
     Args:
         who: a key of `WHO`: the preset and the weights of the source.
         among: records of the data set and profile, where they are read already.
-        changed: settings of the recipe.
     """
     preset, weights = WHO[who]
-    wanted = recipe_for(dataset, preset=preset, profile=profile).replace(**{"weights": weights} | changed)
     known = records(dataset=dataset, profile=profile) if among is None else among
-    found = [each for each in known if Recipe.from_dict(each["experiment"]["recipe"]) == wanted]
-    return sorted(found, key=_place)
+    recipe = recipe_for(dataset, preset=preset, profile=profile).replace(weights=weights)
+    return sorted(coverage.by_row(known).get((dataset, profile, recipe), []), key=_place)
 
 
 def _place(record: Record) -> tuple[str, int]:
     return paper.normal_of(record["experiment"]), record["experiment"]["seed"]
 
 
-def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFrame:
+def entries(dataset: str, table: int) -> pd.DataFrame:
     """The paper's own entries of a table and our records of them in profile ``paper``, AUROC in %.
 
     A row is an entry seen by one of `WHO`; without any record only that of the paper's own source is there. Columns:
@@ -68,10 +66,10 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
     for who, (preset, weights) in WHO.items():
         settings: dict[str, Any] = {"preset": preset, "weights": weights}
         lines: list[dict[str, Any]] = printed.to_dict("records")  # type: ignore[assignment]
-        sides = [coverage.behind(known, each, profile="paper", value=value, **settings) for each in lines]
-        if weights != "torchvision" and not any(of_it for of_it, _ in sides):
+        sides = [coverage.behind(known, each, profile="paper", **settings) for each in lines]
+        if weights != VGG16S[0] and not any(of_it for of_it, _ in sides):
             continue
-        for each, (of_it, numbers) in zip(lines, sides, strict=True):
+        for each, (of_it, ours) in zip(lines, sides, strict=True):
             run = {paper.normal_of(r["experiment"]) for r in of_it}
             made = [Experiment.from_dict(r["experiment"]) for r in of_it]
             made += [
@@ -81,7 +79,7 @@ def entries(dataset: str, table: int, *, value: str | None = None) -> pd.DataFra
                 if normal not in run
             ]
             entry = each["method" if several else "column"]
-            rows.append((entry, who, each["auroc"], each["plus_minus"], *numbers, of_it, tuple(made)))
+            rows.append((entry, who, each["auroc"], each["plus_minus"], *ours, of_it, made))
     columns = ["entry", "who", "printed", "plus_minus", "ours", "spread", "seeds", "records", "experiments"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -105,12 +103,11 @@ def table(frame: pd.DataFrame, *, controls: pd.DataFrame | None = None) -> HTML:
     first = some[["printed", "plus_minus"]].first()
     bars = [f"{auroc:.2f}" + (f" ± {bar:g}" if bar > 0 else "") for auroc, bar in first.to_numpy()]
     shown = frame.assign(cell=cell).pivot(index="entry", columns="who", values="cell").loc[first.index]
-    shown = shown[list(frame["who"].unique())].rename_axis(index=None, columns=None)
+    shown = shown[list(frame["who"].unique())]
     shown.insert(0, "printed", bars)
     if controls is not None:
-        shown = shown.join(controls.map("{:.1f}".format).rename(index=str)).fillna("–")
-    made = [sum(some.get_group(entry)["experiments"], ()) for entry in first.index]
-    return reproducible(shown.to_html(classes="kd-table", border=0), made)
+        shown = shown.join(controls.map("{:.1f}".format).rename(index=str))
+    return numbers(shown, some["experiments"].sum()[shown.index].tolist(), limit=len(shown))
 
 
 def dots(frame: pd.DataFrame, *, names: dict[str, str] | None = None) -> Figure:
@@ -134,9 +131,11 @@ def finding(frame: pd.DataFrame) -> str:
     """What a frame of `entries` found: a sentence per `WHO`, then what was not run."""
     said, not_run = [], []
     for who, rows in frame[frame["entry"] != "mean"].groupby("who", sort=False):
+        preset, weights = WHO[str(who)]
+        words = f"as the {PRESETS[preset]} says, with {SOURCES[weights][1]}"
         have = rows.dropna(subset="ours")
         if have.empty:
-            not_run.append(WORDS[str(who)])
+            not_run.append(words)
             continue
         count = f" ({len(have)} of {len(rows)})" if len(have) < len(rows) else ""
         if len(have) > 2:
@@ -147,42 +146,19 @@ def finding(frame: pd.DataFrame) -> str:
             found = "; ".join(
                 f"**{r['ours']:.2f}** for {r['entry']}, printed {r['printed']:.2f}" for r in have.to_dict("records")
             )
-        said.append(f"Our AUROC {WORDS[str(who)]}{count}: {found}.")
+        said.append(f"Our AUROC {words}{count}: {found}.")
     said += [f"Not run yet: {'; '.join(not_run)}."] if not_run else []
     return " ".join(said) or "The paper prints no number of this data set."
 
 
-WORDS = {
-    "text": "as the paper's text says, with its own source",
-    "code": "as its public code does, with its own source",
-    "text, the release": "as the text says, but with the release as the source",
-    "code, the release": "as the code does, but with the release as the source",
-    "text, random source": "as the text says, but with a source of random weights (a control)",
-    "code, random source": "as the code does, but with a random source (a control)",
-}
-
-
 def missing(frame: pd.DataFrame) -> HTML | Markdown:
-    """Which experiments of both presets have no record, what they would cost on each machine that made any, how."""
+    """Which experiments of both presets have no record, and the command that makes them."""
     rows = frame[(frame["entry"] != "mean") & frame["who"].isin(PRESETS.values()) & (frame["seeds"] == 0)]
-    todo = [each for some in rows["experiments"] for each in some]
-    if not todo:
+    if rows.empty:
         return Markdown("Every entry has a record of both presets.")
-    rates: dict[str, list[float]] = {}
-    for record in records(profile="paper"):
-        data, recipe = record["provenance"]["data"], Recipe.from_dict(record["experiment"]["recipe"])
-        counts = data["train"]["images"], data["test"]["images"], "pixel_auroc" in record["metrics"]
-        rates.setdefault(made_on(record), []).append(record["cost"]["seconds"] / work(recipe, counts))
-    whole = 0.0
-    for each in todo:
-        train, *test = ORIGINALS[each.dataset][each.normal]
-        whole += work(each.recipe, (train, sum(test), each.dataset == "mvtec_ad"))
-    hours = {machine: float(f"{np.median(seen) * whole / 3600:.2g}") for machine, seen in rates.items()}
-    said = [f"{time:,g} hours on {machine}" for machine, time in hours.items()]
     by = ", ".join(f"{count} as the {who}" for who, count in rows["who"].value_counts(sort=False).items())
-    cost = f"Estimated from {sum(map(len, rates.values()))} records: {'; or '.join(said)}." if said else ""
     summary = "<summary>Command that makes them, and goes on where it stopped</summary>"
-    return HTML(f"<p>No record yet: {by}. {cost}</p>" + folded(run_command(todo), summary))
+    return HTML(f"<p>No record yet: {by}.</p>" + folded(run_command(chain(*rows["experiments"])), summary))
 
 
 def reduced(dataset: str) -> pd.DataFrame:
@@ -200,46 +176,37 @@ def data_sets(frame: pd.DataFrame) -> HTML:
     """A frame of `coverage.data_sets` as a table: a row a data set, linked to its page as seen from the first one."""
     rows = []
     for each in frame.to_dict("records"):
-        row = {
-            "data set": f'<a href="../../notebooks/datasets/{each["dataset"]}.html">{ABOUT[each["dataset"]].title}</a>'
-        }
+        name, both = each["dataset"], {who: apart(each, preset) for preset, who in PRESETS.items()}
+        row = {"data set": f'<a href="../../notebooks/datasets/{name}.html">{ABOUT[name].title}</a>'}
         row["printed"] = f"{each['printed']:.2f}"
-        for preset, who in PRESETS.items():
-            ours, mean, low, high, units = (each[f"{preset}_{n}"] for n in ("ours", "mean", "low", "high", "units"))
-            many = f"; {_of_all(each, units)}" if units < each["of"] else ""
-            ends = f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
-            whole = f"<b>{ours:.2f}</b>, " if units == each["of"] else ""  # a mean over some would mislead
-            row[f"as the {who}"] = f"{whole}{mean:+.2f}{ends}{many}" if units else "not run"
-        known = np.isfinite(each["control"])
-        short = f" ({each['control_profile']})"
+        row |= {f"as the {who}": cell for who, (cell, _) in both.items()}
+        known, short = np.isfinite(each["control"]), f" ({each['control_profile']})"
         row["random source"] = f"{each['control']:.1f}, trained {each['trained']:.1f}{short}" if known else "–"
-        row["what it means"] = meaning(each)
+        said = "; ".join(words for _, words in both.values() if words) or "not run with the paper's source"
+        row["what it means"] = said.capitalize() + "."
         rows.append(row)
     return linked(pd.DataFrame(rows))
 
 
-def meaning(row: Mapping[Any, Any]) -> str:
-    """What a row of `coverage.data_sets` comes to, in a sentence."""
-    said = []
-    for preset, who in PRESETS.items():
-        mean, low, high, units = (row[f"{preset}_{name}"] for name in ("mean", "low", "high", "units"))
-        side = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} the printed number"
-        if not units:
-            continue
-        if units < UNITS and units < row["of"]:
-            said.append(f"as the {who}, {_of_all(row, units)} decide nothing")
-        elif units >= UNITS and decided(mean, row[f"{preset}_p"]) is None:
-            most = max(abs(low), abs(high))
-            said.append(f"as the {who}, no difference is found, and one above {most:.1f} points is unlikely")
-        elif units < UNITS and not low * high > 0:  # one class: over its seeds, or a single training
-            said.append(f"as the {who}, {side}, which seeds could explain")
-        else:
-            said.append(f"as the {who}, {side}")
-    return ("; ".join(said) or "not run with the paper's source").capitalize() + "."
-
-
-def _of_all(row: Mapping[Any, Any], units: int) -> str:
-    return f"{units} of {row['of']} {'classes' if row['dataset'] in ONE_VS_REST else 'categories'}"
+def apart(row: Mapping[Any, Any], preset: str) -> tuple[str, str]:
+    """Ours with a preset minus printed, of a row of `coverage.data_sets`: as a cell, and what it means in words."""
+    ours, mean, low, high, units, p = (
+        row[f"{preset}_{name}"] for name in ("ours", "mean", "low", "high", "units", "p")
+    )
+    if not units:
+        return "not run", ""
+    many = f"{units} of {row['of']} {'classes' if row['dataset'] in ONE_VS_REST else 'categories'}"
+    difference = f"{mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else "")
+    complete = units == row["of"]  # a mean over some would mislead
+    said = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} the printed number"
+    if units < UNITS and not complete:
+        said = f"{many} decide nothing"
+    elif units >= UNITS and decided(mean, p) is None:
+        said = f"no difference is found, and one above {max(abs(low), abs(high)):.1f} points is unlikely"
+    elif units < UNITS and not low * high > 0:  # one class: over its seeds, or a single training
+        said += ", which seeds could explain"
+    cell = f"<b>{ours:.2f}</b>, {difference}" if complete else f"{difference}; {many}"
+    return cell, f"as the {PRESETS[preset]}, {said}"
 
 
 def gains(dataset: str, who: str = "text", *, profile: str = "paper") -> pd.DataFrame:

@@ -22,11 +22,14 @@ from typing import Any
 import ipywidgets as widgets
 import matplotlib
 import numpy as np
+import torch
 from IPython.core.getipython import get_ipython
 from IPython.display import HTML
 from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import auc, roc_curve
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from book.figures import HEAT
 from kdlab.localization import f1_and_iou, pixel_threshold
@@ -207,11 +210,13 @@ def attended() -> bool:
 
 def controls(explorer: Explorer, start: Setting) -> widgets.VBox:
     """Live controls: each move calls the kernel and shows `Explorer.view` of the new setting."""
-    lam, names = explorer.detector.lam, explorer.images.names
+    lam, names, known = explorer.detector.lam, explorer.images.names, explorer.detector.recipe.critical_points
+    some = [chosen for count in range(len(known), 0, -1) for chosen in itertools.combinations(known, count)]
     lams = sorted({0.0, lam / 10, lam, 10 * lam, math.inf, start.lam})
     kinds: dict[str, tuple[type[widgets.DOMWidget], dict[str, Any]]] = {
         "image": (widgets.Dropdown, {"options": [(name, i) for i, name in enumerate(names)]}),
         "method": (widgets.Dropdown, {"options": explorer.methods}),
+        "points": (widgets.Dropdown, {"options": [(_text("points", each), each) for each in some]}),
         "lam": (widgets.SelectionSlider, {"options": [(_text("lam", v), v) for v in lams]}),
         "sigma": (widgets.FloatSlider, {"min": 0, "max": 10, "step": 0.5}),
         "opening": (widgets.SelectionSlider, {"options": sorted({0, 3, 5, 7, 9, start.opening})}),
@@ -222,23 +227,15 @@ def controls(explorer: Explorer, start: Setting) -> widgets.VBox:
         field: kind(value=getattr(start, field), description=LABELS[field], **settings, **look)
         for field, (kind, settings) in kinds.items()
     }
-    points = [
-        widgets.Checkbox(p in start.points, description=p, indent=False, layout={"width": "5em"})
-        for p in explorer.detector.recipe.critical_points
-    ]
     shown = widgets.HTML()
 
     def follow(_: object = None) -> None:
-        now = {name: widget.value for name, widget in chosen.items()}
-        now["points"] = tuple(p.description for p in points if p.value)
-        missing = "<p>Choose at least one critical point.</p>"
-        shown.value = explorer.view(Setting(**now)) if now["points"] else missing
+        shown.value = explorer.view(Setting(**{field: widget.value for field, widget in chosen.items()}))
 
-    for widget in [*chosen.values(), *points]:
+    for widget in chosen.values():
         widget.observe(follow, "value")
     follow()
-    boxes = widgets.HBox([widgets.Label("critical points"), *points], layout={"flex_flow": "row wrap"})
-    return widgets.VBox([chosen["image"], chosen["method"], boxes, *list(chosen.values())[2:], shown])
+    return widgets.VBox([*chosen.values(), shown])
 
 
 def page(explorer: Explorer, start: Setting, grid: Mapping[str, Sequence[Any]]) -> HTML:
@@ -309,11 +306,8 @@ def _levels(values: np.ndarray, top: float) -> np.ndarray:
 
 def _sheet(tiles: Sequence[np.ndarray]) -> str:
     """Maps (H, W) as levels, side by side, as an address."""
-    rows, side = -(-len(tiles) // COLUMNS), len(tiles[0])
-    whole = np.zeros((rows * COLUMNS, side, side), np.uint8)
-    whole[: len(tiles)] = tiles
-    flat = whole.reshape(rows, COLUMNS, side, side).swapaxes(1, 2).reshape(rows * side, COLUMNS * side)
-    return _uri(Image.fromarray(flat).convert("RGB"), "WEBP", quality=80, method=6)
+    sheet = make_grid(torch.from_numpy(np.stack(tiles))[:, None], nrow=COLUMNS, padding=0)
+    return _uri(to_pil_image(sheet), "WEBP", quality=80, method=6)
 
 
 def _uri(picture: Image.Image, kind: str = "PNG", **settings: object) -> str:

@@ -97,13 +97,6 @@ def outlined(images: Images, *, titles: Sequence[str], columns: int) -> Figure:
     return fig
 
 
-def of_one_test_split(records: Sequence[Record]) -> list[Record]:
-    """The records whose test images are those of most: copies of a data set differ in their order, or by JPEG."""
-    prints = [record["provenance"]["data"]["test"]["fingerprint"] for record in records]
-    most = max(prints, key=prints.count, default="")
-    return [record for record, found in zip(records, prints, strict=True) if found == most]
-
-
 def known_classes(labels: Mapping[str, np.ndarray]) -> np.ndarray:
     """The class of each image of a test split, (N,): the one in whose labels, (N,), it is normal; "" where in none."""
     classes = np.full(len(next(iter(labels.values()), ())), "", dtype=object)

@@ -224,16 +224,13 @@ def map_by_layer(parts: pd.DataFrame, alone: np.ndarray, so_far: np.ndarray, pai
 
 def _steps(axis: Axes, parts: pd.DataFrame) -> list[str]:
     points = list(parts.columns.unique(0))
+    ends = parts.cumsum(axis=1)
+    look: dict[str, Any] = {"hatch": ["", "////"] * len(points), "edgecolor": "white", "linewidth": 0}
     for row, colour in enumerate(KINDS.values()):
-        style: dict[str, Any] = {"color": colour, "edgecolor": "white", "linewidth": 0}
-        end = 0.0
-        for number, point in enumerate(points):
-            place = number + 0.4 * (row - 0.5)
-            for term, hatch in zip(TERMS, ("", "////"), strict=True):
-                width = float(parts.iloc[row][point, term])
-                axis.barh(place, width, 0.36, left=end, hatch=hatch, **style)
-                end += width
-            axis.plot([end, end], [place, place + 1], color=colour, linewidth=0.8, zorder=0)
+        place = np.arange(len(points)) + 0.4 * (row - 0.5)
+        widths, reached = parts.iloc[row], ends.iloc[row]
+        axis.barh(place.repeat(2), widths, 0.36, left=reached - widths, color=colour, **look)
+        axis.vlines(reached[1::2], place, place + 1, color=colour, linewidth=0.8, zorder=0)
     axis.invert_yaxis()
     return points
 

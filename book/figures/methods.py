@@ -12,7 +12,6 @@ from torch import Tensor
 from kdlab.studies import statistics
 from kdlab.studies.statistics import of_units
 from kdlib.activations import batch_length, prepare
-from kdlib.data import Split, load
 from kdlib.detector import Detector
 from kdlib.localize import Score
 from kdlib.networks import Cloner
@@ -84,10 +83,3 @@ def signed_gradients(
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU activations")
             found.append(GuidedBackprop(score).attribute(x) if guided else torch.autograd.grad(score(x).sum(), x)[0])
     return torch.cat(found).detach().float().cpu().numpy()
-
-
-def few(dataset: str, normal: str, *, train: int, each: int) -> Split:
-    """A one-vs-rest set in small: ``train`` images to learn from; to test, ``each`` normal and 9 ``each`` others."""
-    split = load(dataset, normal)
-    good, bad = (np.flatnonzero(split.test.labels == label) for label in (0, 1))
-    return Split(dataset, normal, split.train[:train], split.test[[*good[:each], *bad[: 9 * each]]])

@@ -1,7 +1,7 @@
 """Pages of studies: sentences of the paper, what it prints, what our records say, in pictures, tables and verdicts."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -17,7 +17,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from book.figures import figure
-from book.figures.tables import few, linked, reproducible
+from book.figures.tables import few, linked, numbers, plain
 from kdlab.audit.claims import claims
 from kdlab.experiments.records import Record, records
 from kdlab.presets import VGG16S
@@ -28,7 +28,7 @@ from kdlab.studies.sentences import COMPARISONS, TESTS, Comparison, Verdict, ver
 from kdlab.studies.statistics import UNITS, p_text
 from kdlib.data import ABOUT
 
-PROFILES = {"published": "printed", "laptop": "ours, laptop (a fifth of the epochs)", "paper": "ours, full protocol"}
+PROFILES = {"published": "printed", "laptop": "laptop (a fifth of the epochs)", "paper": "full protocol"}
 SOURCES = {VGG16S[1]: "measured with the release"}  # the paper's own source needs no word
 PRINTED = "the printed numbers"
 LIVE = {  # on what a page's own small run is made
@@ -90,21 +90,25 @@ class Page:
         """The rows of ours that pictures show."""
         return self.ours[self.ours["metric"] == self.metric]
 
+    def judged(self) -> Iterator[tuple[Comparison, Verdict, Verdict, str]]:
+        """Each sentence, the verdict of the printed numbers, then that of our records and of which, as of `judged`."""
+        for each in COMPARISONS[self.name]:
+            _, found, which = judged(each, self.ours)
+            yield each, verdict(each, self.printed), found, which
+
     def finding(self) -> Markdown:
         """The verdicts in a few words, and the largest differences that are decided: for the top of the page."""
-        lines, decided = [], {}
-        for each in COMPARISONS[self.name]:
-            printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
+        lines = []
+        decided: dict[tuple[frozenset[str], str], dict[Any, Any]] = {}  # one turned round is the same
+        for each, printed, found, which in self.judged():
             parts = [f"{PRINTED}: **{printed}**"] if len(printed.tests) else []
-            parts.append(f"{_ours(self.ours, profile, found)}: **{found}**")
+            parts.append(f"our runs{which}: **{found}**")
             lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}) {'; '.join(parts)}.")
             for row in found.tests[found.tests["finding"] != "open"].to_dict("records"):
-                if f"{row['worse']} over {row['better']} {-row['mean']:+.1f} on {title(row['dataset'])}" in decided:
-                    continue  # the same difference, turned round
-                said = f"{row['better']} over {row['worse']} {row['mean']:+.1f} on {title(row['dataset'])}"
-                decided[said] = abs(row["mean"])
-        largest = "; ".join(sorted(decided, key=lambda said: decided[said], reverse=True)[:3])
-        told = f"The largest differences that our runs decide, in points of AUROC: {largest}." if decided else ""
+                decided.setdefault((frozenset({row["better"], row["worse"]}), row["dataset"]), row)
+        largest = sorted(decided.values(), key=lambda row: abs(row["mean"]), reverse=True)[:3]
+        said = "; ".join(f"{r['better']} over {r['worse']} {r['mean']:+.1f} on {title(r['dataset'])}" for r in largest)
+        told = f"The largest differences that our runs decide, in points of AUROC: {said}." if largest else ""
         return Markdown("\n".join(["**The finding**", "", *lines, "", told]))
 
     def quotes(self) -> Markdown:
@@ -146,26 +150,27 @@ class Page:
     def differences(self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None) -> pd.DataFrame:
         """Pairs of settings, by default all that the verdicts rest on, each once, on every data set.
 
-        Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, and source (in words; of ours). Pairs of
-        one's own take of each data set the profile that says most.
+        Columns: figures (a key of `KINDS`), then those of `Verdict.tests`, pair (in words) and source (in words; of
+        ours). Pairs of one's own take of each data set the profile that says most.
         """
-        known = dict.fromkeys(pair for each in COMPARISONS.get(self.name, ()) for pair in each.pairs)
-        chosen = list(pairs) or [p for n, p in enumerate(known) if {*p} not in map(set, [*known][:n])]
-        judge_by = metric or (COMPARISONS[self.name][0].metric if not pairs else self.metric)
-        each = Comparison(quote="", place="", pairs=tuple(chosen), metric=judge_by)
-        places = {
-            d: judged(replace(each, datasets=(d,)) if pairs else each, self.ours)[0] for d in self.ours["dataset"]
-        }
-        here = self.ours[self.ours["profile"] == self.ours["dataset"].map(places)]
-        tests = verdict(each, self.printed).tests, verdict(each, here).tests
-        named = [part.assign(figures=kind) for kind, part in zip(KINDS, tests, strict=True)]
-        rows = pd.concat([part for part in named if len(part)] or named[:1], ignore_index=True)[["figures", *TESTS]]
-        words = {d: ", ".join([places[str(d)], *sources(part)]) for d, part in here.groupby("dataset")}
-        rows["source"] = [
-            "" if f == "printed" else words[d] for f, d in zip(rows["figures"], rows["dataset"], strict=True)
-        ]
-        rows["place"] = [chosen.index(pair) for pair in zip(rows["better"], rows["worse"], strict=True)]
-        return rows.sort_values(["place", "dataset"], kind="stable", ignore_index=True).drop(columns="place")
+        chosen: dict[frozenset[str], tuple[str, str]] = {}
+        for pair in pairs or [pair for each in COMPARISONS.get(self.name, ()) for pair in each.pairs]:
+            chosen.setdefault(frozenset(pair), pair)
+        judge_by = metric or (self.metric if pairs else COMPARISONS[self.name][0].metric)
+        each = Comparison(quote="", place="", pairs=tuple(chosen.values()), metric=judge_by)
+        profiles = dict.fromkeys(self.ours["dataset"], judged(each, self.ours)[0])
+        if pairs:
+            profiles = {d: judged(replace(each, datasets=(d,)), self.ours)[0] for d in profiles}
+        here = self.ours[self.ours["profile"] == self.ours["dataset"].map(profiles)]
+        words = {d: ", ".join([profiles[d], *sources(part)]) for d, part in here.groupby("dataset")}
+        printed, ours = (verdict(each, frame).tests for frame in (self.printed, here))
+        printed, ours = printed.assign(figures="printed", source=""), ours.assign(figures="ours")
+        rows = pd.concat([printed, ours.assign(source=ours["dataset"].map(words))]).infer_objects()
+        rows["pair"] = pd.Categorical(
+            rows["better"] + " over " + rows["worse"], [f"{a} over {b}" for a, b in each.pairs]
+        )
+        rows = rows.sort_values(["pair", "dataset"], kind="stable", ignore_index=True)
+        return rows[["figures", *TESTS, "pair", "source"]]
 
     def forest(self, pairs: Sequence[tuple[str, str]] = (), metric: str | None = None) -> HTML | Markdown:
         """`forest` of `differences` as a figure, with their table folded below."""
@@ -180,22 +185,25 @@ class Page:
     def verdicts(self) -> Markdown:
         """Each sentence with the verdicts of the printed numbers, of our records, and of other data sets."""
         blocks = []
-        for each in COMPARISONS[self.name]:
-            printed, (profile, found) = verdict(each, self.printed), judged(each, self.ours)
+        for each, printed, found, which in self.judged():
             lines = [sentence(each, printed, PRINTED)] if len(printed.tests) else []
-            lines.append(sentence(each, found, _ours(self.ours, profile, found)))
+            lines.append(sentence(each, found, f"our runs{which}"))
             if others := [d for d in self.ours["dataset"].unique() if each.datasets and d not in each.datasets]:
-                profile, found = judged(replace(each, datasets=tuple(others)), self.ours)
-                who = _ours(self.ours, profile, found).replace("our runs", "data sets that the sentence does not name")
+                _, found, which = judged(replace(each, datasets=tuple(others)), self.ours)
+                who = f"data sets that the sentence does not name{which}"
                 lines += [sentence(replace(each, datasets=()), found, who)] if len(found.tests) else []
             blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
         return Markdown("\n\n".join(blocks))
 
 
-def compared(frame: pd.DataFrame, labels: Sequence[str]) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """(dataset, profile) and rows of each panel: where two or more of the settings have numbers."""
+def compared(frame: pd.DataFrame, labels: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The rows of each data set and profile where two or more of the settings have numbers, by its name in words."""
     groups = frame[frame["setting"].isin(labels)].groupby(["dataset", "profile"], sort=False)
-    return [(key, part) for key, part in groups if part["setting"].nunique() > 1]  # type: ignore[misc]
+    return {
+        ", ".join([title(str(dataset)), PROFILES[str(profile)], *sources(part)]): part
+        for (dataset, profile), part in groups
+        if part["setting"].nunique() > 1
+    }
 
 
 def panels(frame: pd.DataFrame, labels: Sequence[str]) -> Figure:
@@ -206,24 +214,23 @@ def panels(frame: pd.DataFrame, labels: Sequence[str]) -> Figure:
         labels: settings, in their order on the axis; those without numbers in a panel are left out of it.
     """
     parts = compared(frame, labels)
-    columns = min(2, max(1, len(parts)))
-    rows = -(-len(parts) // columns) or 1
+    columns, rows = min(2, len(parts)), -(-len(parts) // 2)
     fig, axes = plt.subplots(rows, columns, figsize=(3.7 * columns, 2.9 * rows), squeeze=False, layout="tight")
     for axis in axes.flat[len(parts) :]:
         axis.axis("off")
-    for axis, ((dataset, profile), part) in zip(axes.flat, parts, strict=False):
+    for axis, (name, part) in zip(axes.flat, parts.items(), strict=False):
         wide = _by_setting(part, labels)
+        spread = part.pivot_table("auroc", "normal", "setting", aggfunc="std").reindex_like(wide).fillna(0)
         place, many = np.arange(len(wide.columns)), len(wide) > 3
-        for number, (normal, row) in enumerate(wide.iterrows()):
-            spread = part[part["normal"] == normal].groupby("setting")["auroc"].std().reindex(wide.columns).fillna(0)
+        for number, normal in enumerate(wide.index):
             style = {"color": "0.7" if many else f"C{number}", "linewidth": 0.8, "markersize": 3}
-            axis.errorbar(place, row, yerr=spread, marker="o", **style)
+            axis.errorbar(place, wide.loc[normal], yerr=spread.loc[normal], marker="o", **style)
             if not many:
-                end = place[-1], row.iloc[-1]
+                end = place[-1], wide.loc[normal].iloc[-1]
                 axis.annotate(str(normal), end, (5, -3), textcoords="offset points", fontsize=7, color=style["color"])
         axis.plot(place, wide.mean(), "D-", color="black", markersize=5, zorder=3)
         axis.set_xticks(place, [fill(label, 12) for label in wide.columns])
-        axis.set_title("\n".join([title(dataset), PROFILES.get(profile, profile), *sources(part)]), fontsize=9)
+        axis.set_title(fill(name, 40), fontsize=9)
         axis.tick_params(labelsize=8 if len(place) < 4 else 7)
         axis.grid(axis="y", alpha=0.4)
         axis.margins(x=0.15)
@@ -235,11 +242,11 @@ def panels(frame: pd.DataFrame, labels: Sequence[str]) -> Figure:
 def said(frame: pd.DataFrame, labels: Sequence[str]) -> str:
     """The means of `panels` in words, for alt text."""
     lines = []
-    for (dataset, profile), part in compared(frame, labels):
+    for name, part in compared(frame, labels).items():
         wide = _by_setting(part, labels)
         means = ", ".join(f"{setting} {value:.2f}" for setting, value in wide.mean().items())
-        lines.append(f"{', '.join([title(dataset), profile, *sources(part)])}: {means} over {len(wide)} classes")
-    return "; ".join(lines) + "." if lines else "No number yet."
+        lines.append(f"{name}: {means} over {len(wide)} classes")
+    return "; ".join(lines) + "."
 
 
 def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
@@ -247,22 +254,17 @@ def table(frame: pd.DataFrame, labels: Sequence[str]) -> HTML:
 
     A class with one setting compares nothing: it has a row only where no class has more. A long table is folded.
     """
-    parts = compared(frame, labels)
-    if not parts:
-        return HTML("<p><em>Not run.</em></p>")
-    named = [p.assign(data=title(d), profile=", ".join([where, *sources(p)])) for (d, where), p in parts]
-    rows = pd.concat([part.sort_values("normal") for part in named])
-    places = ["data", "profile", "normal"]
+    parts = [part.sort_values("normal").assign(data=name) for name, part in compared(frame, labels).items()]
+    rows, places = pd.concat(parts), ["data", "normal"]
     groups = rows.groupby([*places, "setting"], sort=False)["auroc"]
     cells = groups.agg(lambda a: f"{a.mean():.2f}" + (f" ± {a.std():.2f}" if len(a) > 1 else "")).unstack()
     cells = cells[[label for label in labels if label in cells]]
     several = cells.notna().sum(axis=1) > 1
-    cells = (cells[several] if several.any() else cells).fillna("–").rename_axis(columns=None)
+    cells = (cells[several] if several.any() else cells).rename_axis(columns=None)
     cells["seeds"] = rows.groupby(places)["seed"].nunique()
     rows = rows.sort_values("setting", key=lambda names: names.map(list(labels).index))
     behind = rows.groupby(places)["experiment"].agg(tuple)[cells.index]
-    shown = reproducible(cells.reset_index().to_html(classes="kd-table", border=0, index=False), behind.tolist())
-    return few(shown, len(cells), 5)
+    return numbers(cells.reset_index(), behind.tolist(), index=False, limit=5)
 
 
 def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure:
@@ -275,15 +277,14 @@ def curves(frame: pd.DataFrame, axes: Sequence[tuple[str, pd.Series]]) -> Figure
     fig, panels = plt.subplots(
         1, len(axes), figsize=(2 + 3.6 * len(axes), 3), sharey=True, squeeze=False, layout="tight"
     )
-    for axis, (name, numbers) in zip(panels.flat, axes, strict=True):
-        for (dataset, profile), part in compared(frame, list(numbers.index)):
+    for axis, (name, places) in zip(panels.flat, axes, strict=True):
+        for label, part in compared(frame, list(places.index)).items():
             wide = part.pivot_table(index=["normal", "seed"], columns="setting", values="auroc").dropna()
             classes = wide.groupby("normal").mean()
             wide = classes if len(classes) > 1 else wide  # seeds of a class resemble each other
-            wide = wide[[label for label in numbers.sort_values().index if label in wide]]
+            wide = wide[[label for label in places.sort_values().index if label in wide]]
             error = wide.sub(wide.mean(axis=1), axis=0).sem()
-            label = ", ".join([title(dataset), profile, *sources(part)])
-            axis.errorbar(numbers[wide.columns], wide.mean(), yerr=error, marker="o", capsize=2, label=label)
+            axis.errorbar(places[wide.columns], wide.mean(), yerr=error, marker="o", capsize=2, label=label)
         axis.set(xscale="log", xlabel=name)
         axis.grid(alpha=0.4)
     panels[0, 0].set_ylabel("image AUROC, %")
@@ -310,69 +311,65 @@ def sentence(comparison: Comparison, found: Verdict, who: str) -> str:
     return f"{who}: **{found}**." + (f" Not run: {', '.join(missing)}." if missing else "")
 
 
-def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict]:
-    """The profile whose records say most about a comparison, and their verdict: paper where no other has more units."""
+def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict, str]:
+    """The profile whose records say most about a comparison, paper where no other has more units, and their verdict.
+
+    Last, which records these are, such as ", profile laptop, measured with the release"; "" where there are none.
+    """
     found = {p: verdict(comparison, ours[ours["profile"] == p]) for p in ("paper", "laptop")}
-    return max(found.items(), key=lambda item: item[1].tests["units"].sum())  # the first where it is a draw
+    profile, best = max(found.items(), key=lambda item: item[1].tests["units"].sum())  # the first where it is a draw
+    rows = ours[(ours["profile"] == profile) & ours["dataset"].isin(best.tests["dataset"])]
+    return profile, best, "".join(f", {word}" for word in [f"profile {profile}", *sources(rows)] if len(rows))
 
 
 def forest(rows: pd.DataFrame) -> Figure:
     """A frame of `differences`, a panel per pair: dots, intervals, an arrow where one goes on beyond the frame."""
-    wide = (rows["figures"] == "ours") & (
-        rows["units"] < UNITS
-    )  # over two classes an interval has no end that would fit
+    wide = (rows["figures"] == "ours") & (rows["units"] < UNITS)  # over two classes no end of an interval would fit
     limit = 1.05 * np.nanmax([rows["mean"].abs().max(), *rows.loc[~wide, ["low", "high"]].abs().max()])
-    pairs = rows[["better", "worse"]].drop_duplicates().to_numpy().tolist()
-    heights = [rows[rows["better"].eq(b) & rows["worse"].eq(w)]["dataset"].nunique() for b, w in pairs]
+    pairs, known = dict(list(rows.groupby("pair", observed=True))), set(rows["figures"])
+    heights = [part["dataset"].nunique() for part in pairs.values()]
     size = (5.2, 1 + 0.4 * len(pairs) + 0.36 * sum(heights))  # narrow: a phone shows it whole
-    fig, axes = plt.subplots(
-        len(pairs), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
-    )
-    for axis, (better, worse) in zip(axes.flat, pairs, strict=True):
-        here = rows[rows["better"].eq(better) & rows["worse"].eq(worse)]
+    look: dict[str, Any] = {"height_ratios": heights, "layout": "constrained"}
+    fig, axes = plt.subplots(len(pairs), 1, figsize=size, sharex=True, squeeze=False, **look)
+    for axis, (pair, here) in zip(axes.flat, pairs.items(), strict=True):
         names = here["dataset"].unique().tolist()
         axis.axvline(0, color="0.7", zorder=0)
-        for (kind, style), shift in zip(KINDS.items(), (-0.15, 0.15), strict=True):
-            part = here[here["figures"] == kind]
-            place = np.array([names.index(dataset) + shift for dataset in part["dataset"]])
-            low, high = (part[end].fillna(part["mean"]).clip(-limit, limit) for end in ("low", "high"))
-            axis.hlines(place, low, high, color=style["color"], linewidth=1.5)
-            axis.plot(part["mean"], place, linestyle="", markersize=5, label=kind, **style)
-            for end, mark, edge in (("low", "<", -limit), ("high", ">", limit)):
-                beyond = (part[end].abs() > limit).to_numpy()
-                axis.plot(np.full(beyond.sum(), edge), place[beyond], mark, color=style["color"], markersize=4)
+        for kind, shift in zip(KINDS, (-0.15, 0.15), strict=True):
+            part, style = here[here["figures"] == kind], KINDS[kind]
+            place = part["dataset"].map(names.index).to_numpy() + shift
+            low, high = (part[end].fillna(part["mean"]) for end in ("low", "high"))
+            axis.hlines(place, low.clip(-limit), high.clip(upper=limit), color=style["color"], linewidth=1.5)
+            axis.plot(part["mean"], place, linestyle="", markersize=5, label=kind if kind in known else "", **style)
+            for edge, mark, beyond in ((-limit, "<", low < -limit), (limit, ">", high > limit)):
+                axis.plot([edge] * beyond.sum(), place[beyond], mark, color=style["color"], markersize=4)
         axis.set(yticks=range(len(names)), yticklabels=map(title, names), ylim=(len(names) - 0.5, -0.5))
-        axis.set_title(f"{better} over {worse}", fontsize=9, loc="left")
+        axis.set_title(str(pair), fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
     axes[-1, 0].set_xlabel("difference, points of AUROC", fontsize=9)
-    marks = {text: mark for axis in axes.flat for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    kinds = [kind for kind in KINDS if kind in set(rows["figures"])]
-    fig.legend([marks[k] for k in kinds], kinds, loc="outside lower center", ncol=3, fontsize=8)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=3, fontsize=8)
     return fig
 
 
 def told(rows: pd.DataFrame) -> str:
     """A frame of `differences` in words, for alt text."""
     lines = [
-        f"{title(r['dataset'])}, {r['figures']}: {r['better']} over {r['worse']} {r['mean']:+.2f}"
+        f"{title(r['dataset'])}, {r['figures']}: {r['pair']} {r['mean']:+.2f}"
         + (f" ({r['low']:+.2f} to {r['high']:+.2f})" if np.isfinite(r["low"]) else "")
         for r in rows.to_dict("records")
     ]
-    return "Differences and 95 % intervals. " + "; ".join(lines) + "." if lines else "No two settings have a number."
+    return f"Differences and 95 % intervals. {'; '.join(lines)}."
 
 
 def evidence(rows: pd.DataFrame) -> HTML:
     """A frame of `differences` as a folded table: on how many of the printed units each rests, and what it decides."""
     shown = rows.assign(
         data=rows["dataset"].map(title),
-        pair=rows["better"] + " over " + rows["worse"],
         units=[f"{r.units} of {r.of}" for r in rows.itertuples()],
         p=rows["p"].map(p_text),
     )
     columns = ["pair", "data", "figures", "mean", "low", "high", "units", "p", "finding", "source"]
     shown = shown[columns].rename(columns={"mean": "difference", "low": "from", "high": "to"})
-    style = shown.style.hide().format("{:+.2f}", subset=["difference", "from", "to"], na_rep="–")
-    return few(HTML(style.set_table_attributes('class="kd-table"').to_html()), len(rows), 0)
+    return few(plain(shown, "{:+.2f}"), len(rows), 0)
 
 
 def overview(records: Iterable[Record]) -> pd.DataFrame:
@@ -388,11 +385,10 @@ def overview(records: Iterable[Record]) -> pd.DataFrame:
     for name, comparisons in COMPARISONS.items():
         published, ours = judge.published_frame(name), judge.frame(name, kept)
         for each in comparisons:
-            printed, (profile, found) = verdict(each, published), judged(each, ours)
-            where = _ours(ours, profile, found).removeprefix("our runs").removeprefix(", profile ")
-            outcomes = str(printed) if len(printed.tests) else "", str(found)
+            printed, (_, found, which) = verdict(each, published), judged(each, ours)
+            outcomes = str(printed) if len(printed.tests) else "", str(found), which.removeprefix(", profile ")
             run = f"ablations/{name}", f"python -m kdlab run --study {name}"
-            rows.append((each.quote, each.place, *outcomes, where, *run))
+            rows.append((each.quote, each.place, *outcomes, *run))
     return pd.DataFrame(rows, columns=["sentence", "place", "printed", "ours", "profile", "page", "command"])
 
 
@@ -413,9 +409,3 @@ def _by_setting(part: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     wide = part.pivot_table(index="normal", columns="setting", values="auroc")
     wide = wide[[label for label in labels if label in wide]]
     return wide.dropna() if len(wide.dropna()) else wide
-
-
-def _ours(ours: pd.DataFrame, profile: str, found: Verdict) -> str:
-    """Whose verdict it is: "our runs", their profile and source."""
-    rows = ours[(ours["profile"] == profile) & ours["dataset"].isin(found.tests["dataset"])]
-    return ", ".join(["our runs", *([f"profile {profile}", *sources(rows)] if len(rows) else [])])

@@ -2,7 +2,6 @@
 
 import html
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -11,6 +10,7 @@ from typing import Any
 import itables
 import pandas as pd
 from IPython.display import HTML
+from pandas.io.formats.style import Styler
 
 from kdlab import paper
 from kdlab.experiments.choose import run_command
@@ -19,52 +19,15 @@ from kdlib.recipe import Recipe
 
 BOARD = ("command", "table", "data set", "row", "normal", "profile", "published", "ours", "difference", "seeds", "note")
 LONG = 12  # rows that a reader takes in
+HOW = '<span class="kd-how sr-only">command</span>'  # head of the column of commands
 _ROW = "command that makes this row again"
 ROW_SUMMARY = f'<summary title="{_ROW}" aria-label="{_ROW}"></summary>'
-# The theme makes every table a block that scrolls; DataTables lays its own out. Colours are the theme's.
-CSS = """
-.bd-article .dt-container { font-size: 0.78em; color: var(--pst-color-text-base); }
-.bd-article .dt-container .dt-layout-table { overflow-x: auto; }
-.bd-article .dt-container table.dataTable { display: table; max-width: none; overflow-x: visible; margin: 0; }
-.bd-article .dt-container table.dataTable :is(th, td) { padding: 0.15rem 0.3rem; text-align: left; }
-.bd-article .dt-container table.dataTable td { white-space: normal; vertical-align: top; }
-.bd-article .dt-container table.dataTable .kd-number { text-align: right; font-variant-numeric: tabular-nums; }
-.bd-article .dt-container table.dataTable .kd-long { min-width: 12em; }
-.bd-article .dt-container :is(input, select) {
-  color: inherit; background-color: var(--pst-color-background); border: 1px solid var(--pst-color-border);
-}
-"""
 _MARK = "font-weight: bold; color: var(--pst-color-danger, #D55E00)"  # of the book's theme, for both modes
 
 
 def folded(command: str, summary: str) -> str:
     """A command that a reader can unfold, with the keyboard too; ``summary`` is HTML."""
     return f'<details class="kd-command">{summary}<pre>{html.escape(command)}</pre></details>'
-
-
-def reproducible(table: str, rows: Sequence[str | Collection[Experiment]]) -> HTML:
-    """A table with the command of each row folded before it; in print one of the whole table stands below.
-
-    Args:
-        table: HTML with a head and a body, such as of pandas.
-        rows: of the body: the experiments behind each, or its command.
-
-    Raises:
-        ValueError: as many rows as commands are expected.
-    """
-    commands = [row if isinstance(row, str) else run_command(row) for row in rows]
-    experiments = chain(*(row for row in rows if not isinstance(row, str)))
-    whole = run_command(experiments) or "\n".join(dict.fromkeys(commands))
-    head, start, body = table.partition("<tbody>")
-    above, *lines = re.split("(?=<tr)", body)
-    if len(lines) != len(rows):
-        raise ValueError(f"reproducible: the table has {len(lines)} rows, there are commands for {len(rows)}")
-    for number, command in enumerate(commands):
-        cell = f'<td class="kd-how">{folded(command, ROW_SUMMARY)}</td>'
-        lines[number] = lines[number].replace(">", f">{cell}", 1)
-    corner = f'<th class="kd-how" rowspan="{head.count("<tr")}"><span class="sr-only">command</span></th>'
-    head = re.sub("<tr.*?>", lambda found: found[0] + corner, head, count=1, flags=re.DOTALL)
-    return HTML(f'{head}{start}{above}{"".join(lines)}<pre class="kd-print">{html.escape(whole)}</pre>')
 
 
 def few(table: HTML, rows: int, limit: int = LONG) -> HTML:
@@ -94,18 +57,33 @@ def numbers(
     index: bool = True,
     limit: int = LONG,
 ) -> HTML:
-    """A table of numbers, with what makes each row; some columns are whole, some have a sign; a long one is folded.
+    """A table with the command of each row folded before it; in print one of the whole table stands below.
 
     A column ``difference`` is ours minus published: more than 2 points are marked.
+
+    Args:
+        behind: each row: its experiments, or its command.
+        whole, signed: columns of numbers without digits behind the point, and with a sign.
+        limit: a table of more rows is folded.
+
+    Raises:
+        ValueError: as many rows as commands are expected.
     """
-    shown = frame.style.format(precision=2, na_rep="–")
-    for columns, form in ((whole, "{:.0f}"), (signed, "{:+.2f}")):
-        shown = shown.format(form, subset=list(columns), na_rep="–") if columns else shown
+    if len(behind) != len(frame):
+        raise ValueError(f"numbers: the table has {len(frame)} rows, there are commands for {len(behind)}")
+    commands = [row if isinstance(row, str) else run_command(row) for row in behind]
+    experiments = chain(*(row for row in behind if not isinstance(row, str)))
+    all_rows = run_command(experiments) or "\n".join(dict.fromkeys(commands))
+    shown = frame.rename_axis("").reset_index() if index else frame.reset_index(drop=True)
+    shown.insert(0, HOW, [folded(command, ROW_SUMMARY) for command in commands])
+    style = Styler(shown, cell_ids=False).hide().format(precision=2, na_rep="–", escape="html")
+    for columns, form in (([HOW], "{}"), (whole, "{:.0f}"), (signed, "{:+.2f}")):
+        style.format(form, subset=list(columns), na_rep="–")
     if "difference" in frame:
-        shown = shown.map(lambda difference: _MARK if abs(difference) > 2 else "", subset=["difference"])
-    shown = shown if index else shown.hide(axis="index")
-    made = reproducible(shown.hide(names=True).set_table_attributes('class="kd-table"').to_html(), behind)
-    return few(made, len(frame), limit)
+        style.map(lambda difference: _MARK if abs(difference) > 2 else "", subset=["difference"])
+    style.set_td_classes(pd.DataFrame("kd-how", shown.index, [HOW])).set_table_attributes('class="kd-table"')
+    table = f'{style.to_html()}<pre class="kd-print">{html.escape(all_rows)}</pre>'
+    return few(HTML(table), len(frame), limit)
 
 
 def sortable(frame: pd.DataFrame, *, name: str, **more: Any) -> HTML:
@@ -122,7 +100,7 @@ def sortable(frame: pd.DataFrame, *, name: str, **more: Any) -> HTML:
     options["columnDefs"] = [{"targets": "_all", "className": "kd-long"}]
     options |= {"ordering": {"indicators": False, "handler": True}, "text_in_header_can_be_selected": False}
     options |= {"connected": False, "showIndex": False, "maxBytes": 0, "display_logo_when_loading": False}
-    options |= {"css": CSS, "table_id": name, "autoWidth": False} | more
+    options |= {"table_id": name, "autoWidth": False} | more
     return HTML(itables.to_html_datatable(frame, **options))
 
 

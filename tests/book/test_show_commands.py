@@ -3,27 +3,19 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from conftest import record_of
 
 from book import figures as show
 from book.figures import entries, studies, tables
 from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import Record
 from kdlab.studies import sentences, uncertainty
 from kdlab.studies.catalogue import STUDIES
 
 DryRun = Callable[[str], list[Experiment]]
-
-
-def record(experiment: Experiment, auroc: float = 0.9) -> Record:
-    image = dict.fromkeys(("last", "mean_last_10", "best"), auroc)
-    metrics: dict[str, Any] = {"image_auroc": image, "evaluations": [{"epoch": 1, "image_auroc": auroc}]}
-    if experiment.dataset in ("mvtec_ad", "textures"):
-        metrics |= {"pixel_auroc": {"all": auroc, "defective": auroc}, "aupro": auroc}
-    provenance = {"data": {"test": {"fingerprint": experiment.normal}}}
-    return {"id": "0", "experiment": experiment.to_dict(), "metrics": metrics, "provenance": provenance}
 
 
 def folded(html: str) -> list[str]:
@@ -54,34 +46,30 @@ def test_rows_beside_the_paper(dry_run: DryRun) -> None:
     assert long.startswith(f'<details class="kd-rows"><summary>All {tables.LONG + 1} rows<')
     one = [Experiment.of("retinal_oct", "RESC", preset=preset) for preset in ("paper", "reference")]
     check(entries.table(entries.entries("retinal_oct", 5)).data, [one], dry_run)
-    both = [
-        [
-            Experiment.of("head_ct", "head_ct", seed=seed, preset=preset, augment=augment)
-            for preset in ("paper", "reference")
-            for seed in range(10)
-        ]
-        for augment in (False, True)
+    runs: list[dict[str, Any]] = [
+        {"seed": seed, "preset": preset} for preset in ("paper", "reference") for seed in range(10)
     ]
+    both = [[Experiment.of("head_ct", "head_ct", augment=augment, **run) for run in runs] for augment in (False, True)]
     check(entries.table(entries.entries("head_ct", 6)).data, both, dry_run)
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_rows_of_a_study(name: str, dry_run: DryRun) -> None:
     study = STUDIES[name]
-    made: dict[tuple[str, str, str], list[Experiment]] = {}
+    made: dict[tuple[str, str], list[Experiment]] = {}
     for cell in study.cells:
         for normal in cell.normals:
-            at = made.setdefault((studies.title(cell.dataset), cell.profile, normal), [])
+            at = made.setdefault((f"{studies.title(cell.dataset)}, {studies.PROFILES[cell.profile]}", normal), [])
             at += [
                 study.experiment(label, cell.dataset, normal, seed=seed, profile=cell.profile)
                 for label in study.labels(cell.dataset)
                 for seed in cell.seeds
             ]
-    everything = [record(experiment) for its in made.values() for experiment in its]
+    everything = [record_of(experiment) for its in made.values() for experiment in its]
     frame = sentences.frame(name, everything)
     html = studies.table(frame[frame["metric"] == "image_auroc"], list(study.settings)).data
     shown = [
-        tuple(cell.get_text() for cell in row.select("td")[1:4])
+        tuple(cell.get_text() for cell in row.select("td")[1:3])
         for row in BeautifulSoup(html, "html.parser").select("tbody tr")
     ]
     assert set(shown) == set(made)
@@ -91,21 +79,22 @@ def test_rows_of_a_study(name: str, dry_run: DryRun) -> None:
 def test_rows_of_statistics(dry_run: DryRun) -> None:
     bottle = [Experiment.of("mvtec_ad", "bottle", seed=seed) for seed in (0, 1)]
     zero = [Experiment.of("mnist", "0", profile="laptop")]
-    entries = uncertainty.by_entry(map(record, [*bottle, *zero]))
+    found = [record_of(each) for each in (*bottle, *zero)]
+    for each in found:
+        each["metrics"]["evaluations"] = [{"epoch": 1, "image_auroc": 0.9}]
+        each["provenance"]["data"] = {"test": {"fingerprint": "a"}}
+    entries = uncertainty.by_entry(found)
     check(tables.numbers(entries[["mean"]], entries["experiments"].tolist()).data, [zero, bottle], dry_run)
 
 
 def test_a_row_without_a_command_is_refused() -> None:
-    table = pd.DataFrame({"a": [1, 2]}).to_html()
     with pytest.raises(ValueError, match="2 rows, there are commands for 1"):
-        tables.reproducible(table, ["python -m kdlab run --table 1"])
+        tables.numbers(pd.DataFrame({"a": [1, 2]}), ["python -m kdlab run --table 1"])
 
 
 def test_a_figure_carries_the_command_of_its_records(plots: None, dry_run: DryRun) -> None:
-    import matplotlib.pyplot as plt
-
     experiments = [Experiment.of("mnist", "3", seed=seed) for seed in (0, 1)]
-    html = show.figure(plt.figure(), alt="Nothing.", caption="A & b.", records=list(map(record, experiments))).data
+    html = show.figure(plt.figure(), alt="Nothing.", caption="A & b.", records=list(map(record_of, experiments))).data
     caption = BeautifulSoup(html, "html.parser").select_one("figure figcaption")
     assert caption
     assert caption.find(string=True, recursive=False) == "A & b."

@@ -1,62 +1,38 @@
 """Printed numbers beside ours on the pages of data sets: with no record, with some, of which source."""
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Write
+from bs4 import BeautifulSoup
+from conftest import Write, keep_record, record_of
 from PIL import Image
 
 from book.figures import entries as show_entries
 from book.figures import images as show_images
 from kdlab import paper
-from kdlab.experiments.records import digest
+from kdlab.experiments.experiment import Experiment
 from kdlib import load
 
 LABELS = np.array([0] * 10 + [1] * 4)
 SCORES = np.array([*range(10), 3, 9, 20, 30], dtype=float)
-COST = {"seconds": 3600.0, "training_seconds": 3000.0}
 
 pytestmark = pytest.mark.usefixtures("plots")
 
 
 @pytest.fixture
-def brain_mri(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """BrainMRI's layout with images of noise, and an empty results folder."""
-    for name in ("data", "cache"):
-        monkeypatch.setenv(f"KDLIB_{name.upper()}", str(tmp_path / name))
-    rng = np.random.default_rng(0)
-    for folder, count in (("no", 14), ("yes", 4)):
-        (tmp_path / "data" / "brain_mri" / folder).mkdir(parents=True)
-        for n in range(count):
-            noise = rng.integers(0, 256, (40, 40), dtype=np.uint8)
-            Image.fromarray(noise).save(tmp_path / "data" / "brain_mri" / folder / f"{n}.png")
-    return results
-
-
-@pytest.fixture
-def record(write: Write, brain_mri: Path) -> Write:
+def record(results: Path) -> Write:
     """Write a record as far as these functions read it, with scores beside it."""
 
     def record(
-        normal: str = "brain_mri",
-        *,
-        dataset: str = "brain_mri",
-        value: float = 0.9,
-        test: dict[str, Any] | None = None,
-        **settings: Any,
+        normal: str = "brain_mri", *, dataset: str = "brain_mri", value: float = 0.9, test: str = "a", **settings: Any
     ) -> None:
-        write(dataset, normal, value, **settings)
-        path = max(brain_mri.glob("*/*.json"), key=lambda each: each.stem)
-        written = json.loads(path.read_text())
-        counts = {"train": {"images": 6000}, "test": test or {"images": 10000, "fingerprint": "a"}}
-        written["provenance"] |= {"data": counts, "machine": {"processor": "A processor"}}
-        written["cost"] = COST
-        path.write_text(json.dumps(written | {"sha256": digest(written)}))
+        made = record_of(Experiment.of(dataset, normal, **settings), value)
+        made["provenance"]["data"] = {"test": {"fingerprint": test}}
+        path = keep_record(made | {"id": f"{len(list(results.glob('*/*.json'))):016}"}, results)
         np.savez(path.with_suffix(".npz"), scores=SCORES, labels=LABELS)
 
     return record
@@ -67,14 +43,12 @@ def test_without_a_record_both_presets_are_not_run(record: Write) -> None:
     assert list(rows["who"].unique()) == ["text", "code"]
     assert len(rows) == 2 * 11
     html = show_entries.table(rows).data
-    assert html.count("<td>not run</td>") == 22
+    assert html.count(">not run</td>") == 22
     assert "--preset reference" in html
-    assert "Not run yet: as the paper's text says, with its own source" in show_entries.finding(rows)
+    assert "Not run yet: as the text says, with its own source" in show_entries.finding(rows)
     show_entries.dots(rows)
     assert show_entries.best_supported(rows) == ("", [])
-    said = show_entries.missing(rows).data
-    assert "10 as the text, 10 as the code" in said
-    assert "Estimated" not in said, "nothing tells what it costs"
+    assert "10 as the text, 10 as the code" in show_entries.missing(rows).data
 
 
 def test_sources_and_presets_are_columns_of_their_own(record: Write) -> None:
@@ -90,15 +64,14 @@ def test_sources_and_presets_are_columns_of_their_own(record: Write) -> None:
     assert show_entries.best_supported(rows)[0] == "code"
     found = str(show_entries.finding(rows))
     printed = float(str(paper.table(2, "mnist").loc[paper.OURS, "3"]))
-    assert f"as its public code does, with its own source (1 of 10): **80.00** for 3, printed {printed:.2f}" in found
+    assert f"as the code says, with its own source (1 of 10): **80.00** for 3, printed {printed:.2f}" in found
     assert "10 as the text, 9 as the code" in show_entries.missing(rows).data
-    assert "hours on A processor" in show_entries.missing(rows).data
     dots = {c.get_label(): c[0].get_xdata() for c in show_entries.dots(rows).axes[0].containers}
     assert {"printed", "code", "text, the release"} == dots.keys()
     assert np.nansum(dots["code"]) == pytest.approx(80)
 
 
-def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(record: Write, brain_mri: Path) -> None:
+def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(record: Write, results: Path) -> None:
     for seed, value in ((2, 0.92), (0, 0.9)):
         record(seed=seed, value=value)
     rows = show_entries.entries("brain_mri", 6)
@@ -110,20 +83,17 @@ def test_an_entry_has_mean_and_spread_over_seeds_and_controls_beside_it(record: 
     controls = pd.DataFrame({"mean image": [61.24]}, index=[own["entry"]])
     html = show_entries.table(rows, controls=controls).data
     assert "91.00 ± 1.41" in html
-    assert "<td>61.2</td>" in html
+    assert ">61.2</td>" in html
     assert "--seed 0 1 2 3 4 5 6 7 8 9" in html, "what is missing of a drawn split is ten of them"
-    min(brain_mri.glob("*/*.npz")).unlink()
+    min(results.glob("*/*.npz")).unlink()
     ((_, scores, labels),) = show_images.scored(show_entries.behind(rows))  # a record without them is left out
     assert (scores.tolist(), labels.tolist()) == (SCORES.tolist(), LABELS.tolist())
 
 
-def test_augmentation_is_an_entry_of_its_own(record: Write) -> None:
+def test_augmentation_is_an_entry_of_its_own_and_reduced_records_are_none(record: Write) -> None:
     record("head_ct", dataset="head_ct", value=0.7, augment=True)
     rows = show_entries.entries("head_ct", 6).set_index(["entry", "who"])["ours"]
     assert rows.dropna().to_dict() == {(f"{paper.OURS}+aug", "text"): pytest.approx(70)}
-
-
-def test_reduced_records_stand_by_themselves(record: Write) -> None:
     assert show_entries.reduced("cifar10").empty
     record("cat", dataset="cifar10", profile="laptop", value=0.6)
     record("cat", dataset="cifar10", profile="laptop", value=0.5, weights="random")
@@ -149,9 +119,18 @@ def test_gains_compare_with_the_same_class_seed_and_source(record: Write) -> Non
     assert content.splitlines()[:2] == ["normal,seed,lam=1.0", "brain_mri,0,3.000"]
 
 
-def test_tested_are_the_images_of_the_scores_or_none(record: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tested_are_the_images_of_the_scores_or_none(
+    record: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDLIB_DATA", str(tmp_path))
+    random = np.random.default_rng(0)
+    for folder, count in (("no", 14), ("yes", 4)):
+        (tmp_path / "brain_mri" / folder).mkdir(parents=True)
+        for n in range(count):
+            noise = Image.fromarray(random.integers(0, 256, (40, 40), dtype=np.uint8))
+            noise.save(tmp_path / "brain_mri" / folder / f"{n}.png")
     test = load("brain_mri", "brain_mri", seed=3).test
-    record(seed=3, test={"images": len(test), "fingerprint": test.fingerprint})
+    record(seed=3, test=test.fingerprint)
     (found,) = show_entries.own("text", "brain_mri")
     images = show_entries.tested(found)
     assert images is not None
@@ -166,16 +145,24 @@ def test_what_a_data_set_comes_to() -> None:
     """A sentence by how many classes were run, and by what the rule says of the difference."""
 
     def said(units: int, mean: float, low: float, high: float, p: float, of: int = 10, dataset: str = "mnist") -> str:
-        text = {"mean": mean, "low": low, "high": high, "units": units, "p": p}
-        nothing = {"mean": np.nan, "low": np.nan, "high": np.nan, "units": 0, "p": np.nan}
-        row = {f"paper_{k}": v for k, v in text.items()} | {f"reference_{k}": v for k, v in nothing.items()}
-        return show_entries.meaning(row | {"of": of, "dataset": dataset})
+        text: dict[str, Any] = {"ours": 97.0, "mean": mean, "low": low, "high": high, "units": units, "p": p}
+        nothing = dict.fromkeys(text, np.nan) | {"units": 0}
+        row: dict[str, Any] = {f"paper_{k}": v for k, v in text.items()} | {
+            f"reference_{k}": v for k, v in nothing.items()
+        }
+        row |= {"of": of, "dataset": dataset, "printed": 98.0, "control": np.nan, "control_profile": ""}
+        html = show_entries.data_sets(pd.DataFrame([row])).data
+        *_, cell, _, _, words = (td.get_text() for td in BeautifulSoup(html, "html.parser").select("td"))
+        return f"{cell} | {words}"
 
-    assert said(0, np.nan, np.nan, np.nan, np.nan) == "Not run with the paper's source."
-    assert said(4, -2.0, -3.0, -1.0, np.nan) == "As the text, 4 of 10 classes decide nothing."
+    assert said(0, np.nan, np.nan, np.nan, np.nan) == "not run | Not run with the paper's source."
+    assert (
+        said(4, -2.0, -3.0, -1.0, np.nan)
+        == "-2.00 (-3.00 to -1.00); 4 of 10 classes | As the text, 4 of 10 classes decide nothing."
+    )
     few = said(1, -2.0, -3.0, -1.0, np.nan, of=15, dataset="mvtec_ad")
-    assert few == "As the text, 1 of 15 categories decide nothing."
-    assert said(8, -0.2, -0.7, 0.3, 0.6).startswith("As the text, no difference is found, and one above 0.7 points")
-    assert said(10, -2.0, -3.0, -1.0, 0.002) == "As the text, 2.0 points below the printed number."
+    assert few.endswith("| As the text, 1 of 15 categories decide nothing.")
+    assert "| As the text, no difference is found, and one above 0.7 points" in said(8, -0.2, -0.7, 0.3, 0.6)
+    assert said(10, -2.0, -3.0, -1.0, 0.002).startswith("97.00, -2.00 (-3.00 to -1.00) | As the text, 2.0 points below")
     assert said(1, 3.0, -1.0, 7.0, np.nan, of=1).endswith("above the printed number, which seeds could explain.")
-    assert said(1, 3.0, 1.0, 5.0, np.nan, of=1) == "As the text, 3.0 points above the printed number."
+    assert said(1, 3.0, 1.0, 5.0, np.nan, of=1).endswith("As the text, 3.0 points above the printed number.")

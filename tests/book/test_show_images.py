@@ -77,9 +77,3 @@ def test_pairs_of_classes_from_the_labels_alone() -> None:
     nothing = show_images.pairwise([], show_images.known_classes({}), names="01")
     assert nothing.shape == (2, 2)
     assert nothing.isna().all(axis=None)
-
-
-def test_records_of_another_copy_are_left_out() -> None:
-    records = [{"id": n, "provenance": {"data": {"test": {"fingerprint": copy}}}} for n, copy in enumerate("baa")]
-    assert [record["id"] for record in show_images.of_one_test_split(records)] == [1, 2]
-    assert show_images.of_one_test_split([]) == []

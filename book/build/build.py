@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return code
     print(f"The book: {site / 'index.html'}")
     if options.pdf:
-        print(f"As a PDF: {pdf.make(book, site, work / 'pdf' / f'{options.profile}.pdf', options.profile)}")
+        print(f"As a PDF: {pdf.make(book, site, work / 'pdf' / f'{options.profile}.pdf')}")
     return 0
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import execute
-import launch
 import nbformat
 import papermill
 import pdf
@@ -39,8 +38,8 @@ from kdlab import short_temporary_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 # What no page loads: maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the
-# theme's translations, executed notebooks: those to download are in the pages.
-UNUSED = "**/*.map", "_static/vendor/**/*.ttf", "_static/locales", "**/*webpack-macros.html", "_sources/**/*.ipynb"
+# theme's translations.
+UNUSED = "**/*.map", "_static/vendor/**/*.ttf", "_static/locales", "**/*webpack-macros.html"
 PROFILES = {"smoke": 600, "laptop": 3600, "paper": 86400}  # how much work: seconds that one cell may take
 
 
@@ -132,7 +131,7 @@ def assemble(root: Path, executed: Path, book: Path, shown: list[Page]) -> None:
     for part in ("chapters", "theme"):
         shutil.copytree(root / "book" / part, book / "book" / part)
     shutil.copy(root / "_toc.yml", book)
-    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()))
+    config = yaml.safe_load((root / "_config.yml").read_text())
     if not all(each.stamp for each in shown):  # the first page glues what a notebook makes that did not run
         settings = config.setdefault("sphinx", {}).setdefault("config", {})
         settings["suppress_warnings"] = ["mystnb.glue_ref"]
@@ -144,6 +143,16 @@ def assemble(root: Path, executed: Path, book: Path, shown: list[Page]) -> None:
         stamp.mark(book / each.path, each)
 
 
+def offer(site: Path, root: Path) -> None:
+    """Let each page's download be its notebook without outputs, and its buttons lead to what the repository has."""
+    for copy in site.glob("_sources/**/*.ipynb"):
+        path = copy.relative_to(site / "_sources")
+        shutil.copyfile(templates.source(root, path), copy)
+        if template := templates.template(root, path):
+            page = (site / path).with_suffix(".html")
+            page.write_text(page.read_text().replace(f"tree/{path}", f"tree/{template}"))
+
+
 def render(root: Path, book: Path, site: Path) -> int:
     """Build the pages, warnings as errors; the site is replaced only by one that built."""
     output = book / "_build" / "html"
@@ -151,7 +160,7 @@ def render(root: Path, book: Path, site: Path) -> int:
     options = ["build", str(book), "--all", "-W", "--keep-going", "--quiet"]
     code = subprocess.run([*jupyter_book, *options], check=False, stdout=subprocess.DEVNULL).returncode
     if code == 0:
-        launch.offer(output, root)
+        offer(output, root)
         for path in [path for pattern in UNUSED for path in output.glob(pattern)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if (output / "book" / "chapters" / "live.html").is_file():

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from launch import own_cells
+import nbformat
 from templates import source
 
 CODE = ("kdlib", "kdlab", "book/figures")
@@ -37,7 +37,7 @@ class Inputs:
         Args:
             reads: what was noted while it ran: ``"records mnist"``, ``"records *"``, ``"data mnist"``, `"benchmarks"`.
         """
-        cells = json.dumps(own_cells(source(self.root, path)), sort_keys=True)
+        cells = json.dumps(nbformat.read(source(self.root, path), as_version=4).cells, sort_keys=True)
         found = {"notebook": short(cells.encode())} | self.shared
         for kind, _, dataset in (each.partition(" ") for each in sorted(set(reads))):
             if kind == "benchmarks":

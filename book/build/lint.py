@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import nbformat
 import templates
-from launch import installs, notebooks
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from myst_parser.config.main import MdParserConfig
@@ -66,14 +65,14 @@ def prose(root: Path) -> Iterator[Prose]:
         for line, text in paragraphs(path.read_text()):
             yield Prose(path.relative_to(root).as_posix(), f"line {line}", text)
     texts = sorted(root.glob("notebooks/**/*.md"))  # what a page has beside its template
-    for path in [*notebooks(root), *texts]:
+    notebooks = [path for path in root.glob("notebooks/**/*.ipynb") if ".ipynb_checkpoints" not in path.parts]
+    for path in [*sorted(notebooks), *texts]:
         of_template = path in texts
         cells = templates.cells(path.read_text(), "") if of_template else nbformat.read(path, as_version=4).cells
         for number, cell in enumerate(cells, 1):
-            if not installs(cell):
-                for text in [cell.source] if cell.cell_type == "markdown" else code_texts(cell.source):
-                    for _, part in paragraphs(text):
-                        yield Prose(path.relative_to(root).as_posix(), f"cell {number}", part)
+            for text in [cell.source] if cell.cell_type == "markdown" else code_texts(cell.source):
+                for _, part in paragraphs(text):
+                    yield Prose(path.relative_to(root).as_posix(), f"cell {number}", part)
 
 
 def paragraphs(markdown: str, line: int = 1) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import build
@@ -10,10 +12,10 @@ import execute
 import nbformat
 import pytest
 import templates
+import yaml
 from bs4 import BeautifulSoup
 from conftest import write_notebook as write
 from inputs import Inputs
-from launch import own_cells
 
 PARAMETERS = 'profile: str = "laptop"  # how much work\nseed: int = 0  # of the cloner'
 
@@ -92,7 +94,7 @@ def test_the_profile_goes_only_to_notebooks_that_declare_it(project: Path) -> No
 
 def test_cells_that_measure_time_say_so() -> None:
     for path in build.listed(build.ROOT):
-        for cell in own_cells(templates.source(build.ROOT, path)):
+        for cell in nbformat.read(templates.source(build.ROOT, path), as_version=4).cells:
             takes = re.search(r"perf_counter\(|monotonic\(|\btimed\(|explorer\.measure\(", cell.source)
             assert (execute.ALONE in cell.metadata.get("tags", [])) == bool(takes), f"{path}: {cell.source}"
 
@@ -243,3 +245,41 @@ def test_pages_run_on_one_thread_and_alone_while_they_measure_time(
     assert 20 < int(re.findall(r"peak memory (\d+) MiB", stamp["facts"]["made"])[0]) < 2048
     assert stamp["given"] == {"profile": "smoke", "seed": 7}
     assert stamp["facts"]["parameters"] == '`profile = "smoke"`, `seed = 7`'
+
+
+@pytest.mark.slow
+def test_a_page_s_buttons_lead_to_its_notebook(project: Path) -> None:
+    """Where it is made from a template, a host has only that; what is downloaded has no outputs."""
+    (project / "notebooks" / "pages.yml").write_text("second: first\n")
+    (project / "notebooks" / "second.ipynb").rename(project / "notebooks" / "second.md").write_text("# Second\n")
+    address, hub = "https://github.com/someone/somewhere", "https://hub.example"
+    published = {"repository": {"url": address, "branch": "main"}, "launch_buttons": {"binderhub_url": hub}}
+    published["html"] = {"use_repository_button": True}
+    with (project / "_config.yml").open("a") as config:
+        yaml.safe_dump(published, config)
+    assert book(project) == 0
+    shown = project / "work" / "site" / "smoke" / "notebooks"
+    for name in ("first", "second"):
+        html = BeautifulSoup((shown / f"{name}.html").read_text(), "html.parser")
+        found = {str(link["href"]) for link in html.select(".article-header-buttons a[href^=http]")}
+        assert found == {address, f"{hub}/v2/gh/someone/somewhere/main?urlpath=tree/notebooks/first.ipynb"}
+        (button,) = html.select("a.btn-download-source-button")
+        source = templates.source(project, Path("notebooks") / f"{name}.ipynb")
+        assert (shown / str(button["href"])).read_bytes() == source.read_bytes()
+
+
+def test_binder_starts_with_the_records_of_the_repository(tmp_path: Path) -> None:
+    """As far as it goes without a network: what is named exists, the scripts are programs, the versions are locked."""
+    folder = build.ROOT / ".binder"
+    assert (folder / "runtime.txt").read_text() == "python-3.11\n"
+    for script in ("postBuild", "start"):
+        assert (folder / script).stat().st_mode & 0o111, f"{script} cannot be executed"
+        subprocess.run(["bash", "-n", folder / script], check=True)
+    named = re.findall(r"requirements\.\w+", (folder / "postBuild").read_text())
+    assert named
+    assert all((build.ROOT / name).is_file() for name in named)
+    shutil.copytree(folder, tmp_path / ".binder")
+    show = "import os, sys; print(*(os.environ['KDLIB_' + name] for name in sys.argv[1:]))"
+    command = [str(tmp_path / ".binder" / "start"), sys.executable, "-c", show, "RESULTS", "WORK", "DATA"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+    assert said == [str(tmp_path / name) for name in ("results", "work", "data")]

@@ -5,7 +5,7 @@ from pathlib import Path
 import build
 import pdf
 import pytest
-from conftest import PAGES, WORK
+from conftest import PAGES
 from playwright.sync_api import Browser
 from pypdf import PdfReader
 from pypdf.generic import Destination

@@ -1,13 +1,11 @@
 """Pages that a template makes: what they are made of, what they refuse, and how a data set becomes one."""
 
-import base64
 import re
 import shutil
 from pathlib import Path
 
 import build
 import execute
-import launch
 import nbformat
 import pytest
 import stamp
@@ -95,18 +93,6 @@ def test_what_is_missing_or_meant_otherwise_is_refused(root: Path) -> None:
     text.unlink()
     with pytest.raises(SystemExit, match=r"digits\.md: not there, but pages\.yml asks for the page digits of any"):
         templates.source(root, PAGE)
-
-
-def test_a_page_offers_its_notebook_and_hosts_open_the_template(root: Path) -> None:
-    page = root / "site" / "notebooks" / "datasets" / "digits.html"
-    page.parent.mkdir(parents=True)
-    links = f"https://hub.example/main?urlpath=tree/{PAGE}", f"../../_sources/{PAGE}"
-    page.write_text("".join(f'<a href="{link}" target="_blank"></a>' for link in links))
-    launch.offer(root / "site", root)
-    host, download = re.findall('href="(.*?)"', page.read_text())
-    assert host.endswith("tree/notebooks/datasets/any.ipynb")
-    assert base64.b64decode(download.partition(",")[2]) == templates.source(root, PAGE).read_bytes()
-    assert 'download="digits.ipynb"' in page.read_text()
 
 
 def test_groups_that_show_nothing_are_left_out() -> None:

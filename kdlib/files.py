@@ -28,9 +28,8 @@ def data_folder() -> Path:
     return _named("KDLIB_DATA", "data")
 
 
-def results_folder(dataset: str = "*") -> Path:
-    """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder; who reads those of one data set says which."""
-    note_read("records", dataset)
+def results_folder() -> Path:
+    """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder."""
     return _named("KDLIB_RESULTS", "results")
 
 
@@ -39,13 +38,6 @@ def _named(variable: str, default: str) -> Path:
         return Path(os.environ.get(variable) or default).expanduser()
     except RuntimeError as error:  # no HOME, and nobody knows the user's
         raise FileNotFoundError(f"{variable}: no home folder is known; name a folder in {variable}") from error
-
-
-def note_read(*what: str) -> None:
-    """Add a line to the file that ``KDLIB_READS`` names, if it does: what the process, or one it starts, depends on."""
-    if path := os.environ.get("KDLIB_READS"):
-        with open(path, "a") as file:
-            print(*what, file=file)
 
 
 OURS = ".written-by-kdlib"  # in a folder: the names of the files that are ours

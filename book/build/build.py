@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import execute
+import inputs
 import nbformat
 import papermill
 import pdf
@@ -71,31 +72,32 @@ def check(root: Path, notebooks: list[Path], given: dict[str, str], profile: str
     return chosen
 
 
-def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[str, Any] | None = None) -> Page:
-    """A notebook and its executed copy, compared with the sources and, where they are asked for, the parameters."""
+def page(executed: Path, path: Path, profile: str, now: Inputs, given: dict[str, Any] | None = None) -> Page:
+    """A notebook and its executed copy, compared with its inputs and, where they are asked for, the parameters."""
     file = (executed / path).with_suffix(".json")
     if not (file.is_file() and (executed / path).is_file()):
         return Page(path, profile, given or {})
     found = json.loads(file.read_text())
-    now, then = sources.of(path, found["reads"]), found["inputs"]
+    then = found["inputs"]
     changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
     if given is not None and json.dumps(given, sort_keys=True) != json.dumps(found["given"], sort_keys=True):
         changed.append("parameters")
     return Page(path, profile, found["given"], found, tuple(changed))
 
 
-def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sources: Inputs, profile: str) -> list[str]:
-    """Execute the notebooks whose copy is missing or older than its sources; returns one line per failure.
+def refresh(
+    root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], now: dict[Path, Inputs], profile: str
+) -> list[str]:
+    """Execute the notebooks whose copy is missing or older than its inputs; returns one line per failure.
 
     As many at once as there are processors, those first that took longest when they last ran.
     """
-    pages = [page(executed, path, profile, sources, given) for path, given in chosen.items()]
+    pages = [page(executed, path, profile, now[path], given) for path, given in chosen.items()]
     for each in pages:
         if each.current:
             print(f"{each.path}: up to date", flush=True)
     stale = [each for each in pages if not each.current]
     stale.sort(key=lambda each: -each.stamp["seconds"] if each.stamp else -math.inf)
-    before = {each.path: sources.of(each.path, ()) for each in stale}  # what changes while they run makes them old
     failures = []
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["papermill"])  # more than a second, once
@@ -107,7 +109,7 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
         max_tasks_per_child=1,  # each with its own peak memory
     ) as pool:
         runs = {}
-        for path in before:
+        for path in [each.path for each in stale]:
             (executed / path).with_suffix(".json").unlink(missing_ok=True)
             known = known_parameters(notebook := templates.source(root, path))
             work = (notebook, executed / path, known, chosen[path], PROFILES[profile])
@@ -119,8 +121,9 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
             if run.problem:
                 failures.append(f"{path}, {run.problem}")
                 continue
-            record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
-            record |= stamp.made(chosen[path], execute.values(known, chosen[path]), run.seconds, run.peak)
+            record = {"inputs": now[path]} | stamp.made(
+                chosen[path], execute.values(known, chosen[path]), run.seconds, run.peak
+            )
             (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     return failures
 
@@ -198,21 +201,21 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         raise SystemExit(f"--only {options.only}: no such notebook in _toc.yml; it lists {', '.join(map(str, known))}.")
     chosen = check(root, notebooks, dict(options.p), options.profile)
 
-    sources = Inputs(root, Path(os.environ["KDLIB_RESULTS"]))
+    behind_all = inputs.shared(root)
+    now = {path: inputs.of(root, path, behind_all) for path in known}  # what changes while they run makes them old
     if not options.no_execute:
         execute.install_kernel(work)
-        if failures := refresh(root, executed, chosen, sources, options.profile):
+        if failures := refresh(root, executed, chosen, now, options.profile):
             print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
             return 1
-    shown = [page(executed, path, options.profile, sources, chosen.get(path)) for path in known]
+    shown = [page(executed, path, options.profile, now[path], chosen.get(path)) for path in known]
     old = [each for each in shown if not each.current]
     if refused := [each for each in old if each.path in chosen]:
         print("The book was not built; these pages are not up to date:", file=sys.stderr)
         for each in refused:
             why = f"changed since it ran: {', '.join(each.changed)}" if each.changed else "never run"
             print(f"  {each.path}: {why}\n    {stamp.build_command(each)}", file=sys.stderr)
-        again = "without --no-execute" if options.no_execute else "again: they changed while it worked"
-        print(f"All at once: the same command {again}.", file=sys.stderr)
+        print("All at once: the same command without --no-execute.", file=sys.stderr)
         return 1
     for each in old:
         print(f"{each.path}: {'older than its sources' if each.stamp else 'not run'}, shown without outputs")

@@ -125,10 +125,9 @@ def alone() -> Iterator[None]:
 
 
 class Run(NamedTuple):
-    """What became of a notebook: why it failed ("" if it did not), what it read (`inputs`), cost of its kernel."""
+    """What became of a notebook: why it failed ("" if it did not), cost of its kernel."""
 
     problem: str
-    reads: list[str]
     seconds: float
     peak: int  # bytes
 
@@ -136,10 +135,8 @@ class Run(NamedTuple):
 def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], given: dict[str, Any], timeout: int) -> Run:
     """Run one notebook, in the folder of who calls; its copy is left where it did not fail."""
     begin = time.perf_counter()
-    part, failed, noted = (target.with_suffix(end) for end in (".part.ipynb", ".failed.ipynb", ".reads"))
+    part, failed = (target.with_suffix(end) for end in (".part.ipynb", ".failed.ipynb"))
     target.parent.mkdir(parents=True, exist_ok=True)
-    noted.unlink(missing_ok=True)
-    os.environ["KDLIB_READS"] = str(noted.resolve())
     problem = ""
     try:
         # Sockets in a folder of its own: TCP ports are chosen first, bound later; kernels that start together collide.
@@ -171,9 +168,6 @@ def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], give
         problem = failure(part, error)
         if part.is_file():
             part.replace(failed)
-    del os.environ["KDLIB_READS"]
-    reads = sorted(set(noted.read_text().splitlines())) if noted.is_file() else []
-    noted.unlink(missing_ok=True)
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    return Run(problem, reads, time.perf_counter() - begin, peak)
+    return Run(problem, time.perf_counter() - begin, peak)

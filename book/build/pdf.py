@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import Destination, Fit, NameObject
+from pypdf.generic import Destination, Fit, NameObject, NullObject
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 MISSING = "no Chromium; on Debian: apt-get install chromium; or set KDLIB_CHROMIUM"
@@ -52,15 +52,16 @@ def printed(browser: Browser, pages: list[str]) -> PdfWriter:
         content = tab.pdf(prefer_css_page_size=True, print_background=True, tagged=True, outline=True)
         part = PdfReader(BytesIO(content))
         places[page] = before, Fit.fit()
-        for name, place in part.named_destinations.items():
-            number = part.get_destination_page_number(place) or 0
-            places[f"{page}#{name[1:]}"] = before + number, Fit.xyz(place.left, place.top)
+        for name, at in part.named_destinations.items():
+            number = part.get_destination_page_number(at) or 0
+            places[f"{page}#{name[1:]}"] = before + number, Fit.xyz(at.left, at.top)
         whole.append(part)
     context.close()
+    numbered = [each.indirect_reference or NullObject() for each in whole.pages]
     for link in [each.get_object() for page in whole.pages for each in page.get("/Annots", [])]:
         address = str(link.get("/A", {}).get("/URI", "")).replace("book:", "file:")
         if place := places.get(address) or places.get(address.partition("#")[0]):
             number, fit = place
             del link["/A"]
-            link[NameObject("/Dest")] = Destination("", whole.pages[number].indirect_reference, fit).dest_array
+            link[NameObject("/Dest")] = Destination("", numbered[number], fit).dest_array
     return whole

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import build
 import execute
+import inputs
 import nbformat
 import pytest
 import templates
 import yaml
 from bs4 import BeautifulSoup
 from conftest import write_notebook as write
-from inputs import Inputs
 
 PARAMETERS = 'profile: str = "laptop"  # how much work\nseed: int = 0  # of the cloner'
 
@@ -54,15 +54,19 @@ def ran(project: Path) -> list[str]:
 def refresh(project: Path, **given: str) -> list[str]:
     chosen = build.check(project, build.listed(project), given, "smoke")
     execute.install_kernel(project / "work")
-    sources = Inputs(project, project / "results")
-    return build.refresh(project, project / "work" / "executed" / "smoke", chosen, sources, "smoke")
+    return build.refresh(project, project / "work" / "executed" / "smoke", chosen, now(project), "smoke")
+
+
+def now(project: Path) -> dict[Path, inputs.Inputs]:
+    behind_all = inputs.shared(project)
+    return {path: inputs.of(project, path, behind_all) for path in build.listed(project)}
 
 
 def stale(project: Path, **given: str) -> list[str]:
     """The notebooks that `refresh` would execute."""
-    sources, executed = Inputs(project, project / "results"), project / "work" / "executed" / "smoke"
+    found, executed = now(project), project / "work" / "executed" / "smoke"
     chosen = build.check(project, build.listed(project), given, "smoke")
-    return [p.stem for p, values in chosen.items() if not build.page(executed, p, "smoke", sources, values).current]
+    return [p.stem for p, values in chosen.items() if not build.page(executed, p, "smoke", found[p], values).current]
 
 
 def book(project: Path, *options: str) -> int:
@@ -137,38 +141,15 @@ def test_only_stale_notebooks_run_again(project: Path) -> None:
     assert ran(project) == ["first smoke 1", "second smoke 1"]
 
     assert stale(project, seed="1") == []
-    for file in ("kdlib/records.py", "kdlab/published.csv", "requirements.lock"):
-        (project / file).parent.mkdir(exist_ok=True)
+    for file in (
+        *("kdlib/data/a.toml", "kdlab/records.py", "book/figures/a.html", "kdlab/published.csv", "requirements.lock"),
+        *("results/mnist/a.json", "results/mnist/a.npz", "benchmarks/a.jsonl", "data/head_ct/yes/a.png"),
+    ):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        assert stale(project, seed="1") == []
         (project / file).write_text("")
         assert stale(project, seed="1") == ["first", "second"], file
         (project / file).unlink()
-
-
-@pytest.mark.slow
-def test_a_new_record_runs_only_what_read_records_of_its_data_set(project: Path) -> None:
-    """Read in whatever process, there or not. So with data: it makes old what looked for it."""
-    command = "[sys.executable, '-c', 'from kdlab.experiments.records import records; records(dataset=\"mnist\")']"
-    child = f"import subprocess, sys\nsubprocess.run({command}, check=True)"
-    looks = "from kdlab.experiments import records\nfrom kdlib import data\n"
-    looks += "records.records(dataset='digits')\ndata.find('head_ct')"
-    write(project / "notebooks" / "first.ipynb", PARAMETERS, child)
-    write(project / "notebooks" / "second.ipynb", PARAMETERS, looks)
-    assert refresh(project) == []
-    stamps = project / "work" / "executed" / "smoke" / "notebooks"
-    assert json.loads((stamps / "first.json").read_text())["reads"] == ["records mnist"]
-    assert not list(stamps.glob("*.reads"))
-    for new, made in {
-        "results/digits/a.json": ["second"],
-        "results/mnist/a.json": ["first"],
-        "results/mnist/a.npz": ["first"],
-        "results/cifar10/a.json": [],
-        "data/head_ct/labels.csv": ["second"],
-        "data/brain_mri/no/a.png": [],
-    }.items():
-        (project / new).parent.mkdir(parents=True, exist_ok=True)
-        (project / new).write_text("{}")
-        assert stale(project) == made, new
-        shutil.rmtree((project / new).parent)
 
 
 @pytest.mark.slow
@@ -253,7 +234,10 @@ def test_a_page_s_buttons_lead_to_its_notebook(project: Path) -> None:
     (project / "notebooks" / "pages.yml").write_text("second: first\n")
     (project / "notebooks" / "second.ipynb").rename(project / "notebooks" / "second.md").write_text("# Second\n")
     address, hub = "https://github.com/someone/somewhere", "https://hub.example"
-    published = {"repository": {"url": address, "branch": "main"}, "launch_buttons": {"binderhub_url": hub}}
+    published: dict[str, object] = {
+        "repository": {"url": address, "branch": "main"},
+        "launch_buttons": {"binderhub_url": hub},
+    }
     published["html"] = {"use_repository_button": True}
     with (project / "_config.yml").open("a") as config:
         yaml.safe_dump(published, config)

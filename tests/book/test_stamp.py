@@ -1,40 +1,24 @@
 """What pages say of their making, what they are made from, and the bytes that are saved on the way."""
 
-import os
 import re
 import shlex
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import build
 import execute
 import nbformat
 import papermill.cli
 import pytest
 import stamp
-from conftest import write_notebook
-from inputs import Inputs
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from stamp import Page
 
-from kdlab import cost, coverage
-from kdlab.experiments.experiment import Experiment
-from kdlab.experiments.records import last_scores, records
-from kdlib.data import find, load
-from kdlib.files import results_folder
-
 RUN: stamp.Stamp = {
-    "inputs": {"notebook": "0" * 16, "kdlib": "1" * 16, "records of mnist": "2" * 16},
-    "reads": ["records mnist"],
+    "inputs": {"notebook": "0" * 16, "kdlib": "1" * 16, "records": "2" * 16},
     "given": {"profile": "laptop", "seed": 3},
     "seconds": 131.4,
     "facts": {"made": "2025-01-02 03:04 UTC, in 2 min", "parameters": "`seed = 3`, `normal = '8|9'`"},
 }
-
-
-PAGE = Path("page.ipynb")
 
 
 def page(run: stamp.Stamp | None = RUN, **given: Any) -> Page:
@@ -46,7 +30,7 @@ def test_the_stamp_names_all_that_a_number_depends_on() -> None:
     said = stamp.footer(page())
     given = "-y '{dataset: mnist, profile: laptop, seed: 3}'\n"
     for part in (
-        *("2025-01-02 03:04 UTC, in 2 min", "`seed = 3`", r"8\|9", "kdlib `1111", "records of mnist `2222"),
+        *("2025-01-02 03:04 UTC, in 2 min", "`seed = 3`", r"8\|9", "kdlib `1111", "records `2222"),
         "python book/build/build.py --profile laptop --only datasets/mnist -p seed 3\n",
         f"papermill notebooks/datasets/one_vs_rest.ipynb out.ipynb {given}",
     ):
@@ -121,103 +105,3 @@ def test_a_picture_leads_to_the_stamp_a_table_with_commands_needs_not(tmp_path: 
     target = re.search('href="#(.*?)"', code[0].outputs[1]["data"]["text/html"])
     assert target
     assert f'id="{target[1]}"' in last.source
-
-
-@pytest.fixture
-def root(tmp_path: Path, build_environment: None) -> Path:
-    """Where records, benchmarks and data lie, and a page."""
-    write_notebook(tmp_path / "page.ipynb", "x = 1")
-    (tmp_path / "benchmarks").mkdir()
-    for dataset in ("mnist", "mvtec_ad"):
-        (tmp_path / "results" / dataset).mkdir(parents=True)
-        (tmp_path / "results" / dataset / "a.json").write_text("{}")
-    return tmp_path
-
-
-def changed(root: Path, reads: list[str], change: Callable[[], object]) -> set[str]:
-    """The inputs of the page that a change of the world changes."""
-    before = Inputs(root, root / "results").of(PAGE, reads)
-    change()
-    after = Inputs(root, root / "results").of(PAGE, reads)
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-
-
-NEW = {
-    "mnist": lambda root: (root / "results" / "mnist" / "b.json").write_text("{}"),
-    "scores of mnist": lambda root: (root / "results" / "mnist" / "a.npz").write_text(""),
-    "edited mnist": lambda root: (root / "results" / "mnist" / "a.json").write_text("[]"),
-    "without mnist": lambda root: (root / "results" / "mnist" / "a.json").unlink(),
-    "head_ct": lambda root: (root / "results" / "head_ct").mkdir(),
-    "benchmark": lambda root: (root / "benchmarks" / "measured.jsonl").write_text("{}"),
-}
-
-
-@pytest.mark.parametrize(
-    ("reads", "old_by"),
-    [
-        ([], []),
-        (["records mvtec_ad"], []),
-        (["records mnist", "records mvtec_ad"], ["mnist", "scores of mnist", "edited mnist", "without mnist"]),
-        (["records head_ct"], ["head_ct"]),
-        (["records *"], ["mnist", "scores of mnist", "edited mnist", "without mnist", "head_ct"]),
-        (["records *", "records mvtec_ad"], ["mnist", "scores of mnist", "edited mnist", "without mnist", "head_ct"]),
-        (["benchmarks"], ["benchmark"]),
-    ],
-)
-@pytest.mark.parametrize("new", NEW)
-def test_a_page_is_old_where_what_it_read_has_changed(
-    root: Path, reads: list[str], old_by: list[str], new: str
-) -> None:
-    assert bool(changed(root, reads, lambda: NEW[new](root))) == (new in old_by)
-
-
-def test_data_that_comes_goes_or_changes_makes_a_page_old(root: Path) -> None:
-    reads, there = ["data brain_mri"], {"data of brain_mri"}
-    image = root / "data" / "brain_mri" / "yes" / "a.png"
-    other = root / "data" / "head_ct" / "labels.csv"
-
-    def put(file: Path, content: str) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-
-    (image.parent.parent / "no").mkdir(parents=True)
-    assert changed(root, reads, lambda: put(image, "")) == there
-    assert changed(root, reads, lambda: put(image, "another size")) == there
-    assert changed(root, reads, lambda: os.utime(image, (1, 1))) == there
-    assert changed(root, reads, lambda: put(other, "")) == set()
-    assert changed(root, reads, lambda: shutil.rmtree(root / "data")) == there
-    assert Inputs(root, root / "results").of(PAGE, reads)["data of brain_mri"] == "not here"
-
-
-def test_the_library_notes_what_it_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also what is not there; whoever does not say which data set reads them all."""
-    monkeypatch.setenv("KDLIB_RESULTS", str(root / "none"))
-    monkeypatch.setenv("KDLIB_READS", str(root / "reads"))
-    experiment = Experiment.of("mnist", "3")
-    ways: list[tuple[Callable[[], object], str]] = [
-        (lambda: records(dataset="mnist", profile="paper"), "records mnist"),
-        (lambda: records(preset="paper"), "records *"),
-        (lambda: last_scores({"id": "0", "experiment": experiment.to_dict()}), "records mnist"),
-        (results_folder, "records *"),
-        (coverage.scoreboard, "records *"),
-        (lambda: find("brain_mri"), "data brain_mri"),
-        (cost.benchmarks, "benchmarks"),
-    ]
-    for read, noted in ways:
-        read()
-        assert set((root / "reads").read_text().splitlines()) == {noted}
-        (root / "reads").unlink()
-    with pytest.raises(FileNotFoundError):
-        load("brain_mri", "brain_mri")
-    assert "data brain_mri" in (root / "reads").read_text().splitlines()
-
-
-def test_nothing_goes_around_the_note() -> None:
-    """The folders have one door each; pages go through it."""
-    sources = {path: path.read_text() for floor in ("kdlib", "kdlab") for path in build.ROOT.glob(f"{floor}/**/*.py")}
-    cells = {path: nbformat.read(path, as_version=4).cells for path in build.ROOT.glob("notebooks/*/*.ipynb")}
-    pages = {path: "\n".join(c.source for c in found if c.cell_type == "code") for path, found in cells.items()}
-    pages |= {path: path.read_text() for path in build.ROOT.glob("book/figures/*.py")}
-    around = re.compile(r"environ\W.*KDLIB_(RESULTS|DATA)|\W(jsonl|\.\./results|\.\./data)\W")
-    assert {path.name for path, source in sources.items() if around.search(source)} <= {"files.py", "cost.py"}
-    assert not [path for path, source in pages.items() if around.search(source)]

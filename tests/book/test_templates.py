@@ -6,13 +6,13 @@ from pathlib import Path
 
 import build
 import execute
+import inputs
 import nbformat
 import pytest
 import stamp
 import templates
 import yaml
 from conftest import METADATA, ROOT
-from inputs import Inputs
 from lint import prose
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -73,10 +73,9 @@ def test_a_text_stands_in_the_places_of_its_template(root: Path) -> None:
     assert {"a text of 12.5 points", "Their size."} <= {*said}, "numbers typed into a text are found"
     alone = root / "notebooks" / "datasets" / "any.ipynb"
     assert templates.source(root, alone.relative_to(root)) == alone, "a notebook is a page of its own"
-    sources = Inputs(root, root / "results")
-    before = sources.of(PAGE, ())
+    before = inputs.of(root, PAGE, {"code": "0"})
     (root / PAGE).with_suffix(".md").write_text(TEXT.replace("Small", "Tiny"))
-    changed = sources.of(PAGE, ())
+    changed = inputs.of(root, PAGE, {"code": "0"})
     assert [name for name in before if before[name] != changed[name]] == ["notebook"], "the page is old now"
 
 
@@ -142,9 +141,9 @@ def test_a_data_set_becomes_a_page(tmp_path: Path, build_environment: None, data
     chosen = build.check(tmp_path, [page], {"seed": "1"}, "smoke")
     execute.install_kernel(tmp_path / "work")
     executed = tmp_path / "executed"
-    sources = Inputs(tmp_path, tmp_path / "results")
-    assert build.refresh(tmp_path, executed, chosen, sources, "smoke") == []
-    made = build.page(executed, page, "smoke", sources, chosen[page])
+    now = {page: inputs.of(tmp_path, page, {})}
+    assert build.refresh(tmp_path, executed, chosen, now, "smoke") == []
+    made = build.page(executed, page, "smoke", now[page], chosen[page])
     assert made.current
     assert made.stamp is not None
     assert f'`dataset = "{dataset}"`' in made.stamp["facts"]["parameters"]

@@ -50,19 +50,14 @@ def listed(root: Path) -> list[Path]:
     return [path for name in names if templates.exists(root, path := Path(f"{name}.ipynb"))]
 
 
-def known_parameters(path: Path) -> dict[str, dict[str, str]]:
-    """Name -> type, default and help of each parameter that the notebook declares."""
-    tags = [cell.metadata.get("tags", []) for cell in nbformat.read(path, as_version=4).cells]
-    if not any("parameters" in each for each in tags):
-        raise SystemExit(f"{path}: no cell tagged `parameters`. Tag the first code cell; it holds every setting.")
-    return dict(papermill.inspect_notebook(path))
-
-
 def check(root: Path, notebooks: list[Path], given: dict[str, str], profile: str) -> dict[Path, dict[str, Any]]:
     """The parameters to pass to each notebook, of the types that it declares; an unknown one is refused."""
     chosen = {}
     for path in notebooks:
-        known = known_parameters(templates.source(root, path))
+        notebook = templates.notebook(root, path)
+        if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+            raise SystemExit(f"{path}: no cell tagged `parameters`. Tag the one that holds every setting.")
+        known = papermill.inspect_notebook(notebook)  # name -> type, default, help
         if "dataset" in given and templates.template(root, path):
             raise SystemExit(f"{path}: its data set is its name; leave out -p dataset, or execute the template.")
         if unknown := sorted(set(given) - set(known)):
@@ -111,19 +106,17 @@ def refresh(
         runs = {}
         for path in [each.path for each in stale]:
             (executed / path).with_suffix(".json").unlink(missing_ok=True)
-            known = known_parameters(notebook := templates.source(root, path))
-            work = (notebook, executed / path, known, chosen[path], PROFILES[profile])
-            runs[pool.submit(execute.run, *work)] = path, known
+            notebook = templates.with_values(templates.notebook(root, path), chosen[path])
+            runs[pool.submit(execute.run, notebook, executed / path, PROFILES[profile])] = path
         for done in as_completed(runs):
-            (path, known), run = runs[done], done.result()
+            path, run = runs[done], done.result()
             outcome = "FAILED" if run.problem else "done"
             print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
             if run.problem:
                 failures.append(f"{path}, {run.problem}")
                 continue
-            record = {"inputs": now[path]} | stamp.made(
-                chosen[path], execute.values(known, chosen[path]), run.seconds, run.peak
-            )
+            parameters = papermill.inspect_notebook(executed / path)
+            record = {"inputs": now[path]} | stamp.made(chosen[path], parameters, run.seconds, run.peak)
             (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     return failures
 
@@ -141,16 +134,15 @@ def assemble(root: Path, executed: Path, book: Path, shown: list[Page]) -> None:
     (book / "_config.yml").write_text(yaml.safe_dump(config))
     for each in shown:
         (book / each.path).parent.mkdir(parents=True, exist_ok=True)
-        source = executed / each.path if each.stamp else templates.source(root, each.path)
-        shutil.copyfile(source, book / each.path)
-        stamp.mark(book / each.path, each)
+        found = nbformat.read(executed / each.path, 4) if each.stamp else templates.notebook(root, each.path)
+        nbformat.write(stamp.marked(found, each), book / each.path)
 
 
 def offer(site: Path, root: Path) -> None:
     """Let each page's download be its notebook without outputs, and its buttons lead to what the repository has."""
     for copy in site.glob("_sources/**/*.ipynb"):
         path = copy.relative_to(site / "_sources")
-        shutil.copyfile(templates.source(root, path), copy)
+        nbformat.write(templates.notebook(root, path), copy)
         if template := templates.template(root, path):
             page = (site / path).with_suffix(".html")
             page.write_text(page.read_text().replace(f"tree/{path}", f"tree/{template}"))

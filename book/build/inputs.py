@@ -9,8 +9,7 @@ import json
 import os
 from pathlib import Path
 
-import nbformat
-from templates import source
+from templates import notebook
 
 CODE = ("kdlib", "kdlab", "book/figures")
 Inputs = dict[str, str]  # name -> hash
@@ -33,7 +32,7 @@ def shared(root: Path) -> Inputs:
 
 def of(root: Path, path: Path, behind_all: Inputs) -> Inputs:
     """What a page depends on, its own notebook first."""
-    cells = nbformat.read(source(root, path), as_version=4).cells
+    cells = notebook(root, path).cells
     return {"notebook": short(json.dumps(cells, sort_keys=True))} | behind_all
 
 

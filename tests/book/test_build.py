@@ -98,7 +98,7 @@ def test_the_profile_goes_only_to_notebooks_that_declare_it(project: Path) -> No
 
 def test_cells_that_measure_time_say_so() -> None:
     for path in build.listed(build.ROOT):
-        for cell in nbformat.read(templates.source(build.ROOT, path), as_version=4).cells:
+        for cell in templates.notebook(build.ROOT, path).cells:
             takes = re.search(r"perf_counter\(|monotonic\(|\btimed\(|explorer\.measure\(", cell.source)
             assert (execute.ALONE in cell.metadata.get("tags", [])) == bool(takes), f"{path}: {cell.source}"
 
@@ -120,8 +120,8 @@ def test_a_failing_notebook_fails_the_build_names_its_cell_and_lets_the_others_r
 def test_a_cell_that_takes_too_long_or_kills_its_kernel_is_named(project: Path) -> None:
     execute.install_kernel(project / "work")
     for code, timeout in (("import time; time.sleep(60)", 2), ("import os; os._exit(1)", 60)):
-        notebook = write(project / "notebooks" / "other.ipynb", PARAMETERS, code)
-        run = execute.run(notebook, project / "work" / "other.ipynb", {}, {}, timeout=timeout)
+        notebook = nbformat.read(write(project / "notebooks" / "other.ipynb", PARAMETERS, code), as_version=4)
+        run = execute.run(notebook, project / "work" / "other.ipynb", timeout)
         assert run.problem.startswith(f"cell 3 of 3 (`{code}`)")
 
 
@@ -196,7 +196,7 @@ def test_pages_run_on_one_thread_and_alone_while_they_measure_time(
 ) -> None:
     """In the caller's folder, so that relative paths in parameters are his; on sockets, as ports may be taken twice.
 
-    The copy hides the default parameters; its stamp has the cost.
+    The copy has the parameters of the run; its stamp has the cost.
     """
     start = "import time\nfrom pathlib import Path\nticks, end = Path('ticks'), Path('end')"
     asked = "os.environ['OMP_NUM_THREADS'], os.getcwd(), 'ipc' in ipykernel.get_connection_info()"
@@ -212,15 +212,13 @@ def test_pages_run_on_one_thread_and_alone_while_they_measure_time(
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert refresh(project, seed="7") == []
     copy = project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb"
-    _, default, injected, *_, measured, code = nbformat.read(copy, as_version=4).cells
+    _, parameters, *_, measured, code = nbformat.read(copy, as_version=4).cells
     begin, end = map(float, measured.outputs[0].text.split())
     ticks = [float(tick) for tick in (project / "ticks").read_text().splitlines()]
     assert not [tick for tick in ticks if begin < tick < end]
     assert min(ticks) < begin < end < max(ticks)
     assert code.outputs[0].text.strip() == f"1 {project} True"
-    assert "remove-cell" in default.metadata["tags"]
-    assert injected.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'
-    assert str(project) not in json.dumps([dict(default), dict(injected)])
+    assert parameters.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'
     stamp = json.loads(copy.with_suffix(".json").read_text())
     assert 0 < stamp["seconds"] < 60
     assert 20 < int(re.findall(r"peak memory (\d+) MiB", stamp["facts"]["made"])[0]) < 2048
@@ -248,8 +246,8 @@ def test_a_page_s_buttons_lead_to_its_notebook(project: Path) -> None:
         found = {str(link["href"]) for link in html.select(".article-header-buttons a[href^=http]")}
         assert found == {address, f"{hub}/v2/gh/someone/somewhere/main?urlpath=tree/notebooks/first.ipynb"}
         (button,) = html.select("a.btn-download-source-button")
-        source = templates.source(project, Path("notebooks") / f"{name}.ipynb")
-        assert (shown / str(button["href"])).read_bytes() == source.read_bytes()
+        source = templates.notebook(project, Path("notebooks") / f"{name}.ipynb")
+        assert nbformat.read(shown / str(button["href"]), as_version=4) == source
 
 
 def test_binder_starts_with_the_records_of_the_repository(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_the_profile_goes_only_to_notebooks_that_declare_it(project: Path) -> No
 
 
 def test_cells_that_measure_time_say_so() -> None:
+    assert {*build.LONG} <= {path.stem for path in build.listed(build.ROOT)}
     for path in build.listed(build.ROOT):
         for cell in templates.notebook(build.ROOT, path).cells:
             takes = re.search(r"perf_counter\(|monotonic\(|\btimed\(|explorer\.measure\(", cell.source)

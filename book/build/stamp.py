@@ -1,7 +1,5 @@
 """What a page says of its own making: a stamp at its end; its profile, or that it was not run, at its top."""
 
-import json
-import math
 import os
 import shlex
 import sys
@@ -13,11 +11,9 @@ from typing import Any
 
 import execute
 import templates
-import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 
-ROOT = Path(__file__).resolve().parents[2]
 Stamp = dict[str, Any]
 FINDING = "finding"  # cells with this tag stand at the top of their page
 PLACE = "how-this-page-was-made"  # where the stamp stands in a page
@@ -74,14 +70,6 @@ def build_command(page: Page) -> str:
     return shlex.join(words)
 
 
-def papermill_command(page: Page) -> str:
-    """The command that runs the notebook alone."""
-    template = templates.template(ROOT, page.path)
-    values = {**({"dataset": page.path.stem} if template else {}), **page.given}
-    given = yaml.safe_dump(json.loads(json.dumps(values)), default_flow_style=True, width=math.inf)
-    return shlex.join(["papermill", (template or page.path).as_posix(), "out.ipynb", "-y", given.strip()])
-
-
 def footer(page: Page) -> str:
     """The stamp itself: closed until a reader opens it."""
     assert page.stamp is not None
@@ -101,12 +89,6 @@ Make the page again:
 
 ```bash
 {build_command(page)}
-```
-
-Or run its notebook alone:
-
-```bash
-{papermill_command(page)}
 ```
 ````"""
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import execute
 import nbformat
-import papermill.cli
 import pytest
 import stamp
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -29,11 +28,9 @@ def page(run: stamp.Stamp | None = RUN, **given: Any) -> Page:
 
 def test_the_stamp_names_all_that_a_number_depends_on() -> None:
     said = stamp.footer(page())
-    given = "-y '{dataset: mnist, profile: laptop, seed: 3}'\n"
     for part in (
         *("2025-01-02 03:04 UTC, in 2 min", "`seed = 3`", r"8\|9", "kdlib `1111", "records `2222"),
         "python book/build/build.py --profile laptop --only datasets/mnist -p seed 3\n",
-        f"papermill notebooks/datasets/one_vs_rest.ipynb out.ipynb {given}",
     ):
         assert part in said
     facts = stamp.made({"seed": 3}, {"seed": {"default": "3"}}, seconds=131.4, peak=812 * 2**20)["facts"]
@@ -49,7 +46,7 @@ def test_the_stamp_names_all_that_a_number_depends_on() -> None:
     [("1e-3", "float", 1e-3), ("('a', 'b')", "tuple", ("a", "b")), ("a b", "", "a b"), ("20240511", "str", "20240511")],
 )
 def test_values_from_the_command_line(text: str, declared: str, value: object) -> None:
-    """A text needs no quotes, to `str` a number neither; with quotes: `test_the_commands_give_back_the_value`."""
+    """A text needs no quotes, to `str` a number neither; with quotes: `test_the_command_gives_back_the_value`."""
     assert execute.parsed(text, declared) == value
 
 
@@ -57,16 +54,10 @@ VALUES = [3, -1, 0.001, 1e-05, True, None, "8", "photos/my parts", "None", "'quo
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
-def test_the_commands_give_back_the_value(value: object) -> None:
+def test_the_command_gives_back_the_value(value: object) -> None:
     *_, name, text = shlex.split(stamp.build_command(page(profile="laptop", it=value)))
     for declared in ["", type(value).__name__]:
         assert (name, execute.parsed(text, declared)) == ("it", value)
-    seen: dict[str, Any] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(papermill.cli, "execute_notebook", lambda **options: seen.update(options))
-        words = shlex.split(stamp.papermill_command(page(profile="laptop", it=value)))[1:]
-        papermill.cli.papermill.main(words, standalone_mode=False)
-    assert seen["parameters"] == {"dataset": "mnist", "profile": "laptop", "it": value}
 
 
 def test_the_top_of_a_page_says_what_a_reader_must_know() -> None:

@@ -3,8 +3,8 @@
     python book/build/build.py --profile smoke --only 'practice/*' -p seed 1
 
 All goes below the work folder: executed copies and their stamps to `executed/<profile>/`, what the pages are made of to
-`book/<profile>/`, pages to `site/<profile>/`. A page older than its sources is never shown as if it were not: without
-`--only` the build refuses; with it, what was not asked for and is not up to date is shown without outputs, and says so.
+`book/<profile>/`, pages to `site/<profile>/`. A page older than its sources is never shown as if it were not: what
+`--only` leaves out and is not up to date is shown without outputs, and says so.
 """
 
 from __future__ import annotations
@@ -74,11 +74,8 @@ def page(executed: Path, path: Path, profile: str, now: Inputs, given: dict[str,
     if not (file.is_file() and (executed / path).is_file()):
         return Page(path, profile, given or {})
     found = json.loads(file.read_text())
-    then = found["inputs"]
-    changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
-    if given is not None and json.dumps(given, sort_keys=True) != json.dumps(found["given"], sort_keys=True):
-        changed.append("parameters")
-    return Page(path, profile, found["given"], found, tuple(changed))
+    as_asked = given is None or json.dumps(given, sort_keys=True) == json.dumps(found["given"], sort_keys=True)
+    return Page(path, profile, found["given"], found, current=as_asked and found["inputs"] == now)
 
 
 def refresh(
@@ -176,7 +173,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--work", type=Path, default=root / "work", help="work folder (default: work)")
     parser.add_argument("--only", metavar="GLOB", default="*", help="execute only these, such as 'practice/*'")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
-    parser.add_argument("--no-execute", action="store_true", help="build from executed copies, refuse where one is old")
     parser.add_argument("--pdf", action="store_true", help="make a PDF of the whole book as well; needs Chromium")
     options = parser.parse_args(arguments)
     if options.pdf and not pdf.chromium():
@@ -197,20 +193,12 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
 
     behind_all = inputs.shared(root)
     now = {path: inputs.of(root, path, behind_all) for path in known}  # what changes while they run makes them old
-    if not options.no_execute:
-        execute.install_kernel(work)
-        if failures := refresh(root, executed, chosen, now, options.profile):
-            print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
-            return 1
+    execute.install_kernel(work)
+    if failures := refresh(root, executed, chosen, now, options.profile):
+        print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
+        return 1
     shown = [page(executed, path, options.profile, now[path], chosen.get(path)) for path in known]
     old = [each for each in shown if not each.current]
-    if refused := [each for each in old if each.path in chosen]:
-        print("The book was not built; these pages are not up to date:", file=sys.stderr)
-        for each in refused:
-            why = f"changed since it ran: {', '.join(each.changed)}" if each.changed else "never run"
-            print(f"  {each.path}: {why}\n    {stamp.build_command(each)}", file=sys.stderr)
-        print("All at once: the same command without --no-execute.", file=sys.stderr)
-        return 1
     for each in old:
         print(f"{each.path}: {'older than its sources' if each.stamp else 'not run'}, shown without outputs")
     shown = [replace(each, stamp=None) if each in old else each for each in shown]

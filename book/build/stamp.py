@@ -32,11 +32,7 @@ class Page:
     profile: str
     given: Mapping[str, Any]
     stamp: Stamp | None = None
-    changed: tuple[str, ...] = ()  # inputs that have changed since it ran
-
-    @property
-    def current(self) -> bool:
-        return self.stamp is not None and not self.changed
+    current: bool = False  # nothing that it was made from has changed since
 
     @property
     def name(self) -> str:

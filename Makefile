@@ -1,7 +1,7 @@
 # `make book` and `make test` are the whole set-up; `make help` lists the rest. Works with GNU make 3.81 and bash.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test lab launch lint lock clean fashion-mnist chromium
+.PHONY: help book pdf test lab lint lock clean fashion-mnist chromium
 .DELETE_ON_ERROR:
 
 PROFILE ?= laptop
@@ -42,9 +42,6 @@ lint: .venv/.stamp ## ruff, mypy, biome, and the schemas of what GitHub reads
 
 lab: .venv/.stamp fashion-mnist ## open JupyterLab on the notebooks
 	KDLIB_RESULTS="$(CURDIR)/results" KDLIB_WORK="$(FOLDER)" $(BIN)/jupyter lab --notebook-dir=notebooks
-
-launch: .venv/.stamp ## write the repository's address in _config.yml into the notebooks
-	$(BIN)/python book/build/launch.py
 
 clean: ## remove what was built: the work folder and the caches, not .venv
 	rm -rf "$(FOLDER)" build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

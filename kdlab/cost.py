@@ -11,7 +11,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdlab.experiments.records import Record, made_on
-from kdlib.files import note_read
 from kdlib.networks import CRITICAL_POINTS, VGG16, Cloner
 from kdlib.recipe import Recipe
 
@@ -95,7 +94,6 @@ def benchmarks(path: Path = BENCHMARKS) -> dict[str, dict[str, Any]]:
 
     Those of a GPU are apart: ``"localization"``, ``"localization, GPU"``.
     """
-    note_read("benchmarks")
     lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
     return {line["benchmark"] + (", GPU" if "gpu" in line else ""): line for line in lines}
 

@@ -29,21 +29,13 @@ def data_folder() -> Path:
     return _named("KDLIB_DATA", "data")
 
 
-def results_folder(dataset: str = "*") -> Path:
-    """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder; who reads those of one data set says which."""
-    note_read("records", dataset)
+def results_folder() -> Path:
+    """Records: ``$KDLIB_RESULTS`` or ``results`` in the current folder."""
     return _named("KDLIB_RESULTS", "results")
 
 
 def _named(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or default).expanduser()
-
-
-def note_read(*what: str) -> None:
-    """Add a line to the file that ``KDLIB_READS`` names, if it does: what the process, or one it starts, depends on."""
-    if path := os.environ.get("KDLIB_READS"):
-        with open(path, "a") as file:
-            print(*what, file=file)
 
 
 FOLDERS = {"KDLIB_CACHE": cache_folder, "KDLIB_WORK": work_folder, "KDLIB_DATA": data_folder}  # what a worker needs

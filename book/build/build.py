@@ -3,8 +3,8 @@
     python book/build/build.py --profile smoke --only 'practice/*' -p seed 1
 
 All goes below the work folder: executed copies and their stamps to `executed/<profile>/`, what the pages are made of to
-`book/<profile>/`, pages to `site/<profile>/`. A page older than its sources is never shown as if it were not: without
-`--only` the build refuses; with it, what was not asked for and is not up to date is shown without outputs, and says so.
+`book/<profile>/`, pages to `site/<profile>/`. A page older than its sources is never shown as if it were not: what
+`--only` leaves out and is not up to date is shown without outputs, and says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import execute
-import launch
+import inputs
 import nbformat
 import papermill
 import pdf
@@ -39,8 +39,9 @@ from kdlab import short_temporary_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 # What no page loads: maps for debuggers, fonts that browsers take only where they do not know woff2, sources of the
-# theme's translations, executed notebooks: those to download are in the pages.
-UNUSED = "**/*.map", "_static/vendor/**/*.ttf", "_static/locales", "**/*webpack-macros.html", "_sources/**/*.ipynb"
+# theme's translations.
+UNUSED = "**/*.map", "_static/vendor/**/*.ttf", "_static/locales", "**/*webpack-macros.html"
+LONG = ("deployment", "your_own_images", "00_sixty_lines", "explorer", "fast")  # begin first where none has run yet
 PROFILES = {"smoke": 600, "laptop": 3600, "paper": 86400}  # how much work: seconds that one cell may take
 
 
@@ -50,19 +51,14 @@ def listed(root: Path) -> list[Path]:
     return [path for name in names if templates.exists(root, path := Path(f"{name}.ipynb"))]
 
 
-def known_parameters(path: Path) -> dict[str, dict[str, str]]:
-    """Name -> type, default and help of each parameter that the notebook declares."""
-    tags = [cell.metadata.get("tags", []) for cell in nbformat.read(path, as_version=4).cells]
-    if not any("parameters" in each for each in tags):
-        raise SystemExit(f"{path}: no cell tagged `parameters`. Tag the first code cell; it holds every setting.")
-    return dict(papermill.inspect_notebook(path))
-
-
 def check(root: Path, notebooks: list[Path], given: dict[str, str], profile: str) -> dict[Path, dict[str, Any]]:
     """The parameters to pass to each notebook, of the types that it declares; an unknown one is refused."""
     chosen = {}
     for path in notebooks:
-        known = known_parameters(templates.source(root, path))
+        notebook = templates.notebook(root, path)
+        if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+            raise SystemExit(f"{path}: no cell tagged `parameters`. Tag the one that holds every setting.")
+        known = papermill.inspect_notebook(notebook)  # name -> type, default, help
         if "dataset" in given and templates.template(root, path):
             raise SystemExit(f"{path}: its data set is its name; leave out -p dataset, or execute the template.")
         if unknown := sorted(set(given) - set(known)):
@@ -72,31 +68,30 @@ def check(root: Path, notebooks: list[Path], given: dict[str, str], profile: str
     return chosen
 
 
-def page(executed: Path, path: Path, profile: str, sources: Inputs, given: dict[str, Any] | None = None) -> Page:
-    """A notebook and its executed copy, compared with the sources and, where they are asked for, the parameters."""
+def page(executed: Path, path: Path, profile: str, now: Inputs, given: dict[str, Any] | None = None) -> Page:
+    """A notebook and its executed copy, compared with its inputs and, where they are asked for, the parameters."""
     file = (executed / path).with_suffix(".json")
     if not (file.is_file() and (executed / path).is_file()):
         return Page(path, profile, given or {})
     found = json.loads(file.read_text())
-    now, then = sources.of(path, found["reads"]), found["inputs"]
-    changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
-    if given is not None and json.dumps(given, sort_keys=True) != json.dumps(found["given"], sort_keys=True):
-        changed.append("parameters")
-    return Page(path, profile, found["given"], found, tuple(changed))
+    as_asked = given is None or json.dumps(given, sort_keys=True) == json.dumps(found["given"], sort_keys=True)
+    return Page(path, profile, found["given"], found, current=as_asked and found["inputs"] == now)
 
 
-def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sources: Inputs, profile: str) -> list[str]:
-    """Execute the notebooks whose copy is missing or older than its sources; returns one line per failure.
+def refresh(
+    root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], now: dict[Path, Inputs], profile: str
+) -> list[str]:
+    """Execute the notebooks whose copy is missing or older than its inputs; returns one line per failure.
 
     As many at once as there are processors, those first that took longest when they last ran.
     """
-    pages = [page(executed, path, profile, sources, given) for path, given in chosen.items()]
+    pages = [page(executed, path, profile, now[path], given) for path, given in chosen.items()]
     for each in pages:
         if each.current:
             print(f"{each.path}: up to date", flush=True)
     stale = [each for each in pages if not each.current]
-    stale.sort(key=lambda each: -each.stamp["seconds"] if each.stamp else -math.inf)
-    before = {each.path: sources.of(each.path, ()) for each in stale}  # what changes while they run makes them old
+    seconds = {each.path: each.stamp["seconds"] if each.stamp else math.inf for each in stale}
+    stale.sort(key=lambda each: (seconds[each.path], each.path.stem in LONG), reverse=True)
     failures = []
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["papermill"])  # more than a second, once
@@ -108,20 +103,19 @@ def refresh(root: Path, executed: Path, chosen: dict[Path, dict[str, Any]], sour
         max_tasks_per_child=1,  # each with its own peak memory
     ) as pool:
         runs = {}
-        for path in before:
+        for path in [each.path for each in stale]:
             (executed / path).with_suffix(".json").unlink(missing_ok=True)
-            known = known_parameters(notebook := templates.source(root, path))
-            work = (notebook, executed / path, known, chosen[path], PROFILES[profile])
-            runs[pool.submit(execute.run, *work)] = path, known
+            notebook = templates.with_values(templates.notebook(root, path), chosen[path])
+            runs[pool.submit(execute.run, notebook, executed / path, PROFILES[profile])] = path
         for done in as_completed(runs):
-            (path, known), run = runs[done], done.result()
+            path, run = runs[done], done.result()
             outcome = "FAILED" if run.problem else "done"
             print(f"{path}: {outcome} after {run.seconds:.1f} s, peak {run.peak / 2**20:.0f} MiB", flush=True)
             if run.problem:
                 failures.append(f"{path}, {run.problem}")
                 continue
-            record = {"inputs": sources.of(path, run.reads) | before[path], "reads": run.reads}
-            record |= stamp.made(chosen[path], execute.values(known, chosen[path]), run.seconds, run.peak)
+            parameters = papermill.inspect_notebook(executed / path)
+            record = {"inputs": now[path]} | stamp.made(chosen[path], parameters, run.seconds, run.peak)
             (executed / path).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     return failures
 
@@ -132,16 +126,25 @@ def assemble(root: Path, executed: Path, book: Path, shown: list[Page]) -> None:
     for part in ("chapters", "theme"):
         shutil.copytree(root / "book" / part, book / "book" / part)
     shutil.copy(root / "_toc.yml", book)
-    config = launch.configured(yaml.safe_load((root / "_config.yml").read_text()))
+    config = yaml.safe_load((root / "_config.yml").read_text())
     if not all(each.stamp for each in shown):  # the first page glues what a notebook makes that did not run
         settings = config.setdefault("sphinx", {}).setdefault("config", {})
         settings["suppress_warnings"] = ["mystnb.glue_ref"]
     (book / "_config.yml").write_text(yaml.safe_dump(config))
     for each in shown:
         (book / each.path).parent.mkdir(parents=True, exist_ok=True)
-        source = executed / each.path if each.stamp else templates.source(root, each.path)
-        shutil.copyfile(source, book / each.path)
-        stamp.mark(book / each.path, each)
+        found = nbformat.read(executed / each.path, 4) if each.stamp else templates.notebook(root, each.path)
+        nbformat.write(stamp.marked(found, each), book / each.path)
+
+
+def offer(site: Path, root: Path) -> None:
+    """Let each page's download be its notebook without outputs, and its buttons lead to what the repository has."""
+    for copy in site.glob("_sources/**/*.ipynb"):
+        path = copy.relative_to(site / "_sources")
+        nbformat.write(templates.notebook(root, path), copy)
+        if template := templates.template(root, path):
+            page = (site / path).with_suffix(".html")
+            page.write_text(page.read_text().replace(f"tree/{path}", f"tree/{template}"))
 
 
 def render(root: Path, book: Path, site: Path) -> int:
@@ -151,7 +154,7 @@ def render(root: Path, book: Path, site: Path) -> int:
     options = ["build", str(book), "--all", "-W", "--keep-going", "--quiet"]
     code = subprocess.run([*jupyter_book, *options], check=False, stdout=subprocess.DEVNULL).returncode
     if code == 0:
-        launch.offer(output, root)
+        offer(output, root)
         for path in [path for pattern in UNUSED for path in output.glob(pattern)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if (output / "book" / "chapters" / "live.html").is_file():
@@ -170,7 +173,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--work", type=Path, default=root / "work", help="work folder (default: work)")
     parser.add_argument("--only", metavar="GLOB", default="*", help="execute only these, such as 'practice/*'")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
-    parser.add_argument("--no-execute", action="store_true", help="build from executed copies, refuse where one is old")
     parser.add_argument("--pdf", action="store_true", help="make a PDF of the whole book as well; needs Chromium")
     options = parser.parse_args(arguments)
     if options.pdf and not pdf.chromium():
@@ -189,22 +191,14 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         raise SystemExit(f"--only {options.only}: no such notebook in _toc.yml; it lists {', '.join(map(str, known))}.")
     chosen = check(root, notebooks, dict(options.p), options.profile)
 
-    sources = Inputs(root, Path(os.environ["KDLIB_RESULTS"]))
-    if not options.no_execute:
-        execute.install_kernel(work)
-        if failures := refresh(root, executed, chosen, sources, options.profile):
-            print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
-            return 1
-    shown = [page(executed, path, options.profile, sources, chosen.get(path)) for path in known]
-    old = [each for each in shown if not each.current]
-    if refused := [each for each in old if each.path in chosen]:
-        print("The book was not built; these pages are not up to date:", file=sys.stderr)
-        for each in refused:
-            why = f"changed since it ran: {', '.join(each.changed)}" if each.changed else "never run"
-            print(f"  {each.path}: {why}\n    {stamp.build_command(each)}", file=sys.stderr)
-        again = "without --no-execute" if options.no_execute else "again: they changed while it worked"
-        print(f"All at once: the same command {again}.", file=sys.stderr)
+    behind_all = inputs.shared(root)
+    now = {path: inputs.of(root, path, behind_all) for path in known}  # what changes while they run makes them old
+    execute.install_kernel(work)
+    if failures := refresh(root, executed, chosen, now, options.profile):
+        print("The book was not built; these notebooks failed:", *failures, sep="\n  ", file=sys.stderr)
         return 1
+    shown = [page(executed, path, options.profile, now[path], chosen.get(path)) for path in known]
+    old = [each for each in shown if not each.current]
     for each in old:
         print(f"{each.path}: {'older than its sources' if each.stamp else 'not run'}, shown without outputs")
     shown = [replace(each, stamp=None) if each in old else each for each in shown]
@@ -214,7 +208,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return code
     print(f"The book: {site / 'index.html'}")
     if options.pdf:
-        print(f"As a PDF: {pdf.make(book, site, work / 'pdf' / f'{options.profile}.pdf', options.profile)}")
+        print(f"As a PDF: {pdf.make(book, site, work / 'pdf' / f'{options.profile}.pdf')}")
     return 0
 
 

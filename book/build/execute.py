@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,37 +63,10 @@ def typed(value: Any) -> str:
     return value if isinstance(value, str) and parsed(value) == value else repr(value)
 
 
-def literal(value: Any) -> str:
-    """A value as it would be typed in a notebook, with the quotes that the repository uses."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def values(known: Mapping[str, Mapping[str, str]], given: Mapping[str, Any]) -> dict[str, str]:
-    """The value of each parameter in a run, as source text."""
-    return {name: literal(given[name]) if name in given else each["default"] for name, each in known.items()}
-
-
-def tidy(path: Path, known: Mapping[str, Mapping[str, str]], given: Mapping[str, Any]) -> None:
-    """Show one parameters cell, commented and with the values of this run; drop papermill's bookkeeping."""
-    notebook = nbformat.read(path, as_version=4)
-    cells = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
-    if "injected-parameters" in cells:
-        lines = [
-            f"{name}: {known[name]['inferred_type_name']} = {value}  # {known[name]['help']}"
-            for name, value in values(known, given).items()
-        ]
-        cells["injected-parameters"].source = "\n".join(lines)
-        cells["parameters"].metadata["tags"].append("remove-cell")
-    for each in [notebook, *notebook.cells]:
-        each.metadata.pop("papermill", None)
-    nbformat.write(notebook, path)
-
-
 def failure(path: Path, error: Exception) -> str:
     """Which cell of the source failed, and why: read from the copy that papermill left."""
-    added = {"papermill-error-cell-tag", "injected-parameters"}
-    cells = nbformat.read(path, as_version=4).cells if path.is_file() else []
-    cells = [cell for cell in cells if added.isdisjoint(cell.metadata.get("tags", []))]
+    cells = nbformat.read(path, as_version=4).cells
+    cells = [cell for cell in cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])]
     said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
     if isinstance(error, papermill.PapermillExecutionError):
         said = f"{error.ename}: {error.evalue}"
@@ -125,21 +98,19 @@ def alone() -> Iterator[None]:
 
 
 class Run(NamedTuple):
-    """What became of a notebook: why it failed ("" if it did not), what it read (`inputs`), cost of its kernel."""
+    """What became of a notebook: why it failed ("" if it did not), cost of its kernel."""
 
     problem: str
-    reads: list[str]
     seconds: float
     peak: int  # bytes
 
 
-def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], given: dict[str, Any], timeout: int) -> Run:
+def run(notebook: nbformat.NotebookNode, target: Path, timeout: int) -> Run:
     """Run one notebook, in the folder of who calls; its copy is left where it did not fail."""
     begin = time.perf_counter()
-    part, failed, noted = (target.with_suffix(end) for end in (".part.ipynb", ".failed.ipynb", ".reads"))
+    part, failed = (target.with_suffix(end) for end in (".part.ipynb", ".failed.ipynb"))
     target.parent.mkdir(parents=True, exist_ok=True)
-    noted.unlink(missing_ok=True)
-    os.environ["KDLIB_READS"] = str(noted.resolve())
+    nbformat.write(notebook, part)
     problem = ""
     try:
         # Sockets in a folder of its own: TCP ports are chosen first, bound later; kernels that start together collide.
@@ -150,9 +121,8 @@ def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], give
                     measuring.enter_context(alone())
 
             papermill.execute_notebook(
-                source,
                 part,
-                given,
+                part,
                 progress_bar=False,
                 cwd=Path.cwd(),
                 kernel_name=KERNEL,
@@ -164,16 +134,11 @@ def run(source: Path, target: Path, known: Mapping[str, Mapping[str, str]], give
                 start_timeout=600,  # this one may be made to stand still
                 iopub_timeout=600,
             )
-        tidy(part, known, given)
         part.replace(target)
         failed.unlink(missing_ok=True)
     except Exception as error:  # any notebook's failure is reported at the end, after the others ran
         problem = failure(part, error)
-        if part.is_file():
-            part.replace(failed)
-    del os.environ["KDLIB_READS"]
-    reads = sorted(set(noted.read_text().splitlines())) if noted.is_file() else []
-    noted.unlink(missing_ok=True)
+        part.replace(failed)
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    return Run(problem, reads, time.perf_counter() - begin, peak)
+    return Run(problem, time.perf_counter() - begin, peak)

@@ -1,19 +1,18 @@
-// A table to sort and filter has some of its rows in the page: a plain one with all of them takes its place.
-async () => {
+// Make a page of the site ready to be printed as a part of the book, whose pages have these addresses.
+async (pages) => {
+  await window.MathJax?.startup.promise;
+  while (document.querySelector("script[type*='widget-view']") && document.documentElement.dataset.widgets !== "shown")
+    await new Promise((next) => setTimeout(next, 100));
+  // A table to sort and filter has some of its rows in the page: now all.
   const made = [...document.scripts].filter((script) => script.text.includes("new ITable(")).length;
-  const name = Object.keys(window).find((key) => /^_itables_\d/.test(key));
-  if (!made) return;
-  const { jQuery } = await window[name];
-  while (jQuery.fn.dataTable.tables().length < made) await new Promise((next) => setTimeout(next, 100));
-  for (const table of jQuery.fn.dataTable.tables()) {
-    const all = jQuery(table).DataTable().page.len(-1).draw();
-    const plain = Object.assign(document.createElement("table"), { className: "kd-rows" });
-    const head = plain.createTHead().insertRow();
-    all.columns().every(function () {
-      const className = this.header().classList.contains("kd-how") ? "kd-how" : "";
-      head.append(Object.assign(document.createElement("th"), { innerHTML: this.title(), className }));
-    });
-    plain.createTBody().append(...all.rows().nodes().toArray());
-    table.closest(".dt-container").replaceWith(plain);
-  }
+  const { jQuery } = made ? await window[Object.keys(window).find((key) => /^_itables_\d/.test(key))] : {};
+  while (made && jQuery.fn.dataTable.tables().length < made) await new Promise((next) => setTimeout(next, 100));
+  if (made) jQuery(jQuery.fn.dataTable.tables()).DataTable().page.len(-1).draw();
+  // pdf.py finds links within the book by their scheme; a file of the site or a table to download is nothing in a PDF.
+  for (const link of document.querySelectorAll("article a[href]"))
+    if (pages.includes(link.href.split("#")[0])) link.href = link.href.replace("file:", "book:");
+    else if (!link.protocol.startsWith("http")) link.removeAttribute("href");
+  // Chromium writes into the PDF where an id stands only if something on the page leads to it.
+  for (const place of document.querySelectorAll("article [id]"))
+    document.body.append(Object.assign(document.createElement("a"), { href: `#${place.id}`, hidden: true }));
 }

@@ -1,7 +1,5 @@
 """What a page says of its own making: a stamp at its end; its profile, or that it was not run, at its top."""
 
-import json
-import math
 import os
 import shlex
 import sys
@@ -12,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import execute
-import nbformat
 import templates
-import yaml
+from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 
-ROOT = Path(__file__).resolve().parents[2]
 Stamp = dict[str, Any]
 FINDING = "finding"  # cells with this tag stand at the top of their page
 PLACE = "how-this-page-was-made"  # where the stamp stands in a page
@@ -36,11 +32,7 @@ class Page:
     profile: str
     given: Mapping[str, Any]
     stamp: Stamp | None = None
-    changed: tuple[str, ...] = ()  # inputs that have changed since it ran
-
-    @property
-    def current(self) -> bool:
-        return self.stamp is not None and not self.changed
+    current: bool = False  # nothing that it was made from has changed since
 
     @property
     def name(self) -> str:
@@ -48,8 +40,8 @@ class Page:
         return self.path.with_suffix("").as_posix().removeprefix("notebooks/")
 
 
-def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float, peak: int) -> Stamp:
-    """What is known of a run that just ended. ``peak`` in bytes; ``parameters``: all values, as source text."""
+def made(given: Mapping[str, Any], parameters: Mapping[str, Any], seconds: float, peak: int) -> Stamp:
+    """What is known of a run that just ended. ``peak`` in bytes; ``parameters``: of its copy, as papermill tells."""
     import torch  # takes seconds: only where something ran
 
     from kdlab.experiments.records import commit, processor
@@ -58,7 +50,7 @@ def made(given: Mapping[str, Any], parameters: Mapping[str, str], seconds: float
     gpu = f"; {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     facts = {
         "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {spent}, peak memory {peak / 2**20:.0f} MiB",
-        "parameters": ", ".join(f"`{name} = {value}`" for name, value in parameters.items()),
+        "parameters": ", ".join(f"`{name} = {found['default']}`" for name, found in parameters.items()),
         "commit": commit().replace("+", " + changes") or "not in git",
         "machine": f"{processor()}, {os.cpu_count()} cores{gpu}",
         "versions": f"Python {sys.version.split()[0]}, PyTorch {torch.__version__}",
@@ -72,14 +64,6 @@ def build_command(page: Page) -> str:
     for name, value in page.given.items():
         words += ["-p", name, execute.typed(value)] if name != "profile" else []
     return shlex.join(words)
-
-
-def papermill_command(page: Page) -> str:
-    """The command that runs the notebook alone."""
-    template = templates.template(ROOT, page.path)
-    values = {**({"dataset": page.path.stem} if template else {}), **page.given}
-    given = yaml.safe_dump(json.loads(json.dumps(values)), default_flow_style=True, width=math.inf)
-    return shlex.join(["papermill", (template or page.path).as_posix(), "out.ipynb", "-y", given.strip()])
 
 
 def footer(page: Page) -> str:
@@ -102,12 +86,6 @@ Make the page again:
 ```bash
 {build_command(page)}
 ```
-
-Or run its notebook alone:
-
-```bash
-{papermill_command(page)}
-```
 ````"""
 
 
@@ -124,9 +102,8 @@ def header(page: Page) -> str:
     return f"```{{container}} kd-profile\n{said}\n```"
 
 
-def mark(copy: Path, page: Page) -> None:
-    """Make a copy a page: header and finding below its title, footer, and links to it from what code shows."""
-    notebook = nbformat.read(copy, as_version=4)
+def marked(notebook: NotebookNode, page: Page) -> NotebookNode:
+    """A notebook as a page: header and finding below its title, footer, and links to it from what code shows."""
     notebook.cells = templates.without_holes(notebook.cells) if page.stamp else notebook.cells
     title, _, text = notebook.cells[0].source.partition("\n")
     found, rest = [new_markdown_cell(f"{title}\n\n{header(page)}", id="stamp-title")], notebook.cells[1:]
@@ -138,7 +115,7 @@ def mark(copy: Path, page: Page) -> None:
             if cell.cell_type == "code" and any(shows(output.get("data", {})) for output in cell.outputs):
                 cell.outputs.append(new_output("display_data", {"text/html": LINK}))
         notebook.cells.append(new_markdown_cell(footer(page), id="stamp-footer"))
-    nbformat.write(notebook, copy)
+    return notebook
 
 
 def shows(output: Mapping[str, Any]) -> bool:

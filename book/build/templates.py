@@ -6,9 +6,11 @@ places that tags mark: `title`, `opening` (what stands before the first `##`), `
 `{code-cell}`s, as MyST writes them. Alone, a template is a notebook like any other.
 """
 
-import os
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -30,42 +32,40 @@ def exists(root: Path, path: Path) -> bool:
     return (root / path).is_file() or template(root, path) is not None
 
 
-def source(root: Path, path: Path) -> Path:
-    """The notebook of a page: that of the repository, or one that is made here of template and text."""
+def notebook(root: Path, path: Path) -> NotebookNode:
+    """The notebook of a page: that of the repository, or what template and text make."""
     if (root / path).is_file() or not (of := template(root, path)):
-        return root / path
-    made = Path(os.environ.get("KDLIB_WORK") or root / "work") / "pages" / path
-    content = nbformat.writes(filled(root / of, (root / path).with_suffix(".md"))) + "\n"
-    if not made.is_file() or made.read_text() != content:
-        made.parent.mkdir(parents=True, exist_ok=True)
-        part = made.with_suffix(f".{os.getpid()}")
-        part.write_text(content)
-        part.replace(made)
-    return made
+        return nbformat.read(root / path, as_version=4)
+    return filled(nbformat.read(root / of, as_version=4), (root / path).with_suffix(".md"))
 
 
-def filled(notebook: Path, text: Path) -> NotebookNode:
+def filled(made: NotebookNode, text: Path) -> NotebookNode:
     """A template with a text in its places.
 
     Raises:
-        SystemExit: there is no such template, no such text, or it has no title.
+        SystemExit: the text has no title.
     """
-    for each in (notebook, text):
-        if not each.is_file():
-            raise SystemExit(f"{each}: not there, but pages.yml asks for the page {text.stem} of {notebook.stem}.")
     title, _, rest = text.read_text().partition("\n")
     if not title.startswith("# "):
         raise SystemExit(f"{text}: its first line is {title!r}; expected its title, `# …`.")
     opening, start, sections = rest.partition("\n## ")
     pieces = {"title": title, "opening": opening, "sections": start + sections}
-    made, found = nbformat.read(notebook, as_version=4), list[NotebookNode]()
+    found: list[NotebookNode] = []
     for cell in made.cells:
-        tags = cell.metadata.get("tags", [])
-        if "parameters" in tags:
-            cell.source = re.sub('^dataset: str = "[^"]*"', f'dataset: str = "{text.stem}"', cell.source, flags=re.M)
-        place = next((name for name in pieces if name in tags), None)
+        place = next((name for name in pieces if name in cell.metadata.get("tags", [])), None)
         found += cells(pieces[place], place) if place else [cell]
     made.cells = found
+    return with_values(made, {"dataset": text.stem})
+
+
+def with_values(made: NotebookNode, given: Mapping[str, Any]) -> NotebookNode:
+    """A notebook whose cell of parameters has these values; types and comments stay."""
+    for cell in made.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            for name, value in given.items():
+                text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+                line = re.compile(rf"^({name}\b.*? = ).*?(?=  #|$)", re.MULTILINE)
+                cell.source = line.sub(lambda found: found[1] + text, cell.source)  # noqa: B023
     return made
 
 

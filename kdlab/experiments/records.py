@@ -36,7 +36,7 @@ def late(evaluations: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 
 def record_path(experiment: Experiment, results: Path | None = None) -> Path:
     """Where the record of an experiment is, or will be."""
-    return (results or results_folder(experiment.dataset)) / experiment.dataset / f"{experiment.id}.json"
+    return (results or results_folder()) / experiment.dataset / f"{experiment.id}.json"
 
 
 def read_record(path: Path) -> Record:
@@ -74,7 +74,7 @@ def records(results: Path | None = None, **wanted: Any) -> list[Record]:
     """
     found: dict[Experiment, Record] = {}
     dataset = wanted.get("dataset", "*")
-    for path in sorted((results or results_folder(dataset)).glob(f"{dataset}/*.json")):
+    for path in sorted((results or results_folder()).glob(f"{dataset}/*.json")):
         try:
             record = read_record(path)
             experiment = Experiment.from_dict(record["experiment"])
@@ -99,7 +99,7 @@ def records(results: Path | None = None, **wanted: Any) -> list[Record]:
 def last_scores(record: Record, results: Path | None = None) -> tuple[np.ndarray, np.ndarray] | None:
     """Scores and labels of a record's last evaluation, (N,) each, from the ``.npz`` beside it; None without one."""
     dataset = record["experiment"]["dataset"]
-    path = (results or results_folder(dataset)) / dataset / f"{record['id']}.npz"
+    path = (results or results_folder()) / dataset / f"{record['id']}.npz"
     if not path.is_file():
         return None
     with np.load(path) as arrays:

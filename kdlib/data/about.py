@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdlib.errors import unknown
-from kdlib.files import cache_folder, data_folder, note_read
+from kdlib.files import cache_folder, data_folder
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ def find(dataset: str) -> Path | None:
     """Where a data set lies: ``$KDLIB_DATA/<dataset>``, or where torchvision puts it; else None. Nothing is fetched."""
     if dataset not in ABOUT:
         raise ValueError(unknown("data: no data set of the paper", dataset, ABOUT))
-    note_read("data", dataset)
     about = ABOUT[dataset]
     places = [data_folder() / place for place in (dataset, *about.places)]  # an absolute place stays what it is
     places += [cache_folder() / "data" / place for place in about.places if not Path(place).is_absolute()]

@@ -3,17 +3,19 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import build
 import execute
+import inputs
 import nbformat
 import pytest
 import templates
+import yaml
 from bs4 import BeautifulSoup
 from conftest import write_notebook as write
-from inputs import Inputs
-from launch import own_cells
 
 PARAMETERS = 'profile: str = "laptop"  # how much work\nseed: int = 0  # of the cloner'
 
@@ -52,15 +54,19 @@ def ran(project: Path) -> list[str]:
 def refresh(project: Path, **given: str) -> list[str]:
     chosen = build.check(project, build.listed(project), given, "smoke")
     execute.install_kernel(project / "work")
-    sources = Inputs(project, project / "results")
-    return build.refresh(project, project / "work" / "executed" / "smoke", chosen, sources, "smoke")
+    return build.refresh(project, project / "work" / "executed" / "smoke", chosen, now(project), "smoke")
+
+
+def now(project: Path) -> dict[Path, inputs.Inputs]:
+    behind_all = inputs.shared(project)
+    return {path: inputs.of(project, path, behind_all) for path in build.listed(project)}
 
 
 def stale(project: Path, **given: str) -> list[str]:
     """The notebooks that `refresh` would execute."""
-    sources, executed = Inputs(project, project / "results"), project / "work" / "executed" / "smoke"
+    found, executed = now(project), project / "work" / "executed" / "smoke"
     chosen = build.check(project, build.listed(project), given, "smoke")
-    return [p.stem for p, values in chosen.items() if not build.page(executed, p, "smoke", sources, values).current]
+    return [p.stem for p, values in chosen.items() if not build.page(executed, p, "smoke", found[p], values).current]
 
 
 def book(project: Path, *options: str) -> int:
@@ -91,8 +97,9 @@ def test_the_profile_goes_only_to_notebooks_that_declare_it(project: Path) -> No
 
 
 def test_cells_that_measure_time_say_so() -> None:
+    assert {*build.LONG} <= {path.stem for path in build.listed(build.ROOT)}
     for path in build.listed(build.ROOT):
-        for cell in own_cells(templates.source(build.ROOT, path)):
+        for cell in templates.notebook(build.ROOT, path).cells:
             takes = re.search(r"perf_counter\(|monotonic\(|\btimed\(|explorer\.measure\(", cell.source)
             assert (execute.ALONE in cell.metadata.get("tags", [])) == bool(takes), f"{path}: {cell.source}"
 
@@ -114,8 +121,8 @@ def test_a_failing_notebook_fails_the_build_names_its_cell_and_lets_the_others_r
 def test_a_cell_that_takes_too_long_or_kills_its_kernel_is_named(project: Path) -> None:
     execute.install_kernel(project / "work")
     for code, timeout in (("import time; time.sleep(60)", 2), ("import os; os._exit(1)", 60)):
-        notebook = write(project / "notebooks" / "other.ipynb", PARAMETERS, code)
-        run = execute.run(notebook, project / "work" / "other.ipynb", {}, {}, timeout=timeout)
+        notebook = nbformat.read(write(project / "notebooks" / "other.ipynb", PARAMETERS, code), as_version=4)
+        run = execute.run(notebook, project / "work" / "other.ipynb", timeout)
         assert run.problem.startswith(f"cell 3 of 3 (`{code}`)")
 
 
@@ -135,51 +142,27 @@ def test_only_stale_notebooks_run_again(project: Path) -> None:
     assert ran(project) == ["first smoke 1", "second smoke 1"]
 
     assert stale(project, seed="1") == []
-    for file in ("kdlib/records.py", "kdlab/published.csv", "requirements.lock"):
-        (project / file).parent.mkdir(exist_ok=True)
+    for file in (
+        *("kdlib/data/a.toml", "kdlab/records.py", "book/figures/a.html", "kdlab/published.csv", "requirements.lock"),
+        *("results/mnist/a.json", "results/mnist/a.npz", "benchmarks/a.jsonl", "data/head_ct/yes/a.png"),
+    ):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        assert stale(project, seed="1") == []
         (project / file).write_text("")
         assert stale(project, seed="1") == ["first", "second"], file
         (project / file).unlink()
 
 
 @pytest.mark.slow
-def test_a_new_record_runs_only_what_read_records_of_its_data_set(project: Path) -> None:
-    """Read in whatever process, there or not. So with data: it makes old what looked for it."""
-    command = "[sys.executable, '-c', 'from kdlab.experiments.records import records; records(dataset=\"mnist\")']"
-    child = f"import subprocess, sys\nsubprocess.run({command}, check=True)"
-    looks = "from kdlab.experiments import records\nfrom kdlib import data\n"
-    looks += "records.records(dataset='digits')\ndata.find('head_ct')"
-    write(project / "notebooks" / "first.ipynb", PARAMETERS, child)
-    write(project / "notebooks" / "second.ipynb", PARAMETERS, looks)
-    assert refresh(project) == []
-    stamps = project / "work" / "executed" / "smoke" / "notebooks"
-    assert json.loads((stamps / "first.json").read_text())["reads"] == ["records mnist"]
-    assert not list(stamps.glob("*.reads"))
-    for new, made in {
-        "results/digits/a.json": ["second"],
-        "results/mnist/a.json": ["first"],
-        "results/mnist/a.npz": ["first"],
-        "results/cifar10/a.json": [],
-        "data/head_ct/labels.csv": ["second"],
-        "data/brain_mri/no/a.png": [],
-    }.items():
-        (project / new).parent.mkdir(parents=True, exist_ok=True)
-        (project / new).write_text("{}")
-        assert stale(project) == made, new
-        shutil.rmtree((project / new).parent)
-
-
-@pytest.mark.slow
-def test_a_page_older_than_its_sources_is_never_shown(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One book through its life: never run, whole, old, with one page made again."""
+def test_a_page_older_than_its_sources_is_never_shown(project: Path) -> None:
+    """One book through its life: with one page, whole, old, with one page made again."""
     site = project / "work" / "site" / "smoke"
     shown = site / "notebooks"
-    assert book(project, "--no-execute") == 1
-    assert "notebooks/first.ipynb: never run" in capsys.readouterr().err
-    assert refresh(project) == []
-    assert ran(project) == ["first smoke 0", "second smoke 0"]
-    assert book(project, "--no-execute") == 0
-    assert ran(project) == []
+    assert book(project, "--only", "second") == 0
+    assert ran(project) == ["second smoke 0"]
+    assert "This page was not run" in (shown / "first.html").read_text()
+    assert book(project) == 0
+    assert ran(project) == ["first smoke 0"]
     intro = (site / "book" / "chapters" / "intro.html").read_text()
     assert "Title" in (first := (shown / "first.html").read_text())
     assert "This page ran in profile" in first
@@ -188,14 +171,6 @@ def test_a_page_older_than_its_sources_is_never_shown(project: Path, capsys: pyt
 
     source = project / "notebooks" / "first.ipynb"
     source.write_text(source.read_text().replace("Title", "New title"))
-    capsys.readouterr()
-    assert book(project, "--no-execute") == 1
-    said = capsys.readouterr().err
-    assert "notebooks/first.ipynb: changed since it ran: notebook" in said
-    assert "python book/build/build.py --profile smoke --only first" in said
-    assert "second" not in said
-    assert (shown / "first.html").read_text() == first, "a build that is refused leaves the site as it was"
-
     assert book(project, "--only", "second", "-p", "seed", "1") == 0
     assert ran(project) == ["second smoke 1"]
     again = (site / "book" / "chapters" / "intro.html").read_text().replace("New title", "Title")
@@ -213,7 +188,7 @@ def test_pages_run_on_one_thread_and_alone_while_they_measure_time(
 ) -> None:
     """In the caller's folder, so that relative paths in parameters are his; on sockets, as ports may be taken twice.
 
-    The copy hides the default parameters; its stamp has the cost.
+    The copy has the parameters of the run; its stamp has the cost.
     """
     start = "import time\nfrom pathlib import Path\nticks, end = Path('ticks'), Path('end')"
     asked = "os.environ['OMP_NUM_THREADS'], os.getcwd(), 'ipc' in ipykernel.get_connection_info()"
@@ -229,17 +204,56 @@ def test_pages_run_on_one_thread_and_alone_while_they_measure_time(
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert refresh(project, seed="7") == []
     copy = project / "work" / "executed" / "smoke" / "notebooks" / "first.ipynb"
-    _, default, injected, *_, measured, code = nbformat.read(copy, as_version=4).cells
+    _, parameters, *_, measured, code = nbformat.read(copy, as_version=4).cells
     begin, end = map(float, measured.outputs[0].text.split())
     ticks = [float(tick) for tick in (project / "ticks").read_text().splitlines()]
     assert not [tick for tick in ticks if begin < tick < end]
     assert min(ticks) < begin < end < max(ticks)
     assert code.outputs[0].text.strip() == f"1 {project} True"
-    assert "remove-cell" in default.metadata["tags"]
-    assert injected.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'
-    assert str(project) not in json.dumps([dict(default), dict(injected)])
+    assert parameters.source == 'profile: str = "smoke"  # how much work\nseed: int = 7  # of the cloner'
     stamp = json.loads(copy.with_suffix(".json").read_text())
     assert 0 < stamp["seconds"] < 60
     assert 20 < int(re.findall(r"peak memory (\d+) MiB", stamp["facts"]["made"])[0]) < 2048
     assert stamp["given"] == {"profile": "smoke", "seed": 7}
     assert stamp["facts"]["parameters"] == '`profile = "smoke"`, `seed = 7`'
+
+
+@pytest.mark.slow
+def test_a_page_s_buttons_lead_to_its_notebook(project: Path) -> None:
+    """Where it is made from a template, a host has only that; what is downloaded has no outputs."""
+    (project / "notebooks" / "pages.yml").write_text("second: first\n")
+    (project / "notebooks" / "second.ipynb").rename(project / "notebooks" / "second.md").write_text("# Second\n")
+    address, hub = "https://github.com/someone/somewhere", "https://hub.example"
+    published: dict[str, object] = {
+        "repository": {"url": address, "branch": "main"},
+        "launch_buttons": {"binderhub_url": hub},
+    }
+    published["html"] = {"use_repository_button": True}
+    with (project / "_config.yml").open("a") as config:
+        yaml.safe_dump(published, config)
+    assert book(project) == 0
+    shown = project / "work" / "site" / "smoke" / "notebooks"
+    for name in ("first", "second"):
+        html = BeautifulSoup((shown / f"{name}.html").read_text(), "html.parser")
+        found = {str(link["href"]) for link in html.select(".article-header-buttons a[href^=http]")}
+        assert found == {address, f"{hub}/v2/gh/someone/somewhere/main?urlpath=tree/notebooks/first.ipynb"}
+        (button,) = html.select("a.btn-download-source-button")
+        source = templates.notebook(project, Path("notebooks") / f"{name}.ipynb")
+        assert nbformat.read(shown / str(button["href"]), as_version=4) == source
+
+
+def test_binder_starts_with_the_records_of_the_repository(tmp_path: Path) -> None:
+    """As far as it goes without a network: what is named exists, the scripts are programs, the versions are locked."""
+    folder = build.ROOT / ".binder"
+    assert (folder / "runtime.txt").read_text() == "python-3.11\n"
+    for script in ("postBuild", "start"):
+        assert (folder / script).stat().st_mode & 0o111, f"{script} cannot be executed"
+        subprocess.run(["bash", "-n", folder / script], check=True)
+    named = re.findall(r"requirements\.\w+", (folder / "postBuild").read_text())
+    assert named
+    assert all((build.ROOT / name).is_file() for name in named)
+    shutil.copytree(folder, tmp_path / ".binder")
+    show = "import os, sys; print(*(os.environ['KDLIB_' + name] for name in sys.argv[1:]))"
+    command = [str(tmp_path / ".binder" / "start"), sys.executable, "-c", show, "RESULTS", "WORK", "DATA"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+    assert said == [str(tmp_path / name) for name in ("results", "work", "data")]

@@ -1,34 +1,19 @@
 """No figure of the book is typed by hand, and the linter that says so finds those that are."""
 
-import re
 from pathlib import Path
 
 import lint
 import pytest
 from conftest import write_notebook
-from lint import Allowed, Prose, code_texts, paragraphs
-
-from kdlab.paper import published
 
 
-def found(markdown: str, *allowed: Allowed, known: dict[str, str] | None = None) -> list[str]:
-    return numbers([text for _, text in paragraphs(markdown)], *allowed, known=known)
-
-
-def numbers(texts: list[str], *allowed: Allowed, known: dict[str, str] | None = None) -> list[str]:
-    lines, _ = lint.offenders([Prose("book/page.md", "", text) for text in texts], allowed, known)
-    return [re.split(": |, in “|, which is ", line)[1] for line in lines]
+def found(markdown: str) -> list[str]:
+    return [match[0] for match in lint.typed(lint.prose(markdown))]
 
 
 def test_no_figure_of_the_book_is_typed_by_hand() -> None:
-    """And what is allowed to stand has a reason, and a file that exists."""
     offenders = "\n".join(lint.check())
     assert not offenders, f"read these from records or published.csv, or allow them with a reason:\n{offenders}"
-    allowed = lint.read_allowed(lint.ROOT / "book" / "build" / "lint_allowed.toml")
-    assert allowed
-    for each in allowed:
-        assert len(each.reason) > 5
-        assert each.file == "*" or (lint.ROOT / each.file).is_file(), f"{each.file} is gone"
 
 
 @pytest.mark.parametrize(
@@ -74,43 +59,32 @@ def test_harmless_numbers_are_left_alone(text: str) -> None:
     assert found(text) == []
 
 
-def test_what_is_allowed_may_stand_in_its_file_and_around_its_words_only() -> None:
-    rule = Allowed("book/page.md", r"level of 0\.05", "a level")
-    assert found("At a level of 0.05 it is 93.4.", rule) == ["93.4"]
-    assert found("A share of 0.05.", rule) == ["0.05"]
-    assert found("At a level of 0.05.", rule._replace(file="book/other.md")) == ["0.05"]
-    assert found("At a level of 0.05.", rule._replace(file="*")) == []
-    assert found("At a level of 0.05.", rule, known={"0.05": "published"}) == ["0.05"], "known is never allowed"
-    rules = [Allowed("*", "twice 4%", ""), Allowed("*", "gone 5%", ""), Allowed("*", "nothing", "")]
-    unused = [Prose("a", "", "twice 4%, and nothing")]
-    assert lint.offenders(unused, rules) == ([], rules[1:]), "what covers nothing is an error"
-
-
-def test_published_figures_are_known_in_every_way_they_may_be_typed(tmp_path: Path) -> None:
-    known = lint.known_results(tmp_path)
-    auroc = published(table=2, dataset="mnist", method="MKDAD", column="mean")["auroc"].item()
-    for typed in (f"{auroc:.2f}", f"{auroc:.1f}", f"{auroc / 100:.4f}", f"{auroc / 100:.3f}"):
-        assert "published (Table" in known[typed]
-    assert {"0.05", "0.5", "0.95", "3.11"}.isdisjoint(known), "settings are no figures"
-
-
 def test_texts_in_code_are_prose_and_their_values_are_not() -> None:
     source = (
         'show(f"A mean of {ours:.2f}, above 91.5 as published.", alt="A line at 12.5 in grey.")  # was 88.2 before\n'
         'steps = [0.1, "0.25"]\nticks = ["1.5", "2.5"]'
     )
-    assert set(numbers(code_texts(source))) == {"91.5", "12.5", "88.2"}
+    assert {number for text in lint.in_code(source) for number in found(text)} == {"91.5", "12.5", "88.2"}
 
 
-def test_a_planted_figure_is_named_with_its_file_and_place(tmp_path: Path) -> None:
+def test_what_is_allowed_may_stand_in_its_file_and_around_its_words_only(tmp_path: Path) -> None:
+    """What is planted is named with its file; what is allowed for nothing is an error."""
     for folder in ("chapters", "build"):
         (tmp_path / "book" / folder).mkdir(parents=True)
-    (tmp_path / "book" / "chapters" / "page.md").write_text("# Title\n\n```text\n1.5\n```\n\n- one\n- two, 93.4\n")
-    write_notebook(tmp_path / "notebooks" / "page.ipynb", "x = 0.5", '"a mean of 88.25 points"')
-    rules = '[[allowed]]\nreason = "a test"\nin."book/chapters/page.md" = ["never 5 %"]\n'
+    page = "# Title\n\n```text\n1.5\n```\n\nA level of 0.05, a share of 0.05.\n\n- one, 95 % of\n- two, 93.4\n"
+    (tmp_path / "book" / "chapters" / "page.md").write_text(page)
+    write_notebook(tmp_path / "notebooks" / "page.ipynb", "x = 0.5", '"a mean of 88.25 points"', "# a level of 0.05")
+    rules = """
+    [[allowed]]
+    reason = "a test"
+    in."book/chapters/page.md" = ['level of 0\\.05', "never 5 %", "one"]
+    in."*" = ["95 % of"]
+    """
     (tmp_path / "book" / "build" / "lint_allowed.toml").write_text(rules)
-    (tmp_path / "results").mkdir()
-    first, second, unused = lint.check(tmp_path)
-    assert first.startswith("book/chapters/page.md, line 8: 93.4")
-    assert second.startswith("notebooks/page.ipynb, cell 3: 88.25 points")
-    assert "covers no number in book/chapters/page.md" in unused
+    *numbers, first, second = lint.check(tmp_path)
+    assert [line.partition(", in “")[0] for line in numbers] == [
+        *("book/chapters/page.md: 0.05", "book/chapters/page.md: 93.4"),
+        *("notebooks/page.ipynb: 88.25 points", "notebooks/page.ipynb: 0.05"),
+    ]
+    assert "'never 5 %' covers no number in book/chapters/page.md" in first
+    assert "'one' covers no number" in second

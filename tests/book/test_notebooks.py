@@ -4,13 +4,11 @@ import ast
 from pathlib import Path
 
 import build
-import launch
 import nbformat
 import numpy as np
 import papermill
 import pytest
 import templates
-import yaml
 
 from kdlib import Images
 
@@ -36,20 +34,22 @@ def test_valid_and_without_outputs(path: Path) -> None:
         assert cell.get("execution_count") is None, f"cell {number} has an execution count: clear it before committing"
 
 
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
 @each
-def test_first_code_cell_installs_kdlib_from_where_the_book_says(path: Path) -> None:
-    """Without an address there, too: a copy made from this one would install nothing, or from elsewhere."""
-    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    assert code[0].metadata.get("tags") == [launch.TAG, "remove-cell"], "no install cell: run make launch"
-    assert code[0].source == launch.install_cell(*launch.repository(config)), "not the one of _config.yml: make launch"
-    assert sum(launch.installs(cell) for cell in code) == 1
+def test_first_code_cell_says_what_to_do_without_kdlib(path: Path) -> None:
+    first = code_cells(path)[0]
+    assert first.source == code_cells(NOTEBOOKS[0])[0].source, "the first cell of every notebook"
+    assert "find_spec" in first.source
+    assert "remove-cell" in first.metadata.tags
 
 
 @each
 def test_next_code_cell_holds_typed_commented_literal_parameters(path: Path) -> None:
-    code = [cell for cell in launch.own_cells(path) if cell.cell_type == "code"]
-    assert "parameters" in code[0].metadata.get("tags", []), "the first code cell is not tagged `parameters`"
+    code = code_cells(path)[1:]
+    assert "parameters" in code[0].metadata.get("tags", []), "the second code cell is not tagged `parameters`"
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
 
     documented = papermill.inspect_notebook(path)
@@ -69,7 +69,7 @@ def test_next_code_cell_holds_typed_commented_literal_parameters(path: Path) -> 
 
 def test_your_own_images_writes_to_a_folder_that_it_made_and_marked(tmp_path: Path) -> None:
     """The cell that makes it, alone: what a user has there stays, runs of other images or settings never meet."""
-    code = [cell.source for cell in launch.own_cells(ROOT / "notebooks/practice/your_own_images.ipynb")]
+    code = [cell.source for cell in code_cells(ROOT / "notebooks/practice/your_own_images.ipynb")]
     (cell,) = [source for source in code if "made_by.json" in source]
     imports = "import hashlib, json, tempfile\nfrom pathlib import Path\nfrom kdlib.files import ensure_folder\n"
     (tmp_path / "inbox").mkdir()

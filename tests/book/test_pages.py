@@ -6,7 +6,6 @@ Reading times are counted when the book is built, see `book/theme/_ext/reading_t
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 import templates
 from conftest import PAGES, ROOT
@@ -21,7 +20,7 @@ def text(page: str) -> str:
     """All prose of a page."""
     if not templates.exists(ROOT, notebook := Path(f"{page}.ipynb")):
         return (ROOT / f"{page}.md").read_text()
-    cells = nbformat.read(templates.source(ROOT, notebook), as_version=4).cells
+    cells = templates.notebook(ROOT, notebook).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 

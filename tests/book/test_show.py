@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import templates
 import torch
 from conftest import ROOT, Write
 from ipywidgets import embed
@@ -138,11 +139,11 @@ def test_the_scoreboard_says_what_the_records_say(write: Write, results: Path, t
         write("fashion_mnist", "3", 0.93, profile="laptop")
         write("cifar10", "dog", 0.123, profile="smoke")
         (results / "mnist" / "torn.json").write_text("{")
-    source = ROOT / "notebooks" / "scoreboard.ipynb"
+    notebook = templates.notebook(ROOT, Path("notebooks/scoreboard.ipynb"))
     target = tmp_path / "out.ipynb"
     with mock.patch.dict(os.environ):  # the kernel's settings are for this test alone
         execute.install_kernel(tmp_path)
-        assert not execute.run(source, target, {}, {"profile": "smoke"}, timeout=120).problem
+        assert not execute.run(templates.with_values(notebook, {"profile": "smoke"}), target, timeout=120).problem
     outputs = [o for cell in nbformat.read(target, as_version=4).cells for o in cell.get("outputs", [])]
     assert not [o for o in outputs if o.output_type != "display_data" and o.output_type != "execute_result"]
     said = "\n".join(o.data.get("text/markdown", "") for o in outputs)

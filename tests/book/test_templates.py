@@ -1,21 +1,19 @@
 """Pages that a template makes: what they are made of, what they refuse, and how a data set becomes one."""
 
-import base64
 import re
 import shutil
 from pathlib import Path
 
 import build
 import execute
-import launch
+import inputs
 import nbformat
 import pytest
 import stamp
 import templates
 import yaml
 from conftest import METADATA, ROOT
-from inputs import Inputs
-from lint import prose
+from lint import texts
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -59,7 +57,7 @@ def root(tmp_path: Path, build_environment: None) -> Path:
 
 def test_a_text_stands_in_the_places_of_its_template(root: Path) -> None:
     assert build.listed(root) == [PAGE]
-    made = nbformat.read(templates.source(root, PAGE), as_version=4)
+    made = templates.notebook(root, PAGE)
     nbformat.validate(made)
     assert [cell.source for cell in made.cells] == [
         "# Digits",
@@ -71,14 +69,13 @@ def test_a_text_stands_in_the_places_of_its_template(root: Path) -> None:
         "The end.",
     ]
     assert made.cells[4].metadata.tags == ["hide-input"]
-    said = [each.text for each in prose(root) if each.file == "notebooks/datasets/digits.md"]
-    assert {"a text of 12.5 points", "Their size."} <= {*said}, "numbers typed into a text are found"
-    alone = root / "notebooks" / "datasets" / "any.ipynb"
-    assert templates.source(root, alone.relative_to(root)) == alone, "a notebook is a page of its own"
-    sources = Inputs(root, root / "results")
-    before = sources.of(PAGE, ())
+    said = [text for file, text in texts(root) if file == "notebooks/datasets/digits.md"]
+    assert "a text of 12.5 points" in said, "numbers typed into a text are found"
+    alone = templates.notebook(root, PAGE.with_name("any.ipynb"))
+    assert alone.cells[2].source == "Any data set.", "a notebook is a page of its own"
+    before = inputs.of(root, PAGE, {"code": "0"})
     (root / PAGE).with_suffix(".md").write_text(TEXT.replace("Small", "Tiny"))
-    changed = sources.of(PAGE, ())
+    changed = inputs.of(root, PAGE, {"code": "0"})
     assert [name for name in before if before[name] != changed[name]] == ["notebook"], "the page is old now"
 
 
@@ -91,22 +88,7 @@ def test_what_is_missing_or_meant_otherwise_is_refused(root: Path) -> None:
     text = root / "notebooks" / "datasets" / "digits.md"
     text.write_text("Small ones.\n")
     with pytest.raises(SystemExit, match=r"digits\.md: its first line is 'Small ones\.'; expected its title"):
-        templates.source(root, PAGE)
-    text.unlink()
-    with pytest.raises(SystemExit, match=r"digits\.md: not there, but pages\.yml asks for the page digits of any"):
-        templates.source(root, PAGE)
-
-
-def test_a_page_offers_its_notebook_and_hosts_open_the_template(root: Path) -> None:
-    page = root / "site" / "notebooks" / "datasets" / "digits.html"
-    page.parent.mkdir(parents=True)
-    links = f"https://hub.example/main?urlpath=tree/{PAGE}", f"../../_sources/{PAGE}"
-    page.write_text("".join(f'<a href="{link}" target="_blank"></a>' for link in links))
-    launch.offer(root / "site", root)
-    host, download = re.findall('href="(.*?)"', page.read_text())
-    assert host.endswith("tree/notebooks/datasets/any.ipynb")
-    assert base64.b64decode(download.partition(",")[2]) == templates.source(root, PAGE).read_bytes()
-    assert 'download="digits.ipynb"' in page.read_text()
+        templates.notebook(root, PAGE)
 
 
 def test_groups_that_show_nothing_are_left_out() -> None:
@@ -139,7 +121,7 @@ def test_every_page_of_a_list_has_its_text_and_is_in_the_book() -> None:
         texts = {path.relative_to(ROOT) for path in listing.parent.glob("*.md")}
         assert texts == {page.with_suffix(".md") for page in pages}, "a text without a line, or a line without a text"
         for page in pages:
-            nbformat.validate(nbformat.read(templates.source(ROOT, page), as_version=4))
+            nbformat.validate(templates.notebook(ROOT, page))
 
 
 @pytest.mark.slow
@@ -156,14 +138,13 @@ def test_a_data_set_becomes_a_page(tmp_path: Path, build_environment: None, data
     chosen = build.check(tmp_path, [page], {"seed": "1"}, "smoke")
     execute.install_kernel(tmp_path / "work")
     executed = tmp_path / "executed"
-    sources = Inputs(tmp_path, tmp_path / "results")
-    assert build.refresh(tmp_path, executed, chosen, sources, "smoke") == []
-    made = build.page(executed, page, "smoke", sources, chosen[page])
+    now = {page: inputs.of(tmp_path, page, {})}
+    assert build.refresh(tmp_path, executed, chosen, now, "smoke") == []
+    made = build.page(executed, page, "smoke", now[page], chosen[page])
     assert made.current
     assert made.stamp is not None
     assert f'`dataset = "{dataset}"`' in made.stamp["facts"]["parameters"]
-    stamp.mark(executed / page, made)
-    cells = nbformat.read(executed / page, as_version=4).cells
+    cells = stamp.marked(nbformat.read(executed / page, as_version=4), made).cells
     shown = str([cell.get("outputs") for cell in cells])
     headings = [line for cell in cells if cell.cell_type == "markdown" for line in re.findall("^## .*", cell.source)]
     assert "Error" not in shown

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from kdlib.activations import part_length
@@ -54,14 +53,21 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("images", type=Path, nargs="+", help="folder of images, or files, shaped as the good ones")
     add = score.add_mutually_exclusive_group().add_argument
     add("--quantile", type=float, default=QUANTILE, help=f"of good images that should pass, {QUANTILE} by default")
-    add("--threshold", type=float, metavar="VALUE", help="score above which an image is anomalous")
+    add("--threshold", type=number, metavar="VALUE", help="score above which an image is anomalous")
     localize.add_argument("maps", type=Path, help="folder to write <name>_map.png to; new or empty")
     scale = "what is black and what is white; lowest and highest of these maps by default"
-    localize.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help=scale)
+    localize.add_argument("--scale", type=number, nargs=2, metavar=("LOW", "HIGH"), help=scale)
     allowed = f"exit 0, not {LEFT_OUT}, though something in a folder was not judged"
     for command in (fit, score, localize):
         command.add_argument("--allow-left-out", action="store_true", help=allowed)
     return parser
+
+
+def number(text: str) -> float:
+    """A finite number: above a threshold of nan no score lies, and all parts would pass."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
 
 
 def fit(options: argparse.Namespace) -> int:
@@ -69,7 +75,7 @@ def fit(options: argparse.Namespace) -> int:
     path, settings = options.detector, options.settings
     if limits := {"train_limit", "test_limit"} & settings.keys():
         raise ValueError(f"--set: {limits.pop()} is for experiments; fit takes all images of the folder")
-    if path.exists() and path.stat().st_size and not _method(path):
+    if path.is_dir() or (path.exists() and path.stat().st_size and not _method(path)):
         raise ValueError(f"{path}: exists and is no detector; fit takes the images first, then the file to write")
     method, recipe = METHODS[options.method]
     detector = method(recipe.replace(**settings), seed=options.seed)
@@ -216,7 +222,7 @@ def finish(options: argparse.Namespace, action: Callable[[argparse.Namespace], i
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
         return 141
-    except (ValueError, OSError, MemoryError, torch.OutOfMemoryError, ImportError) as error:
+    except (ValueError, OSError, MemoryError, ImportError) as error:
         _note(str(error))
         return 2
 

@@ -44,9 +44,16 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Gradients, and a processor's tensors where no device is named, whatever the caller's mode is."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
-        yield
+    """Gradients, and a processor's tensors where no device is named, in any mode; MemoryError that says what to do."""
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+            yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MemoryError(
+                f"out of memory ({error}); give fewer images at once, or fit with a smaller size"
+            ) from error
+        raise
 
 
 class Detector:

@@ -59,9 +59,9 @@ def of_notebooks() -> int:
     ("what", "found", "most"),
     [
         ("modules of kdlib beside its data and __init__", len([*ROOT.glob("kdlib/*.py")]) - 1, 16),
-        ("lines of kdlib", lines("kdlib/**/*.py"), 2880),
-        ("lines of the three floors", lines("kdlib/**/*.py", "kdlab/**/*.py", "book/**/*.py"), 8870),
-        ("lines of tests", lines("tests/**/*.py"), 8250),
+        ("lines of kdlib", lines("kdlib/**/*.py"), 2891),
+        ("lines of the three floors", lines("kdlib/**/*.py", "kdlab/**/*.py", "book/**/*.py"), 8882),
+        ("lines of tests", lines("tests/**/*.py"), 8252),
         ("lines of code in notebooks", of_notebooks(), 6000),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -155,6 +155,7 @@ def test_options_and_globs_anywhere(capsys: Captured) -> None:
         ("score new d", "new: is a folder; score takes the detector first"),
         ("score nowhere.safetensors new", "No such file or directory: nowhere.safetensors"),
         ("score notes.txt new", "notes.txt: not a safetensors file"),
+        ("score d new --threshold nan", "--threshold"),
         ("score d new --threshold 1 --quantile 0.5", "--threshold"),
         ("localize new d maps", "new: is a folder; localize takes the detector first"),
         ("localize d new notes.txt", "notes.txt: is there already; localize takes the detector, the images"),
@@ -202,10 +203,13 @@ def test_what_is_not_judged_decides_the_exit_status(capsys: Captured) -> None:
         Detector.load("d").score("new")
 
 
-def test_a_gpu_s_memory_that_is_full_is_no_traceback(monkeypatch: Patch, capsys: Captured) -> None:
-    monkeypatch.setattr("kdlib.detector.prepare", Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory")))
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't allocate memory: 9999 bytes"), torch.OutOfMemoryError("CUDA out of memory")]
+)
+def test_out_of_memory_is_said_in_words(error: Exception, monkeypatch: Patch, capsys: Captured) -> None:
+    monkeypatch.setattr("kdlib.detector.prepare", Mock(side_effect=error))
     assert main(["score", "d", "new"]) == 2
-    assert capsys.readouterr().err.endswith("kdlib: CUDA out of memory\n")
+    assert re.search("out of memory.*smaller size", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("command", ["fit", "score", "localize"])

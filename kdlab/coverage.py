@@ -37,20 +37,13 @@ def by_row(found: Iterable[Record]) -> Rows:
     return rows
 
 
-def behind(
-    rows: Rows, entry: Entry, *, preset: str, profile: str, weights: str, value: str | None = None
-) -> tuple[list[Record], paper.Ours]:
-    """The records behind an entry, of one profile, and what they say of it.
-
-    Args:
-        rows: as of `by_row`.
-        value: of the metric, as of `paper.by_seed`.
-    """
+def behind(rows: Rows, entry: Entry, *, preset: str, profile: str, weights: str) -> tuple[list[Record], paper.Ours]:
+    """The records behind an entry, of one profile, and what they say of it; ``rows`` as of `by_row`."""
     recipe = _recipe(entry["dataset"], entry["method"], preset, profile, weights)
     normals = paper.normals(entry["dataset"], entry["column"])
     its = rows.get((entry["dataset"], profile, recipe), [])
     its = [record for record in its if paper.normal_of(record["experiment"]) in normals]
-    return its, paper.ours(paper.by_seed(its, entry["task"], value), normals)
+    return its, paper.ours(paper.by_seed(its, entry["task"]), normals)
 
 
 def scoreboard(

@@ -90,7 +90,7 @@ class Page:
         """The rows of ours that pictures show."""
         return self.ours[self.ours["metric"] == self.metric]
 
-    def judged(self) -> Iterator[tuple[Comparison, Verdict, Verdict, str]]:
+    def judgements(self) -> Iterator[tuple[Comparison, Verdict, Verdict, str]]:
         """Each sentence, the verdict of the printed numbers, then that of our records and of which, as of `judged`."""
         for each in COMPARISONS[self.name]:
             _, found, which = judged(each, self.ours)
@@ -100,9 +100,9 @@ class Page:
         """The verdicts in a few words, and the largest differences that are decided: for the top of the page."""
         lines = []
         decided: dict[tuple[frozenset[str], str], dict[Any, Any]] = {}  # one turned round is the same
-        for each, printed, found, which in self.judged():
+        for each, printed, found, which in self.judgements():
             parts = [f"{PRINTED}: **{printed}**"] if len(printed.tests) else []
-            parts.append(f"our runs{which}: **{found}**")
+            parts.append(f"{runs('our runs', which)}: **{found}**")
             lines.append(f"- *{shorten(each.quote, 70, placeholder=' …')}* ({each.place}) {'; '.join(parts)}.")
             for row in found.tests[found.tests["finding"] != "open"].to_dict("records"):
                 decided.setdefault((frozenset({row["better"], row["worse"]}), row["dataset"]), row)
@@ -185,12 +185,12 @@ class Page:
     def verdicts(self) -> Markdown:
         """Each sentence with the verdicts of the printed numbers, of our records, and of other data sets."""
         blocks = []
-        for each, printed, found, which in self.judged():
+        for each, printed, found, which in self.judgements():
             lines = [sentence(each, printed, PRINTED)] if len(printed.tests) else []
-            lines.append(sentence(each, found, f"our runs{which}"))
+            lines.append(sentence(each, found, runs("our runs", which)))
             if others := [d for d in self.ours["dataset"].unique() if each.datasets and d not in each.datasets]:
                 _, found, which = judged(replace(each, datasets=tuple(others)), self.ours)
-                who = f"data sets that the sentence does not name{which}"
+                who = runs("data sets that the sentence does not name", which)
                 lines += [sentence(replace(each, datasets=()), found, who)] if len(found.tests) else []
             blocks.append(f"> {each.quote} — {each.place}\n\n" + "\n".join(f"- {line}" for line in lines))
         return Markdown("\n\n".join(blocks))
@@ -311,15 +311,20 @@ def sentence(comparison: Comparison, found: Verdict, who: str) -> str:
     return f"{who}: **{found}**." + (f" Not run: {', '.join(missing)}." if missing else "")
 
 
+def runs(whose: str, which: str) -> str:
+    """Records in words, "our runs, profile laptop"; ``which`` as of `judged`."""
+    return f"{whose}, profile {which}" if which else whose
+
+
 def judged(comparison: Comparison, ours: pd.DataFrame) -> tuple[str, Verdict, str]:
     """The profile whose records say most about a comparison, paper where no other has more units, and their verdict.
 
-    Last, which records these are, such as ", profile laptop, measured with the release"; "" where there are none.
+    Last, which records these are, such as "laptop, measured with the release"; "" where there are none.
     """
     found = {p: verdict(comparison, ours[ours["profile"] == p]) for p in ("paper", "laptop")}
     profile, best = max(found.items(), key=lambda item: item[1].tests["units"].sum())  # the first where it is a draw
     rows = ours[(ours["profile"] == profile) & ours["dataset"].isin(best.tests["dataset"])]
-    return profile, best, "".join(f", {word}" for word in [f"profile {profile}", *sources(rows)] if len(rows))
+    return profile, best, ", ".join([profile, *sources(rows)]) if len(rows) else ""
 
 
 def forest(rows: pd.DataFrame) -> Figure:
@@ -386,7 +391,7 @@ def overview(records: Iterable[Record]) -> pd.DataFrame:
         published, ours = judge.published_frame(name), judge.frame(name, kept)
         for each in comparisons:
             printed, (_, found, which) = verdict(each, published), judged(each, ours)
-            outcomes = str(printed) if len(printed.tests) else "", str(found), which.removeprefix(", profile ")
+            outcomes = str(printed) if len(printed.tests) else "", str(found), which
             run = f"ablations/{name}", f"python -m kdlab run --study {name}"
             rows.append((each.quote, each.place, *outcomes, *run))
     return pd.DataFrame(rows, columns=["sentence", "place", "printed", "ours", "profile", "page", "command"])

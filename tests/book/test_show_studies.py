@@ -175,7 +175,7 @@ def test_the_profile_that_says_more_is_judged() -> None:
     assert show_studies.judged(comparison, pd.concat([laptop, paper]))[0] == "paper"
     few = paper[paper["normal"] == "bottle"][:2]  # one seed with both settings
     profile, found, which = show_studies.judged(comparison, pd.concat([laptop, few]))
-    assert (profile, str(found), which) == ("laptop", "not decided (2 of 15)", ", profile laptop")
+    assert (profile, str(found), which) == ("laptop", "not decided (2 of 15)", "laptop")
 
 
 def test_overview_has_every_sentence_and_the_verdicts_of_the_records() -> None:

@@ -28,7 +28,7 @@ from kdlib.data import ABOUT, ONE_VS_REST, SPLIT_BY_SEED, Images, load
 
 PRESETS = {"paper": "text", "reference": "code"}  # what a preset follows
 SOURCES = {  # how the weights of a source are called: in the head of a column, in a sentence
-    "torchvision": ("", "its own source"),
+    "torchvision": ("", "the paper's own source"),
     "vgg-release": (", the release", "the release as the source"),
     "random": (", random source", "a source of random weights (a control)"),
 }

@@ -45,7 +45,7 @@ def test_without_a_record_both_presets_are_not_run(record: Write) -> None:
     html = show_entries.table(rows).data
     assert html.count(">not run</td>") == 22
     assert "--preset reference" in html
-    assert "Not run yet: as the text says, with its own source" in show_entries.finding(rows)
+    assert "Not run yet: as the text says, with the paper's own source" in show_entries.finding(rows)
     show_entries.dots(rows)
     assert show_entries.best_supported(rows) == ("", [])
     assert "10 as the text, 10 as the code" in show_entries.missing(rows).data
@@ -64,7 +64,7 @@ def test_sources_and_presets_are_columns_of_their_own(record: Write) -> None:
     assert show_entries.best_supported(rows)[0] == "code"
     found = str(show_entries.finding(rows))
     printed = float(str(paper.table(2, "mnist").loc[paper.OURS, "3"]))
-    assert f"as the code says, with its own source (1 of 10): **80.00** for 3, printed {printed:.2f}" in found
+    assert f"as the code says, with the paper's own source (1 of 10): **80.00** for 3, printed {printed:.2f}" in found
     assert "10 as the text, 9 as the code" in show_entries.missing(rows).data
     dots = {c.get_label(): c[0].get_xdata() for c in show_entries.dots(rows).axes[0].containers}
     assert {"printed", "code", "text, the release"} == dots.keys()
